@@ -1,0 +1,1 @@
+"""The harness: plan a study, train it, record it."""

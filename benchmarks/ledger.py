@@ -1,0 +1,182 @@
+"""The ledger: a run directory, and the truth about a run.
+
+    runs/<study>/<scale>/
+      plan.json                     what is to be trained, decided once
+      references.json               what real data and noise score at the same N
+      provenance.json               hardware, versions, commit, clock and wall times, tracking ids
+      cohorts/<cohort>.parquet      one row a replica; its presence means the cohort is finished
+      history/<cohort>.parquet      replica, step, metric, value
+      samples/<cohort>.safetensors  <replica>/final, <replica>/progress, <replica>/steps
+      weights/<cohort>.safetensors  <replica>/<player>/<tensor>
+
+Every file is written under a temporary name, flushed to the disk and renamed: it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from gan.errors import InputError
+
+Arrays = dict[str, NDArray[Any]]
+HISTORY = ["replica", "step", "metric", "value"]
+
+
+class Ledger:
+    """One run directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(directory)
+
+    def open_for_writing(self) -> None:
+        """Make the directory.
+
+        Raises:
+            InputError: It cannot be written to.
+        """
+        try:
+            for part in ("cohorts", "history", "samples", "weights"):
+                (self.directory / part).mkdir(parents=True, exist_ok=True)
+            probe = self.directory / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"{self.directory}: the runs directory cannot be written to ({error.strerror}); "
+                "expected a writable folder, set by --runs-dir"
+            ) from None
+
+    # What is there.
+
+    def finished_cohorts(self) -> list[str]:
+        """Return the ids of the cohorts whose results are recorded, sorted."""
+        return sorted(p.stem for p in (self.directory / "cohorts").glob("*.parquet"))
+
+    def finished(self) -> set[str]:
+        """Return the ids of the replicas that have a result, of whatever status."""
+        columns = [
+            pd.read_parquet(self._file("cohorts", c), columns=["replica"]) for c in self.finished_cohorts()
+        ]
+        return set(pd.concat(columns)["replica"]) if columns else set()
+
+    def results(self) -> pd.DataFrame:
+        """Return one row a replica of all finished cohorts, sorted by replica id."""
+        frames = [self.results_of(c) for c in self.finished_cohorts()]
+        if not frames:
+            return pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
+        rows = pd.concat(frames, ignore_index=True)
+        return rows.drop_duplicates("replica").sort_values("replica", ignore_index=True)
+
+    def results_of(self, cohort: str) -> pd.DataFrame:
+        """Return one row a replica of a finished cohort, in its order."""
+        return pd.read_parquet(self._file("cohorts", cohort))
+
+    def history_of(self, cohort: str, metrics: list[str] | None = None) -> pd.DataFrame:
+        """Return the history of a finished cohort."""
+        wanted = [("metric", "in", metrics)] if metrics else None
+        return pd.read_parquet(self._file("history", cohort), filters=wanted)
+
+    def history(self, metrics: list[str] | None = None) -> pd.DataFrame:
+        """Return the columns replica, step, metric, value, of the metrics named or of all."""
+        frames = [self.history_of(c, metrics) for c in self.finished_cohorts()]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(HISTORY))
+
+    def cohort_of(self, replica: str) -> str | None:
+        """Return the id of the cohort that holds a finished replica."""
+        for cohort in self.finished_cohorts():
+            if (pd.read_parquet(self._file("cohorts", cohort), columns=["replica"])["replica"] == replica).any():
+                return cohort
+        return None
+
+    def samples(self, replica: str, cohort: str | None = None) -> Arrays:
+        """Return what a replica generated: `final`, `progress`, `steps`; empty where it left nothing."""
+        return self._tensors("samples", replica, cohort)
+
+    def weights(self, replica: str, cohort: str | None = None) -> Arrays:
+        """Return a replica's final parameters and buffers by name."""
+        return self._tensors("weights", replica, cohort)
+
+    def plan(self) -> dict[str, Any]:
+        """Return `plan.json`, or an empty dictionary before there is one."""
+        return self._json("plan.json")
+
+    def references(self) -> dict[str, Any]:
+        """Return what real data and noise score, by score."""
+        return self._json("references.json")
+
+    def provenance(self) -> dict[str, Any]:
+        """Return hardware, versions and times of the sessions that trained this run."""
+        return self._json("provenance.json")
+
+    # Writing.
+
+    def write_cohort(
+        self, cohort: str, rows: pd.DataFrame, history: pd.DataFrame, samples: Arrays, weights: Arrays
+    ) -> None:
+        """Record a finished cohort; its row file, written last, is what makes it finished."""
+        write_atomically(self._file("history", cohort), lambda p: history.to_parquet(p, index=False))
+        write_atomically(self._file("samples", cohort), lambda p: save_file(samples, p))
+        write_atomically(self._file("weights", cohort), lambda p: save_file(weights, p))
+        write_atomically(self._file("cohorts", cohort), lambda p: rows.to_parquet(p, index=False))
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Write one of the directory's JSON files."""
+        text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
+        write_atomically(self.directory / name, lambda p: p.write_text(text, encoding="utf-8"))
+
+    # Files.
+
+    def _file(self, part: str, cohort: str) -> Path:
+        suffix = "parquet" if part in ("cohorts", "history") else "safetensors"
+        return self.directory / part / f"{cohort}.{suffix}"
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.directory / name
+        if not path.exists():
+            return {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path}: not the JSON this run wrote ({error}); move it away and run again") from None
+
+    def _tensors(self, part: str, replica: str, cohort: str | None) -> Arrays:
+        cohort = cohort or self.cohort_of(replica)
+        if cohort is None:
+            return {}
+        with safe_open(self._file(part, cohort), framework="np") as file:
+            keys = [k for k in file.keys() if k.startswith(f"{replica}/")]  # noqa: SIM118  (no mapping)
+            return {k.removeprefix(f"{replica}/"): file.get_tensor(k) for k in keys}
+
+
+def find_runs(runs_dir: Path, studies: Iterable[str] | None = None) -> list[Ledger]:
+    """Return the run directories under `runs_dir`, by study and scale; of the studies named, or of all."""
+    names = set(studies) if studies is not None else None
+    plans = sorted(Path(runs_dir).glob("*/*/plan.json"))
+    return [Ledger(p.parent) for p in plans if names is None or p.parent.parent.name in names]
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to the disk, and rename it into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,157 @@
+"""The plan of a run: which replicas, in which cohorts, trained how.
+
+It follows from the study and the kind of device alone and is written into the run directory before anything is
+trained. What stands there is never chosen again: a resumed run trains the same cohorts in the same way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from gan.replica import Cohort, Mode, Replica, digest_of, replica_id
+from studies.schema import Resolved
+
+# Replicas side by side. On a CPU the gain has flattened out by 32, and up to 32 the bits do not depend on the
+# width (measured); on a GPU a wider program fills the machine.
+MAX_WIDTH = {"cpu": 32, "cuda": 256}
+
+# Compiling a step costs 15 to 40 s in each process, and saves about 0.3 ms a replica-step: a group of cohorts
+# of one shape is compiled if it repays that several times over.
+COMPILE_PAYS = 150_000  # replica-steps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to train."""
+
+    study: Resolved
+    device: str
+    command: str
+    replicas: dict[str, tuple[str, int]]
+    """Replica id to (variant name, seed), in the study's order: what the report is about."""
+    cohorts: tuple[Cohort, ...]
+    """Largest first, so that the last worker to finish is not late; among them any of earlier runs."""
+
+    def missing(self, finished: set[str]) -> list[Cohort]:
+        """Return the cohorts that hold a wanted replica without a result."""
+        return [
+            c for c in self.cohorts if any(r.id in self.replicas and r.id not in finished for r in c.replicas)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
+        study = self.study
+        return {
+            "study": {
+                "name": study.name,
+                "title": study.title,
+                "question": study.question,
+                "scale": study.scale,
+                "target": study.target_settings,
+                "target_label": study.target.label,
+                "steps": study.steps,
+                "scoring": dataclasses.asdict(study.scoring),
+                "factors": study.factors,
+                "report": study.report,
+            },
+            "device": self.device,
+            "command": self.command,
+            "variants": {name: variant.settings() for name, variant in study.variants.items()},
+            "replicas": [
+                {"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()
+            ],
+            "cohorts": [_cohort_json(c) for c in self.cohorts],
+        }
+
+
+def make_plan(
+    study: Resolved,
+    device: str,
+    command: str,
+    *,
+    compiler: bool,
+    earlier: dict[str, Any] | None = None,
+    finished: Collection[str] = (),
+    mode: Mode | None = None,
+) -> Plan:
+    """Plan a study.
+
+    Args:
+        study: At one scale.
+        device: ``cpu`` or ``cuda``.
+        command: What a person types to run this again.
+        compiler: Whether torch.compile has what it needs here.
+        earlier: The `plan.json` already in the run directory: its cohorts stay as they are.
+        finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
+        mode: Instead of the mode chosen by measurement.
+    """
+    names: dict[str, tuple[str, int]] = {}
+    replicas: dict[str, Replica] = {}
+    for name, variant in study.variants.items():
+        for seed in range(study.seeds):
+            id = replica_id(
+                variant, seed, target=study.target, steps=study.steps, scoring=study.scoring, device=device
+            )
+            names[id] = (name, seed)
+            replicas[id] = Replica(id, variant, seed)
+
+    kept = [
+        _cohort([replicas[id] for id in old["replicas"]], study, old["mode"], old["compiled"], old["width"])
+        for old in (earlier or {}).get("cohorts", [])
+        if all(id in replicas for id in old["replicas"])
+    ]
+    settled = {r.id for cohort in kept for r in cohort.replicas} | set(finished)
+    groups: dict[tuple[Any, ...], list[Replica]] = defaultdict(list)
+    for replica in replicas.values():
+        if replica.id not in settled:
+            groups[replica.variant.shape()].append(replica)
+    fresh = [c for group in groups.values() for c in _partition(group, study, device, compiler, mode)]
+    return Plan(study, device, command, names, tuple(sorted([*kept, *fresh], key=_work, reverse=True)))
+
+
+def _partition(
+    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None
+) -> list[Cohort]:
+    """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
+    count = math.ceil(len(group) / MAX_WIDTH[device])
+    width = max(2, math.ceil(len(group) / count))
+    # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
+    group = sorted(group, key=lambda r: r.seed)
+    chosen = mode or "vmap"
+    compiled = compiler and len(group) * study.steps >= COMPILE_PAYS
+    parts = (group[i : i + width] for i in range(0, len(group), width))
+    return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
+
+
+def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool, width: int) -> Cohort:
+    return Cohort(
+        id=digest_of([r.id for r in replicas]),
+        replicas=tuple(replicas),
+        target=study.target,
+        steps=study.steps,
+        scoring=study.scoring,
+        mode=mode,
+        compiled=compiled,
+        width=width,
+    )
+
+
+def _work(cohort: Cohort) -> tuple[int, int, str]:
+    """Order cohorts by how long they take: conv discriminators first, then by replica-steps."""
+    conv = int(cohort.replicas[0].variant.discriminator == "conv")
+    return conv, len(cohort.replicas) * cohort.steps, cohort.id
+
+
+def _cohort_json(cohort: Cohort) -> dict[str, Any]:
+    return {
+        "id": cohort.id,
+        "mode": cohort.mode,
+        "compiled": cohort.compiled,
+        "width": cohort.width,
+        "replicas": [r.id for r in cohort.replicas],
+    }

@@ -1,0 +1,115 @@
+"""What this machine is: devices, compiler, versions and commit, for plans, provenance and the doctor."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from gan.errors import InputError, nearest
+
+REPOSITORY = Path(__file__).parent.parent
+PACKAGES = ("gan-stability", "torch", "torchvision", "torch-fidelity", "mlflow", "numpy", "scipy", "pandas")
+
+
+def choose_device(asked: str) -> Literal["cpu", "cuda"]:
+    """Return the kind of device to train on.
+
+    Args:
+        asked: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
+
+    Raises:
+        InputError: Another name, or CUDA asked for and not there.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device {asked}: no such device; {nearest(asked, ('auto', 'cpu', 'cuda'))}")
+    if asked == "cpu" or (asked == "auto" and not _may_have_cuda()):
+        return "cpu"
+    import torch  # seconds: only where a GPU is likely or asked for
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if asked == "cuda":
+        raise InputError("--device cuda: torch finds no CUDA device here; expected auto or cpu (see `ganbench doctor`)")
+    return "cpu"
+
+
+def has_compiler(device: str) -> bool:
+    """Return whether torch.compile has what it needs: a C++ compiler on a CPU, Triton on a GPU."""
+    if device == "cuda":
+        return any(_version(name) for name in ("triton", "pytorch-triton"))
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl"))
+
+
+def default_workers(device: str) -> int:
+    """Return how many processes train: one for a GPU, one for each core this process may use."""
+    if device == "cuda":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_data_dir() -> Path:
+    """Return where image data sets are looked for: GAN_DATA_DIR, or `data` in the current directory."""
+    return Path(os.environ.get("GAN_DATA_DIR") or "data")
+
+
+def commit() -> str:
+    """Return the commit of this code, with ``+changes`` where the working tree differs; empty outside git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        # Published reports and notes are written after training; only code decides results.
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "gan", "benchmarks", "studies")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"{head}+changes" if changed else head
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Return processor, cores, memory in GiB and, on CUDA, the GPU's name."""
+    found: dict[str, Any] = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": default_workers("cpu"),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+        if hasattr(os, "sysconf")
+        else None,
+    }
+    if device == "cuda":
+        import torch
+
+        found["gpu"] = torch.cuda.get_device_name(0)
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide results."""
+    return {"python": platform.python_version()} | {p: _version(p) or "not installed" for p in PACKAGES}
+
+
+def _may_have_cuda() -> bool:
+    return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str:
+    call = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return call.stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

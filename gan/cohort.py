@@ -1,0 +1,295 @@
+"""Train a cohort: the textbook step mapped over replicas, their histories, samples and scores.
+
+`vmap` runs the replicas side by side as one tensor program; `loop`, the reference, one after the other through
+the same step. A replica that turns non-finite is recorded at that step and left out from then on; its neighbours,
+which share no number with it, do not change by a bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import vmap
+from torch.utils import _pytree as pytree
+
+from gan import streams
+from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
+from gan.scores.scorer import Scorer, make_scorer
+from gan.step import METRICS, Game, Hyper, State, step
+from gan.targets import Images, Target
+
+HISTORY_POINTS = 200  # windows a metric's history is averaged over
+LAST_STEPS = 100  # steps behind the end that the reported losses are means of
+PROGRESS_SAMPLES = {"real_line": 1000, "image": 16}  # from fixed latents, kept at each evaluation
+FINAL_SAMPLES = {"real_line": 10_000, "image": 100}  # kept at the end
+PROGRESS_SECONDS = 1.0
+
+StepFunction = Callable[..., tuple[State, Tensor]]
+
+
+def train(
+    cohort: Cohort, data_dir: Path, device: str, progress: Callable[[int], None] = lambda _: None
+) -> CohortResult:
+    """Train and score every replica of a cohort.
+
+    Args:
+        cohort: What to train and how.
+        data_dir: A torchvision root, for image targets.
+        device: ``cpu`` or ``cuda``.
+        progress: Called about once a second with the number of replica-steps done since the last call.
+
+    Returns:
+        One result a replica, in the cohort's order, and the references of the scores.
+
+    Raises:
+        InputError: The target's data or the pinned classifier cannot be read.
+    """
+    prepare_process()
+    where = torch.device(device)
+    scorer = _scorer(cohort.target, data_dir, where)
+    stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
+    results: list[ReplicaResult] = []
+    for replicas in stacks:
+        started = time.perf_counter()
+        run = Run(cohort, replicas, data_dir, where)
+        finished = run.train(scorer, progress)
+        for result in finished:
+            result.row["train_seconds"] = (time.perf_counter() - started) / len(replicas)
+        results += finished
+    return CohortResult(results, scorer.references())
+
+
+def prepare_process() -> None:
+    """Set what every process that trains needs: one thread, and denormal numbers taken as zero.
+
+    A second thread slows small GANs down many times over; so do the denormals of a starved generator's moments.
+    """
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+class Run:
+    """A stack of replicas in training.
+
+    In mode `vmap` the state's tensors carry a leading dimension [width]; in mode `loop` there is one replica and
+    no such dimension.
+    """
+
+    def __init__(self, cohort: Cohort, replicas: Sequence[Replica], data_dir: Path, device: torch.device) -> None:
+        self.cohort, self.replicas, self.device = cohort, replicas, device
+        self.looped = cohort.mode == "loop"
+        self.variant = variant = replicas[0].variant
+        self.game = Game.of(variant, cohort.target.dimension)
+        # Padding repeats the first replica: the arithmetic of the others does not depend on it.
+        padding = 0 if self.looped else cohort.width - len(replicas)
+        stacked = [*replicas, *[replicas[0]] * padding]
+        seeds = [r.seed for r in stacked]
+        self.state = self._stack([self._initial(r) for r in stacked])
+        self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant)) for r in stacked])
+        self.z_d = streams.Latents(seeds, "discriminator", variant.batch_size, variant.latent_dim, device)
+        self.z_g = (
+            streams.Latents(seeds, "generator", variant.batch_size, variant.latent_dim, device)
+            if variant.latents == "fresh"
+            else self.z_d
+        )
+        self.real = self._real(seeds, data_dir)
+        self.step = step_function(self.game, cohort)
+        self.metrics = torch.full((cohort.steps, len(stacked), len(METRICS)), math.nan)
+
+    def train(self, scorer: Scorer, progress: Callable[[int], None]) -> list[ReplicaResult]:
+        """Train to the end, evaluating on the way."""
+        evaluations: list[list[tuple[int, dict[str, float], Tensor]]] = [[] for _ in self.replicas]
+        failed: list[int | None] = [None for _ in self.replicas]
+        done = 0
+        for until in self.cohort.scoring.at(self.cohort.steps):
+            if all(f is not None for f in failed):
+                progress((self.cohort.steps - done) * len(self.replicas))
+                break
+            self.advance(done, until, progress)
+            done = until
+            for k in range(len(self.replicas)):
+                failed[k] = failed[k] or self.first_failure(k, until)
+                if failed[k] is None:
+                    samples = self.sample(k, scorer.curve_size)
+                    kept = samples[: PROGRESS_SAMPLES[self.cohort.target.kind]]
+                    evaluations[k].append((until, scorer.curve(samples), kept))
+        return [self._result(k, failed[k], evaluations[k], scorer) for k in range(len(self.replicas))]
+
+    def advance(self, first: int, last: int, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Train steps `first` to `last` (exclusive), counted from 0."""
+        pick = (lambda x: x[0]) if self.looped else (lambda x: x)
+        told, told_at = first, time.perf_counter()
+        with torch.no_grad():
+            for s in range(first, last):
+                real, z_d = pick(self.real.at(s)), pick(self.z_d.at(s))
+                z_g = pick(self.z_g.at(s))
+                if len(real) < len(z_d) or real.shape[-2] < z_d.shape[-2]:
+                    z_d, z_g = (z[..., : real.shape[-2], :] for z in (z_d, z_g))
+                t = torch.tensor(float(s + 1), device=self.device)
+                behind = torch.tensor(s / self.cohort.steps, device=self.device)
+                self.state, metrics = self.step(self.state, self.hyper, real, z_d, z_g, t, behind)
+                self.metrics[s] = metrics
+                if time.perf_counter() - told_at > PROGRESS_SECONDS:
+                    progress((s + 1 - told) * len(self.replicas))
+                    told, told_at = s + 1, time.perf_counter()
+        progress((last - told) * len(self.replicas))
+
+    def first_failure(self, k: int, until: int) -> int | None:
+        """Return the number of the first step, from 1, at which replica `k` was not finite, or None."""
+        broken = ~torch.isfinite(self.metrics[:until, k]).all(dim=1)
+        if broken.any():
+            return int(broken.nonzero()[0]) + 1
+        leaves = cast("list[Tensor]", pytree.tree_leaves(self.of(k)))
+        return None if all(bool(torch.isfinite(x).all()) for x in leaves) else until
+
+    def of(self, k: int) -> State:
+        """Return the state of replica `k` alone."""
+        return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[k], self.state))
+
+    def sample(self, k: int, n: int) -> Tensor:
+        """Generate `n` samples of replica `k` from the evaluation's latents.
+
+        Returns:
+            float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are.
+        """
+        scoring, variant = self.cohort.scoring, self.variant
+        rng = streams.generator(scoring.seed, "evaluation", 0, self.device)
+        latents = torch.randn(n, variant.latent_dim, generator=rng, device=self.device)
+        training = scoring.sampling == "train"
+        params, buffers, _ = self.of(k).generator
+        with torch.no_grad():
+            batches = latents.split(variant.batch_size if training else 2_000)
+            made = torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
+        if isinstance(self.cohort.target, Images):
+            return streams.to_uint8(made, signed=variant.generator_output != "sigmoid")
+        return made
+
+    def _initial(self, replica: Replica) -> State:
+        def rng(name: str) -> torch.Generator:
+            return streams.generator(replica.seed, f"initialisation/{name}", 0, self.device)
+
+        return self.game.initial(rng, replica.variant.initialisation)
+
+    def _real(self, seeds: Sequence[int], data_dir: Path) -> streams.Samples | streams.Images:
+        target, variant = self.cohort.target, self.variant
+        if not isinstance(target, Images):
+            return streams.Samples(seeds, target, variant.batch_size, self.device)
+        return streams.Images(
+            seeds,
+            _train_images(target, data_dir, self.device),
+            variant.batch_size,
+            signed=variant.generator_output != "sigmoid",
+            keep_last=variant.last_batch == "keep",
+        )
+
+    def _on_device(self, x: Tensor) -> Tensor:
+        return x.to(self.device)
+
+    def _stack(self, trees: Sequence[Any]) -> Any:
+        return trees[0] if self.looped else pytree.tree_map(lambda *xs: torch.stack(xs), *trees)
+
+    def _result(
+        self,
+        k: int,
+        failed_step: int | None,
+        evaluations: list[tuple[int, dict[str, float], Tensor]],
+        scorer: Scorer,
+    ) -> ReplicaResult:
+        epoch = self.real.steps_per_epoch
+        row, history = summarise(self.metrics[:, k].double().numpy(), failed_step, epoch)
+        history += [(at, f"score/{name}", v) for at, scores, _ in evaluations for name, v in scores.items()]
+        result = ReplicaResult(self.replicas[k], row, history)
+        if evaluations:
+            result.samples["progress"] = torch.stack([kept for _, _, kept in evaluations]).cpu().numpy()
+            result.samples["steps"] = np.array([at for at, _, _ in evaluations])
+        if failed_step is None:
+            samples = self.sample(k, scorer.final_size)
+            row |= scorer.final(samples)
+            result.samples["final"] = samples[: FINAL_SAMPLES[self.cohort.target.kind]].cpu().numpy()
+            for name, player in self.of(k)._asdict().items():
+                tensors = {**player.params, **player.buffers}
+                result.weights |= {f"{name}/{key}": v.cpu().numpy() for key, v in tensors.items()}
+        return result
+
+
+def summarise(
+    metrics: NDArray[np.float64], failed_step: int | None, steps_per_epoch: int | None
+) -> tuple[dict[str, Any], list[tuple[int, str, float]]]:
+    """Reduce a replica's metrics by step to its row of the ledger and its history.
+
+    Args:
+        metrics: [steps, len(METRICS)].
+        failed_step: First step, from 1, that was not finite: nothing from there on counts.
+        steps_per_epoch: None where the data never run out; then no epoch's mean is given (NaN).
+
+    Returns:
+        The row: status, and for each loss its mean over the last 100 steps, at the last step (`_last`) and over
+        the last epoch (`_epoch`; over the run if it is shorter), NaN for a diverged replica. The history: means
+        over at most 200 windows, each at its last step.
+    """
+    steps = len(metrics)
+    finite = metrics if failed_step is None else metrics[: failed_step - 1]
+    row: dict[str, Any] = {
+        "status": "ok" if failed_step is None else "diverged",
+        "failed_step": failed_step,
+        "reason": "" if failed_step is None else f"not finite at step {failed_step}",
+    }
+
+    def mean_of_last(column: NDArray[np.float64], n: int | None) -> float:
+        return float(column[-n:].mean()) if failed_step is None and n else math.nan
+
+    for i, name in enumerate(METRICS[:3]):
+        kind, player = name.split("/")
+        row[f"{kind}_{player}"] = mean_of_last(metrics[:, i], LAST_STEPS)
+        if kind == "loss":
+            row[f"{kind}_{player}_last"] = mean_of_last(metrics[:, i], 1)
+            row[f"{kind}_{player}_epoch"] = mean_of_last(metrics[:, i], steps_per_epoch)
+
+    window = math.ceil(steps / HISTORY_POINTS)
+    history = [
+        (min(start + window, len(finite)), name, float(finite[start : start + window, i].mean()))
+        for i, name in enumerate(METRICS)
+        for start in range(0, len(finite), window)
+    ]
+    return row, history
+
+
+@lru_cache(maxsize=1)
+def _scorer(target: Target, data_dir: Path, device: torch.device) -> Scorer:
+    """Return the target's scorer; a worker's cohorts of one study share it, for it holds real statistics."""
+    return make_scorer(target, data_dir, device)
+
+
+@lru_cache(maxsize=1)
+def _train_images(target: Images, data_dir: Path, device: torch.device) -> Tensor:
+    return target.load(data_dir).train.to(device)
+
+
+_compiled: dict[Any, StepFunction] = {}
+
+
+def step_function(game: Game, cohort: Cohort) -> StepFunction:
+    """Return the step of a cohort: alone or mapped over replicas, compiled or not."""
+    one = partial(step, game)
+    mapped: StepFunction = (
+        one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, 0, 0, None, None)))
+    )
+    if not cohort.compiled:
+        return mapped
+    # One program at a time is kept, and the compiler's memory cleared between them: it counts programs against a
+    # limit, past which it would quietly run uncompiled. On disk its own cache keeps them all.
+    key = (game, cohort.mode, cohort.width)
+    if key not in _compiled:
+        _compiled.clear()
+        torch.compiler.reset()
+        _compiled[key] = cast(StepFunction, torch.compile(mapped, dynamic=False, fullgraph=True))
+    return _compiled[key]

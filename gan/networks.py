@@ -1,0 +1,194 @@
+"""The two players as pure functions of parameters and buffers.
+
+A network is a tuple of layers. Parameters and buffers are dictionaries of tensors, so that a stack of replicas
+is the same dictionaries with one more leading dimension.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from gan.variant import LEAKY_SLOPE, Variant
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x W^T + b: [batch, inputs] to [batch, outputs]."""
+
+    inputs: int
+    outputs: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.outputs, self.inputs), "bias": (self.outputs,)}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        return F.linear(x, p["weight"], p["bias"])
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution of kernel 4, stride 2, padding 1: it halves the side of [batch, inputs, side, side]."""
+
+    inputs: int
+    outputs: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.outputs, self.inputs, 4, 4), "bias": (self.outputs,)}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        return F.conv2d(x, p["weight"], p["bias"], stride=2, padding=1)
+
+
+@dataclass(frozen=True)
+class Elementwise:
+    """An activation or a reshape: no parameters."""
+
+    kind: str
+    shape: tuple[int, ...] = ()
+
+    def apply(self, x: Tensor) -> Tensor:
+        match self.kind:
+            case "relu":
+                return F.relu(x)
+            case "leaky_relu":
+                return F.leaky_relu(x, LEAKY_SLOPE)
+            case "tanh":
+                return torch.tanh(x)
+            case "sigmoid":
+                return torch.sigmoid(x)
+            case _:
+                return x.reshape(x.shape[0], *self.shape)
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation with running statistics (Ioffe and Szegedy 2015), PyTorch's conventions."""
+
+    features: int
+    momentum: float
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {"weight": (self.features,), "bias": (self.features,)}
+
+    def apply(self, p: Tensors, b: Tensors, x: Tensor, *, training: bool) -> tuple[Tensor, Tensors]:
+        # On clones, which vmap updates in place: seen from outside the buffers go in and new ones come out.
+        mean, var = b["mean"].clone(), b["var"].clone()
+        y = F.batch_norm(x, mean, var, p["weight"], p["bias"], training=training, momentum=self.momentum)
+        return y, {"mean": mean, "var": var}
+
+
+Layer = Linear | Conv | BatchNorm | Elementwise
+
+
+@dataclass(frozen=True)
+class Network:
+    """A pure function (parameters, buffers, x) -> (output, new buffers)."""
+
+    layers: tuple[Layer, ...]
+
+    def __call__(
+        self, params: Tensors, buffers: Tensors, x: Tensor, *, training: bool
+    ) -> tuple[Tensor, Tensors]:
+        """Apply the layers in turn.
+
+        Args:
+            params: Named ``<layer>.weight`` and ``<layer>.bias``.
+            buffers: BatchNorm's running statistics, ``<layer>.mean`` and ``<layer>.var``.
+            x: [batch, inputs].
+            training: BatchNorm by the batch's statistics (and update the running ones) or by the running ones.
+        """
+        new: Tensors = {}
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Elementwise):
+                x = layer.apply(x)
+            elif isinstance(layer, BatchNorm):
+                x, stats = layer.apply(_of(params, i), _of(buffers, i), x, training=training)
+                new |= {f"{i}.{k}": v for k, v in stats.items()}
+            else:
+                x = layer.apply(_of(params, i), x)
+        return x, new
+
+    def initial(self, rng: Generator, scheme: str) -> tuple[Tensors, Tensors]:
+        """Draw one replica's initial parameters, and buffers at rest.
+
+        Args:
+            rng: The replica's generator for this network.
+            scheme: ``default``: uniform within 1/sqrt(fan in), as PyTorch's Linear and Conv2d start;
+                ``normal_002``: weights N(0, 0.02²), biases as by default.
+        """
+        params: Tensors = {}
+        buffers: Tensors = {}
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, BatchNorm):
+                params[f"{i}.weight"] = torch.ones(layer.features, device=rng.device)
+                params[f"{i}.bias"] = torch.zeros(layer.features, device=rng.device)
+                buffers[f"{i}.mean"] = torch.zeros(layer.features, device=rng.device)
+                buffers[f"{i}.var"] = torch.ones(layer.features, device=rng.device)
+            elif not isinstance(layer, Elementwise):
+                bound = 1.0 / math.sqrt(math.prod(layer.shapes()["weight"][1:]))
+                for name, shape in layer.shapes().items():
+                    value = torch.empty(shape, device=rng.device)
+                    if name == "weight" and scheme == "normal_002":
+                        params[f"{i}.{name}"] = value.normal_(0.0, 0.02, generator=rng)
+                    else:
+                        params[f"{i}.{name}"] = value.uniform_(-bound, bound, generator=rng)
+        return params, buffers
+
+
+def make_generator(variant: Variant, outputs: int) -> Network:
+    """Build the generator: latents [batch, latent_dim] to samples [batch, outputs]."""
+    layers: list[Layer] = []
+    width = variant.latent_dim
+    for hidden in variant.generator_hidden:
+        layers += _hidden(Linear(width, hidden), variant.generator_norm, variant.generator_activation, variant)
+        width = hidden
+    layers.append(Linear(width, outputs))
+    if variant.generator_output != "linear":
+        layers.append(Elementwise(variant.generator_output))
+    return Network(tuple(layers))
+
+
+def make_discriminator(variant: Variant, inputs: int) -> Network:
+    """Build the discriminator: samples [batch, inputs] to outputs [batch, 1], a logit or a probability.
+
+    Args:
+        variant: A conv discriminator reads its inputs as square images of one channel.
+        inputs: Dimension of a sample; for conv a square number.
+    """
+    layers: list[Layer] = []
+    norm, activation = variant.discriminator_norm, variant.discriminator_activation
+    if variant.discriminator == "mlp":
+        width = inputs
+        for hidden in variant.discriminator_hidden:
+            layers += _hidden(Linear(width, hidden), norm, activation, variant)
+            width = hidden
+    else:
+        side, channels = math.isqrt(inputs), 1
+        layers.append(Elementwise("reshape", (1, side, side)))
+        for i, hidden in enumerate(variant.discriminator_channels):
+            layers += _hidden(Conv(channels, hidden), norm if i else "none", activation, variant)
+            side, channels = side // 2, hidden
+        width = channels * side * side
+        layers.append(Elementwise("reshape", (width,)))
+    layers.append(Linear(width, 1))
+    if variant.discriminator_output == "probability":
+        layers.append(Elementwise("sigmoid"))
+    return Network(tuple(layers))
+
+
+def _hidden(layer: Linear | Conv, norm: str, activation: str, variant: Variant) -> list[Layer]:
+    normed: list[Layer] = [BatchNorm(layer.outputs, variant.batchnorm_momentum)] if norm == "batch" else []
+    return [layer, *normed, Elementwise(activation)]
+
+
+def _of(tensors: Tensors, layer: int) -> Tensors:
+    """Return the tensors of one layer under their short names."""
+    prefix = f"{layer}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,130 @@
+"""Replicas and cohorts: what is to be trained, as plain data that any process or machine can be handed.
+
+Nothing here imports torch: a plan is made, read and compared without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+
+from gan.scores import scoring_digest
+from gan.targets import Target
+from gan.variant import Variant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Arrays = dict[str, NDArray[Any]]
+
+# Bumped by hand whenever the same replica would give other results: it is part of every replica's id.
+ENGINE_VERSION = 1
+
+Mode = Literal["vmap", "loop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How a replica is evaluated."""
+
+    evaluations: Annotated[int, Gt(0)] = 10
+    """How many times, evenly spaced through training, the last at its end."""
+    sampling: Literal["eval", "train"] = "eval"
+    """BatchNorm while sampling: running statistics, or those of batches of the training size."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the evaluation's latents: shared by all replicas and apart from their training seeds."""
+
+    def at(self, steps: int) -> list[int]:
+        """Return the steps after which a run of `steps` is evaluated, ascending, the last at the end."""
+        return sorted({max(1, round(steps * i / self.evaluations)) for i in range(1, self.evaluations + 1)})
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A variant and a seed."""
+
+    id: str
+    """16 hexadecimal digits of everything that decides its result."""
+    variant: Variant
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cohort:
+    """Replicas that share everything that shapes a tensor, and how they are trained together."""
+
+    id: str
+    replicas: tuple[Replica, ...]
+    target: Target
+    steps: int
+    scoring: Scoring
+    mode: Mode
+    """vmap: side by side as one tensor program; loop: one after the other."""
+    compiled: bool
+    width: int
+    """Replicas side by side; a short cohort is padded to it, so that one compiled program serves all."""
+
+    def __post_init__(self) -> None:
+        assert self.replicas and len({r.variant.shape() for r in self.replicas}) == 1
+        assert self.mode == "loop" or len(self.replicas) <= self.width
+
+
+@dataclass
+class ReplicaResult:
+    """What one trained replica leaves behind."""
+
+    replica: Replica
+    row: dict[str, Any]
+    """Status, losses and final scores: one row of the ledger."""
+    history: list[tuple[int, str, float]]
+    """(step, metric, value)."""
+    samples: Arrays = field(default_factory=dict[str, "NDArray[Any]"])
+    """`final` and, at each of `steps`, `progress` from fixed latents."""
+    weights: Arrays = field(default_factory=dict[str, "NDArray[Any]"])
+    """Final parameters and buffers, under ``<player>/<tensor>``."""
+
+
+@dataclass(frozen=True)
+class CohortResult:
+    """What a trained cohort leaves behind."""
+
+    replicas: list[ReplicaResult]
+    references: dict[str, Any]
+    """By score: what real data and noise score at the same N."""
+
+
+def replica_id(
+    variant: Variant, seed: int, *, target: Target, steps: int, scoring: Scoring, device: str
+) -> str:
+    """Return the name of a replica's result: a digest of everything that decides it.
+
+    Args:
+        variant: Every detail of the GAN.
+        seed: The training seed.
+        target: The data; the digest of an image data set counts too.
+        steps: Training steps.
+        scoring: How it is evaluated; the digest of the pinned classifier counts too.
+        device: Kind of device, ``cpu`` or ``cuda``, whose random numbers differ.
+    """
+    return digest_of(
+        {
+            "engine": ENGINE_VERSION,
+            "variant": variant.settings(),
+            "seed": seed,
+            "target": target.settings(),
+            "steps": steps,
+            "scoring": [dataclasses.asdict(scoring), scoring_digest(target)],
+            "device": device,
+        }
+    )
+
+
+def digest_of(content: Any) -> str:
+    """Return 16 hexadecimal digits that name JSON-able `content`, the same in every process and version."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,108 @@
+"""What is measured on samples: which scores a target has, and what decides their values.
+
+This face imports no torch; `gan.scores.scorer.make_scorer` does the measuring.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from gan.errors import InputError
+from gan.targets import Images, Mixture, Target
+
+__all__ = ["PROTOCOL", "WEIGHTS", "Score", "sample_sizes", "scores_of", "scoring_digest"]
+
+PROTOCOL: Final = 1
+"""Raise it whenever a score's definition changes: replicas scored otherwise then get other ids."""
+
+WEIGHTS: Final = Path(__file__).parent / "weights"
+"""Where ``<dataset>.safetensors``, a committed classifier, and its card ``<dataset>.json`` stand."""
+
+_REAL_LINE_SIZE: Final = 10_000
+_IMAGE_SIZES: Final = {"digits": (500, 500), "mnist": (2_000, 10_000), "fashion_mnist": (2_000, 10_000)}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number that says how good samples are.
+
+    Attributes:
+        name: States its protocol, such as ``fid_10k``: FID at 10,000 samples.
+        label: For axes and tables.
+        direction: Which way is better.
+        final: Taken at the end of training, as a result.
+        curve: Taken through training, as a history.
+    """
+
+    name: str
+    label: str
+    direction: Literal["lower", "higher"]
+    final: bool = True
+    curve: bool = True
+
+
+_KS: Final = Score("ks", "KS statistic", "lower")
+_BINS: Final = Score("coverage", "Share of 100 bins covered", "higher")
+_QUALITY: Final = Score("hq_share", "High-quality share", "higher")
+
+
+def sample_sizes(target: Target) -> tuple[int, int]:
+    """Samples that the scores of a target need: through training, and at the end."""
+    return _IMAGE_SIZES[target.dataset] if isinstance(target, Images) else (_REAL_LINE_SIZE, _REAL_LINE_SIZE)
+
+
+def scores_of(target: Target) -> tuple[Score, ...]:
+    """The scores of a target, the leading one first."""
+    if isinstance(target, Images):
+        curve, final = sample_sizes(target)
+        distances = [Score(fid_name(final), f"FID at {final:,} samples", "lower", curve=curve == final)]
+        if curve != final:
+            distances.append(Score(fid_name(curve), f"FID at {curve:,} samples", "lower", final=False))
+        classes = Score("modes", "Classes covered of 10", "higher")
+        return *distances, classes, _QUALITY, Score("mode_kl", "KL to the real class shares", "lower")
+    if isinstance(target, Mixture):
+        modes = Score("modes", f"Modes captured of {target.modes}", "higher")
+        return _KS, modes, _QUALITY, Score("mode_kl", "KL of modes to uniform", "lower"), _BINS
+    return _KS, _BINS
+
+
+def scoring_digest(target: Target) -> str:
+    """A digest of what decides a target's scores besides the samples: the definitions and the classifier.
+
+    Raises:
+        InputError: The classifier's card cannot be read.
+    """
+    parts = [f"protocol {PROTOCOL}"]
+    if isinstance(target, Images):
+        parts.append(str(read_card(target.dataset)["weights_sha256"]))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def read_card(dataset: str) -> dict[str, object]:
+    """What is known of a committed classifier: its accuracy, digests, seed and the command that made it.
+
+    Raises:
+        InputError: The card is missing or no JSON.
+    """
+    path = WEIGHTS / f"{dataset}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot read this card ({error}); {restore_hint(dataset)}") from error
+
+
+def restore_hint(dataset: str) -> str:
+    """How to get a classifier's committed files back."""
+    return (
+        "restore it with `git checkout -- gan/scores/weights`, "
+        f"or make it anew with `python -m gan.scores.train_classifier {dataset}`"
+    )
+
+
+def fid_name(size: int) -> str:
+    """Such as ``fid_10k`` and ``fid_500``: the bias of FID depends on the number of samples."""
+    return f"fid_{size // 1000}k" if size % 1000 == 0 else f"fid_{size}"

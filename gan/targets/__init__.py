@@ -1,0 +1,61 @@
+"""What a generator must learn: two exact distributions on the real line, and three sets of images.
+
+This face imports no torch, so that plans and the command line can name a target at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from gan.errors import InputError, nearest
+from gan.targets.images import ImageData, Images
+from gan.targets.real_line import Gaussian, Mixture
+
+__all__ = ["TARGETS", "Gaussian", "ImageData", "Images", "Mixture", "Target", "make_target"]
+
+Target = Gaussian | Mixture | Images
+
+
+def _digits() -> Images:
+    return Images("digits")
+
+
+def _mnist() -> Images:
+    return Images("mnist")
+
+
+def _fashion_mnist() -> Images:
+    return Images("fashion_mnist")
+
+
+TARGETS: Final[dict[str, Callable[..., Target]]] = {
+    "gaussian": Gaussian,
+    "mixture": Mixture,
+    "digits": _digits,
+    "mnist": _mnist,
+    "fashion_mnist": _fashion_mnist,
+}
+"""Name of each target and what makes it; the keywords of the callable are the target's parameters."""
+
+
+def make_target(name: str, **params: Any) -> Target:
+    """Make a target from its name and parameters, as a study file writes them.
+
+    Args:
+        name: A key of `TARGETS`.
+        **params: The target's parameters: ``mean, std`` of ``gaussian``; ``modes, spacing, std`` of
+            ``mixture``; images have none.
+
+    Raises:
+        InputError: An unknown name or parameter, or a value the target cannot have.
+    """
+    if name not in TARGETS:
+        raise InputError(f"target: unknown name '{name}'; {nearest(name, TARGETS)}")
+    known = list(inspect.signature(TARGETS[name]).parameters)
+    for parameter in params:
+        if parameter not in known:
+            expected = nearest(parameter, known) if known else "It has no parameters."
+            raise InputError(f"target {name}: unknown parameter '{parameter}'; {expected}")
+    return TARGETS[name](**params)

@@ -1,0 +1,164 @@
+"""Targets that are sets of images: scikit-learn's digits, MNIST and Fashion-MNIST.
+
+The images stay uint8, rows of pixels in [0, 255]; a variant's output range is the training step's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+
+from gan.errors import InputError, nearest
+from gan.targets.idx_files import FILES, IDX_FILES, files_missing, load_idx
+
+if TYPE_CHECKING:
+    import torch
+
+Dataset = Literal["digits", "mnist", "fashion_mnist"]
+DATASETS: Final[tuple[Dataset, ...]] = ("digits", "mnist", "fashion_mnist")
+
+_SIDES: Final[dict[str, int]] = {"digits": 8, "mnist": 28, "fashion_mnist": 28}
+_LABELS: Final[dict[str, str]] = {
+    "digits": "digits 8 × 8",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+}
+
+DIGITS_DIGEST: Final = "4d65235721afbe3299ca99a73c6fda889670ee551b1e737fea52c96e8d04c5b5"
+"""sha256 over the split digits: the pixels and the labels of train, validation and test in turn."""
+
+DIGITS_SPLIT: Final = (997, 300, 500)
+"""Number of digits in train, validation and test."""
+
+MNIST_VALIDATION: Final = 10_000
+"""Last images of MNIST's and Fashion-MNIST's train that also serve as validation."""
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A set of images and their classes.
+
+    Attributes:
+        train: What a generator learns from: uint8 [N, side * side].
+        train_labels: int64 [N], classes 0 to 9.
+        validation: Held out from the classifier, for thresholds and for selecting settings. Of digits a part
+            of its own; of MNIST and Fashion-MNIST the last 10,000 of `train`, which stay part of `train`.
+        validation_labels: Its classes.
+        test: What scores compare with; nothing is ever chosen or trained on it.
+        test_labels: Its classes.
+    """
+
+    train: torch.Tensor
+    train_labels: torch.Tensor
+    validation: torch.Tensor
+    validation_labels: torch.Tensor
+    test: torch.Tensor
+    test_labels: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """A set of images with ten classes.
+
+    Attributes:
+        dataset: ``digits`` (scikit-learn's 1,797 images of 8 x 8, part of its package), ``mnist`` or
+            ``fashion_mnist`` (70,000 of 28 x 28, through torchvision).
+
+    Raises:
+        InputError: An unknown dataset.
+    """
+
+    dataset: Dataset
+
+    kind: ClassVar[Literal["image"]] = "image"
+
+    def __post_init__(self) -> None:
+        if self.dataset not in _SIDES:
+            raise InputError(f"images: unknown dataset '{self.dataset}'; {nearest(self.dataset, _SIDES)}")
+
+    @property
+    def name(self) -> str:
+        """The data set's name."""
+        return self.dataset
+
+    @property
+    def label(self) -> str:
+        """Such as ``Fashion-MNIST``."""
+        return _LABELS[self.dataset]
+
+    @property
+    def side(self) -> int:
+        """Pixels along an edge."""
+        return _SIDES[self.dataset]
+
+    @property
+    def dimension(self) -> int:
+        """Pixels of an image."""
+        return self.side**2
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal sha256 of the data. Pinned: nothing is read to know it, and `load` checks it."""
+        if self.dataset == "digits":
+            return DIGITS_DIGEST
+        return hashlib.sha256("".join(IDX_FILES[self.dataset].digests.values()).encode()).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
+        return {"name": self.name, "digest": self.digest}
+
+    def available(self, data_dir: Path) -> bool:
+        """Are the files there? Looks at names alone; digits come with scikit-learn and always are."""
+        return self.dataset == "digits" or not files_missing(self.dataset, Path(data_dir))
+
+    def load(self, data_dir: Path, download: bool = False) -> ImageData:
+        """Read the images and check them against the pinned digests.
+
+        Args:
+            data_dir: A torchvision root, holding ``MNIST/raw`` or ``FashionMNIST/raw``. Read only, unless
+                something is downloaded; `digits` does not look at it.
+            download: Fetch the files into `data_dir` where they are missing.
+
+        Raises:
+            InputError: Files that are missing, cannot be downloaded, or do not hold the pinned data.
+        """
+        if self.dataset == "digits":
+            return _load_digits()
+        arrays = load_idx(self.dataset, Path(data_dir), download=download)
+        train, train_labels, test, test_labels = (arrays[file] for file in FILES)
+        return ImageData(
+            train=train,
+            train_labels=train_labels,
+            validation=train[-MNIST_VALIDATION:],
+            validation_labels=train_labels[-MNIST_VALIDATION:],
+            test=test,
+            test_labels=test_labels,
+        )
+
+
+def _load_digits() -> ImageData:
+    import numpy as np
+    import torch
+    from sklearn.datasets import load_digits
+
+    pixels, classes = cast("tuple[Any, Any]", load_digits(return_X_y=True))
+    # RandomState's streams are frozen for good; the newer generators' are not.
+    order = np.random.RandomState(0).permutation(len(pixels))
+    images = torch.as_tensor(np.rint(pixels[order] * (255 / 16)).astype(np.uint8))
+    labels = torch.as_tensor(classes[order].astype(np.int64))
+    train, validation, test = images.split(list(DIGITS_SPLIT))
+    train_labels, validation_labels, test_labels = labels.split(list(DIGITS_SPLIT))
+    data = ImageData(train, train_labels, validation, validation_labels, test, test_labels)
+
+    digest = hashlib.sha256()
+    for part in (train, train_labels, validation, validation_labels, test, test_labels):
+        digest.update(part.to(torch.uint8).numpy().tobytes())
+    if digest.hexdigest() != DIGITS_DIGEST:
+        raise InputError(
+            "digits: scikit-learn's load_digits() does not give the pinned images "
+            f"(sha256 {digest.hexdigest()[:12]}…, expected {DIGITS_DIGEST[:12]}…); "
+            "install another scikit-learn"
+        )
+    return data

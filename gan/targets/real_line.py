@@ -1,0 +1,210 @@
+"""Targets on the real line, whose distribution function is known exactly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from gan.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(mean, std²) on the real line.
+
+    Attributes:
+        mean: Centre; finite.
+        std: Standard deviation; positive.
+
+    Raises:
+        InputError: A value that is no finite number, or a std that is not positive.
+    """
+
+    mean: float = 3.0
+    std: float = 2.0
+
+    name: ClassVar[Literal["gaussian"]] = "gaussian"
+    kind: ClassVar[Literal["real_line"]] = "real_line"
+    dimension: ClassVar[int] = 1
+    digest: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", _number(self.name, "mean", self.mean))
+        object.__setattr__(self, "std", _positive(self.name, "std", self.std))
+
+    @property
+    def label(self) -> str:
+        """Such as ``N(3, 2²)``."""
+        return f"N({self.mean:g}, {self.std:g}²)"
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
+        return {"name": self.name, "mean": self.mean, "std": self.std, "digest": self.digest}
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """Draw from the target: a pure function of the shape and the generator's state.
+
+        Args:
+            shape: Shape of the draw.
+            generator: Its device is where the sample is made.
+
+        Returns:
+            float32 tensor [*shape, 1].
+        """
+        return self.mean + self.std * _standard_normal(shape, generator)
+
+    def cdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """P(X <= x), exact, elementwise in float64."""
+        import numpy as np
+        from scipy.special import ndtr
+
+        return np.asarray(ndtr((np.asarray(x, dtype=np.float64) - self.mean) / self.std), dtype=np.float64)
+
+    def quantile(self, p: ArrayLike) -> NDArray[np.float64]:
+        """The inverse of `cdf`, elementwise in float64; p in [0, 1]."""
+        import numpy as np
+        from scipy.special import ndtri
+
+        return np.asarray(self.mean + self.std * ndtri(np.asarray(p, dtype=np.float64)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Equally weighted Gaussians on the real line, equally spaced and centred on 0.
+
+    By default 8 modes stand at -7, -5, ..., 7 with std 0.2: neighbours are ten standard deviations apart,
+    so no sample of the target is in doubt about its mode, and mode collapse has an exact test.
+
+    Attributes:
+        modes: Number of Gaussians; at least 2.
+        spacing: Distance between neighbouring centres; at least 6 std, or the high-quality intervals of
+            3 std around each centre would overlap.
+        std: Standard deviation of each.
+
+    Raises:
+        InputError: A value outside these bounds.
+    """
+
+    modes: int = 8
+    spacing: float = 2.0
+    std: float = 0.2
+
+    name: ClassVar[Literal["mixture"]] = "mixture"
+    kind: ClassVar[Literal["real_line"]] = "real_line"
+    dimension: ClassVar[int] = 1
+    digest: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        _whole(self.name, "modes", self.modes, least=2)
+        object.__setattr__(self, "spacing", _positive(self.name, "spacing", self.spacing))
+        object.__setattr__(self, "std", _positive(self.name, "std", self.std))
+        if self.spacing < 6 * self.std:
+            raise InputError(
+                f"target mixture: spacing {self.spacing:g} is below 6 std ({6 * self.std:g}), "
+                "so the modes overlap; expected a larger spacing or a smaller std"
+            )
+
+    @property
+    def label(self) -> str:
+        """Such as ``8 modes N(·, 0.2²), 2 apart``."""
+        return f"{self.modes} modes N(·, {self.std:g}²), {self.spacing:g} apart"
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """Where the modes stand, ascending: float64 [modes]."""
+        import numpy as np
+
+        return self.spacing * (np.arange(self.modes, dtype=np.float64) - (self.modes - 1) / 2)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
+        return {
+            "name": self.name,
+            "modes": self.modes,
+            "spacing": self.spacing,
+            "std": self.std,
+            "digest": self.digest,
+        }
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """Draw from the target: a pure function of the shape and the generator's state.
+
+        Args:
+            shape: Shape of the draw.
+            generator: Its device is where the sample is made.
+
+        Returns:
+            float32 tensor [*shape, 1].
+        """
+        import torch
+
+        device = generator.device
+        mode = torch.randint(self.modes, (*shape, 1), generator=generator, device=device)
+        centre = self.spacing * (mode.to(torch.float32) - (self.modes - 1) / 2)
+        return centre + self.std * _standard_normal(shape, generator)
+
+    def cdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """P(X <= x), exact, elementwise in float64: the mean of the components' distribution functions."""
+        import numpy as np
+        from scipy.special import ndtr
+
+        deviations = (np.asarray(x, dtype=np.float64)[..., None] - self.centres) / self.std
+        return np.asarray(ndtr(deviations).mean(axis=-1), dtype=np.float64)
+
+    def quantile(self, p: ArrayLike) -> NDArray[np.float64]:
+        """The inverse of `cdf`, elementwise in float64; p in [0, 1].
+
+        Found numerically between the first and the last component's own quantiles, which bracket it. Between
+        two modes the distribution function is flat to rounding, and any point of the flat is as good.
+        """
+        import numpy as np
+        from scipy.optimize import elementwise
+        from scipy.special import ndtri
+
+        share = np.asarray(p, dtype=np.float64)
+        deviation = self.std * ndtri(share)
+        low, high = self.centres[0] + deviation, self.centres[-1] + deviation
+        inside = np.isfinite(deviation)
+        # At p = 0 and 1 the bracket is infinite, and so is the quantile: solve elsewhere.
+
+        def excess(x: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+            return self.cdf(x) - wanted
+
+        root = elementwise.find_root(  # pyright: ignore[reportUnknownMemberType]
+            excess,
+            (np.where(inside, low, self.centres[0]), np.where(inside, high, self.centres[-1])),
+            args=(np.where(inside, share, 0.5),),
+        )
+        return np.where(inside, cast("NDArray[np.float64]", root.x), deviation)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _standard_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    import torch
+
+    return torch.randn((*shape, 1), generator=generator, device=generator.device, dtype=torch.float32)
+
+
+def _number(target: str, parameter: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"target {target}: {parameter} is {value!r}; expected a finite number")
+    return float(value)
+
+
+def _whole(target: str, parameter: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(
+            f"target {target}: {parameter} is {value!r}; expected a whole number, {least} or more"
+        )
+
+
+def _positive(target: str, parameter: str, value: object) -> float:
+    number = _number(target, parameter, value)
+    if number <= 0:
+        raise InputError(f"target {target}: {parameter} is {number:g}; expected a number above 0")
+    return number

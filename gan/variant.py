@@ -1,0 +1,107 @@
+"""A variant: one GAN configuration, every detail that changes its stability under a name.
+
+Nothing here imports torch, so that planning, listing and reporting stay instant. The annotations state which
+values are allowed; `studies/schema.py` checks them where a person's file comes in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+
+Norm = Literal["none", "batch"]
+Activation = Literal["relu", "leaky_relu"]
+Widths = Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)]
+Positive = Annotated[float, Gt(0), Lt(math.inf)]
+
+LEAKY_SLOPE = 0.2
+LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached at the last step
+
+# Fields that are one number per replica, and the initial values: replicas that differ only here share a cohort.
+# Every other field decides a tensor's shape or a branch of the step.
+PER_REPLICA = frozenset({"loss", "reduction", "initialisation", "lr", "lr_ratio", "beta1", "beta2", "schedule"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One GAN configuration; the defaults are a small 1-D GAN."""
+
+    # What the two players minimise.
+    loss: Literal["non_saturating", "saturating"] = "non_saturating"
+    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z)))."""
+    reduction: Literal["mean", "sum_of_means", "sum"] = "mean"
+    """Discriminator loss: mean over both halves, sum of the halves' means, or the sum over every sample
+    (which sums the generator's loss too)."""
+    discriminator_output: Literal["logit", "probability"] = "logit"
+    """The loss sees the logit, or a sigmoid's output with each logarithm clamped at -100."""
+
+    # The networks.
+    latent_dim: Annotated[int, Gt(0)] = 20
+    """Dimension of the latent z ~ N(0, I)."""
+    generator_hidden: Widths = (32, 32)
+    generator_norm: Norm = "none"
+    """BatchNorm on each hidden layer."""
+    generator_activation: Activation = "relu"
+    generator_output: Literal["linear", "tanh", "sigmoid"] = "linear"
+    """Last activation; it sets the data's range: images in [-1, 1] for tanh, in [0, 1] for sigmoid."""
+    discriminator: Literal["mlp", "conv"] = "mlp"
+    """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer."""
+    discriminator_hidden: Widths = (32, 64, 32)
+    """Widths of an mlp discriminator."""
+    discriminator_channels: Widths = (16, 32)
+    """Channels of a conv discriminator."""
+    discriminator_norm: Norm = "none"
+    """BatchNorm on each hidden layer (conv: on all but the first)."""
+    discriminator_activation: Activation = "relu"
+    batchnorm_momentum: Annotated[float, Gt(0), Le(1)] = 0.1
+    """Weight of the new batch in BatchNorm's running statistics (PyTorch's convention)."""
+    initialisation: Literal["default", "normal_002"] = "default"
+    """PyTorch's default, or weights N(0, 0.02²) with default biases."""
+
+    # Adam, for both players.
+    lr: Positive = 7.0710678e-4
+    """Geometric mean of the two learning rates."""
+    lr_ratio: Positive = 1.0
+    """Learning rate of D over that of G, at the fixed geometric mean."""
+    beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
+    beta2: Annotated[float, Gt(0), Lt(1)] = 0.999
+    schedule: Literal["constant", "linear"] = "constant"
+    """Learning rates constant, or linear from 1 to 0.001 of themselves over the run."""
+
+    # The training step.
+    batch_size: Annotated[int, Ge(2)] = 128
+    passes: Literal["joint", "separate"] = "joint"
+    """The discriminator sees real and fake in one batch, or in two passes."""
+    latents: Literal["fresh", "reused"] = "fresh"
+    """The generator's step draws fresh latents, or reuses the fakes of the discriminator's step."""
+    last_batch: Literal["keep", "drop"] = "keep"
+    """An epoch's partial last batch of images is trained on, or dropped."""
+
+    @property
+    def lr_discriminator(self) -> float:
+        """Learning rate of D: lr · sqrt(lr_ratio)."""
+        return self.lr * math.sqrt(self.lr_ratio)
+
+    @property
+    def lr_generator(self) -> float:
+        """Learning rate of G: lr / sqrt(lr_ratio)."""
+        return self.lr / math.sqrt(self.lr_ratio)
+
+    def settings(self) -> dict[str, Any]:
+        """Return every field as plain JSON values."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+    def shape(self) -> tuple[Any, ...]:
+        """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch.
+
+        The widths of the kind of discriminator that is not in use shape nothing.
+        """
+        unused = "discriminator_channels" if self.discriminator == "mlp" else "discriminator_hidden"
+        return tuple(v for k, v in dataclasses.asdict(self).items() if k not in PER_REPLICA and k != unused)
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(Variant))

@@ -1,0 +1,84 @@
+"""What can be run from a clone: `nox -l` lists it. Everything that needs torch shares one environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.16"  # `requires=`
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests"]
+
+CONSTRAINTS = "constraints.txt"
+SETTINGS = {
+    "OMP_NUM_THREADS": "1",  # every worker is one thread: two threads in one process can be 50 times slower
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",  # no look on the network for a newer pyright
+    "UV_HTTP_TIMEOUT": "300",  # seconds; torch's largest wheel is half a gigabyte
+}
+WORKERS = str(min(os.cpu_count() or 1, 8))
+TESTS = ("python", "-m", "pytest", "-n", WORKERS, "--dist", "loadfile")
+
+
+def install_once(session: nox.Session, *requirements: str) -> None:
+    """Install, unless this environment already holds exactly this: then no network is needed."""
+    inputs = [Path("pyproject.toml").read_bytes(), Path(CONSTRAINTS).read_bytes(), sys.version.encode()]
+    digest = hashlib.sha256(repr((inputs, requirements, os.getcwd())).encode()).hexdigest()
+    stamp = Path(session.virtualenv.location) / "installed.sha256"
+    if stamp.exists() and stamp.read_text() == digest:
+        session.log("The environment is up to date.")
+        return
+    session.install("-c", CONSTRAINTS, *requirements, env=SETTINGS)
+    stamp.write_text(digest)
+
+
+def in_environment(session: nox.Session, *command: str) -> None:
+    """Run one of the shared environment's programs. GAN_DATA_DIR and the like pass through."""
+    environment = (session.env_dir.parent / "environment").resolve()
+    programs = environment / ("Scripts" if os.name == "nt" else "bin")
+    path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
+    env = {**SETTINGS, "PATH": path, "VIRTUAL_ENV": str(environment)}
+    session.run(str(programs / command[0]), *command[1:], env=env, external=True)
+
+
+@nox.session(reuse_venv=True)
+def environment(session: nox.Session) -> None:
+    """Make the shared environment (5.3 GB with torch from PyPI). The other sessions ask for it themselves."""
+    install_once(session, "-e", ".[dev]")
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def benchmark(session: nox.Session) -> None:
+    """Run the default studies and compile their reports; arguments go to `ganbench run`."""
+    in_environment(session, "ganbench", "run", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def tests(session: nox.Session) -> None:
+    """Run the tests, without the slow ones; arguments go to pytest."""
+    in_environment(session, *TESTS, "-m", "not slow", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def slow(session: nox.Session) -> None:
+    """Run the slow tests; arguments go to pytest."""
+    in_environment(session, *TESTS, "-m", "slow", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def types(session: nox.Session) -> None:
+    """Check types: strictly in gan, plainly elsewhere; arguments go to pyright."""
+    in_environment(session, "python", "-m", "pyright", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting; `nox -s lint -- --fix` mends what can be mended."""
+    install_once(session, "ruff")
+    mend = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if mend else []))
+    session.run("ruff", "format", *([] if mend else ["--check", "--diff"]))

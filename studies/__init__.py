@@ -1,0 +1,1 @@
+"""The questions: what a study may say, and one TOML file per study."""

@@ -1,0 +1,239 @@
+"""Ledgers made up for the reports: the files of a run directory, without a run."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.ledger import Ledger
+
+GAUSSIAN = {
+    "name": "gaussian",
+    "title": "Does the generator's loss decide whether a GAN learns a Gaussian?",
+    "question": "Does the saturating loss fail more often, and does BatchNorm or the ratio change that?",
+    "target": {"name": "gaussian", "mean": 3.0, "std": 2.0},
+    "target_label": "N(3, 2²)",
+    "steps": 1500,
+    "factors": {
+        "loss": ["non_saturating", "saturating"],
+        "generator_norm": ["none", "batch"],
+        "lr_ratio": [0.5, 1, 2],
+    },
+    "report": {"score": "ks", "factor": "loss", "reached": {"ks": 0.05}, "notes": ""},
+}
+GAUSSIAN_SCORES = {
+    "ks": {"label": "KS statistic", "direction": "lower", "n": 10000, "floor": 0.0087, "noise": 0.31},
+    "coverage": {
+        "label": "Share of 100 bins covered",
+        "direction": "higher",
+        "n": 10000,
+        "floor": 1.0,
+        "noise": None,
+    },
+}
+DIGITS = {
+    "name": "digits",
+    "title": "Loss, BatchNorm and discriminator on digits",
+    "question": "Which of loss, generator BatchNorm and a conv discriminator matter on small digits?",
+    "target": {"name": "digits"},
+    "target_label": "digits 8 × 8",
+    "steps": 3000,
+    "factors": {
+        "loss": ["non_saturating", "saturating"],
+        "generator_norm": ["none", "batch"],
+        "discriminator": ["mlp", "conv"],
+    },
+    "report": {
+        "score": "fid_500",
+        "factor": "loss",
+        "reached": {"fid_500": 30, "modes": 10},
+        "notes": "A shortened run.",
+    },
+}
+DIGITS_SCORES = {
+    "fid_500": {"label": "FID at 500 samples", "direction": "lower", "n": 500, "floor": 2.1, "noise": 410.0},
+    "modes": {"label": "Classes covered of 10", "direction": "higher", "n": 500, "floor": 10, "noise": 0},
+    "hq_share": {"label": "High-quality share", "direction": "higher", "n": 500, "floor": 0.95, "noise": 0.0},
+    "mode_kl": {
+        "label": "KL to the real class shares",
+        "direction": "lower",
+        "n": 500,
+        "floor": 0.009,
+        "noise": 2.4,
+    },
+}
+
+
+def level_text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def write_ledger(
+    directory: Path,
+    study: dict[str, Any],
+    references: dict[str, Any],
+    seeds: int,
+    difficulty: Callable[[dict[str, Any]], float],
+    failing: Callable[[dict[str, Any]], float],
+) -> Ledger:
+    """Write a finished study: scores grow with `difficulty`, replicas fail at the rate `failing`."""
+    rng = np.random.default_rng(7)
+    study = {**study, "scale": "laptop"}
+    grid = [
+        dict(zip(study["factors"], levels, strict=True))
+        for levels in itertools.product(*study["factors"].values())
+    ]
+    name = lambda levels: " ".join(f"{k}={level_text(v)}" for k, v in levels.items())  # noqa: E731
+    variants = {name(levels): {**levels, "lr": 7e-4, "generator_hidden": [32, 32]} for levels in grid}
+    replicas, cohorts = [], []
+    ledger = Ledger(directory)
+    ledger.open_for_writing()
+    for levels in grid:
+        variant = name(levels)
+        ids = [hashlib.sha256(f"{study['name']}{variant}{s}".encode()).hexdigest()[:16] for s in range(seeds)]
+        cohort = hashlib.sha256(variant.encode()).hexdigest()[:12]
+        replicas += [{"id": i, "variant": variant, "seed": s} for s, i in enumerate(ids)]
+        cohorts.append({"id": cohort, "mode": "vmap", "compiled": True, "width": seeds, "replicas": ids})
+        rows, history, samples = [], [], {}
+        for seed, replica in enumerate(ids):
+            quality = difficulty(levels) * math.exp(0.35 * rng.standard_normal())
+            diverged = bool(rng.random() < failing(levels))
+            rows.append(
+                _row(study, references, variant, levels, cohort, seed, replica, quality, diverged, rng)
+            )
+            history.append(_history(study, references, levels, replica, quality, diverged, rng))
+            if not diverged:
+                samples[f"{replica}/final"] = _samples(study, quality, rng)
+        ledger.write_cohort(cohort, pd.DataFrame(rows), pd.concat(history), samples, {})
+    plan = {"study": study, "device": "cpu", "command": f"ganbench run {study['name']} --scale laptop"}
+    plan |= {"variants": variants, "replicas": replicas, "cohorts": cohorts}
+    provenance: dict[str, Any] = {
+        "sessions": [{"started": "2031-05-06T07:08:09", "wall_seconds": 123.456, "commit": "feedbee"}]
+    }
+    provenance["mlflow"] = {"runs": ["run-id-of-the-tracker"]}
+    for stem, content in {"plan": plan, "references": references, "provenance": provenance}.items():
+        ledger.write_json(f"{stem}.json", content)
+    return ledger
+
+
+def _row(study, references, variant, levels, cohort, seed, replica, quality, diverged, rng) -> dict[str, Any]:
+    row = {"replica": replica, "study": study["name"], "scale": "laptop", "target": study["target"]["name"]}
+    row |= {"variant": variant, "seed": seed, "cohort": cohort, "device": "cpu"}
+    row |= {"status": "diverged" if diverged else "ok", "failed_step": 700 if diverged else None}
+    row |= {"reason": "the generator's loss is not finite" if diverged else "", "steps": study["steps"]}
+    value = np.nan if diverged else math.log(2) - min(0.6, quality * 0.8)
+    for span in ("", "_last", "_epoch"):
+        row[f"loss_discriminator{span}"] = value + 0.01 * rng.standard_normal()
+        row[f"loss_generator{span}"] = 0.75 + quality + 0.02 * rng.standard_normal()
+    row["value_discriminator"] = value
+    row |= {s: np.nan if diverged else _score(s, quality) for s in references}
+    row["train_seconds"] = 9.87
+    return row | {f"variant/{k}": v for k, v in levels.items()}
+
+
+def _score(score: str, quality: float) -> float:
+    if score == "ks":
+        return 0.008 + 0.5 * quality
+    if score == "coverage":
+        return max(0.0, 1 - quality)
+    if score.startswith("fid"):
+        return 4 + 120 * quality
+    if score == "modes":
+        return float(max(1, 10 - round(8 * quality)))
+    return max(0.0, 0.95 - quality) if score == "hq_share" else 0.01 + quality
+
+
+def _history(study, references, levels, replica, quality, diverged, rng) -> pd.DataFrame:
+    steps = np.linspace(study["steps"] / 60, study["steps"], 60).astype(int)
+    evaluations = np.linspace(0, study["steps"], 11).astype(int)[1:]
+    progress = steps / study["steps"]
+    value = math.log(2) - min(0.6, quality * 0.8) * progress - 0.3 * np.exp(-progress * 15)
+    sign = -1 if levels.get("loss") == "saturating" else 1
+    generator = sign * (0.69 + quality * progress * 2 + 0.8 * np.exp(-progress * 15))
+    curves = {"value/discriminator": (steps, value), "loss/generator": (steps, generator)}
+    final = _score(next(iter(references)), quality)
+    at = evaluations / study["steps"]
+    curves[f"score/{next(iter(references))}"] = (evaluations, final * (1 + 6 * np.exp(-6 * at)))
+    tables = []
+    for metric, (x, y) in curves.items():
+        noisy = y * (1 + 0.03 * rng.standard_normal(len(y)))
+        keep = x < 700 if diverged else np.ones(len(x), bool)
+        tables.append(
+            pd.DataFrame({"replica": replica, "step": x[keep], "metric": metric, "value": noisy[keep]})
+        )
+    return pd.concat(tables)
+
+
+def _samples(study, quality, rng) -> np.ndarray:
+    if study["target"]["name"] == "gaussian":
+        spread = 2 * (1 - min(quality, 0.9))
+        return (3 + quality + spread * rng.standard_normal((10000, 1))).astype(np.float32)
+    from sklearn.datasets import load_digits
+
+    images = np.asarray(load_digits(return_X_y=True)[0])[rng.integers(0, 1797, 100)] * 255 / 16
+    return np.clip(images + 200 * quality * rng.standard_normal(images.shape), 0, 255).astype(np.uint8)
+
+
+def gaussian_difficulty(levels: dict[str, Any]) -> float:
+    return (
+        0.03
+        * (3 if levels["loss"] == "saturating" else 1)
+        * (1.6 if levels["generator_norm"] == "none" else 1)
+        * (1 + 0.4 * abs(math.log2(levels["lr_ratio"])))
+    )
+
+
+@pytest.fixture(scope="session")
+def gaussian(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    return write_ledger(
+        tmp_path_factory.mktemp("gaussian") / "runs",
+        GAUSSIAN,
+        GAUSSIAN_SCORES,
+        6,
+        gaussian_difficulty,
+        lambda levels: 0.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """Some replicas diverge, and in one variant most of them."""
+    return write_ledger(
+        tmp_path_factory.mktemp("digits") / "runs",
+        DIGITS,
+        DIGITS_SCORES,
+        10,
+        lambda levels: (
+            0.1
+            * (2.5 if levels["loss"] == "saturating" else 1)
+            * (2 if levels["discriminator"] == "conv" else 1)
+        ),
+        lambda levels: 0.8 if (levels["loss"], levels["discriminator"]) == ("saturating", "conv") else 0.1,
+    )
+
+
+def _with_factors(directory: Path, factors: dict[str, list[Any]], seeds: int, failing: float) -> Ledger:
+    report = {**GAUSSIAN["report"], "factor": next(iter(factors), None)}
+    study = {**GAUSSIAN, "factors": factors, "report": report}
+    return write_ledger(directory, study, GAUSSIAN_SCORES, seeds, lambda levels: 0.05, lambda levels: failing)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """One factor of two levels, three seeds: quick to compile."""
+    return _with_factors(
+        tmp_path_factory.mktemp("small") / "runs", {"loss": ["non_saturating", "saturating"]}, 3, 0.0
+    )
+
+
+@pytest.fixture
+def make_ledger() -> Callable[..., Ledger]:
+    return _with_factors

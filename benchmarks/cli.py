@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,16 +21,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Names = Annotated[Optional[list[str]], typer.Argument(help="Study names or study files.", show_default=False)]
+Names = Annotated[list[str] | None, typer.Argument(help="Study names or study files.", show_default=False)]
 Scale = Annotated[str, typer.Option(help="smoke (under a minute), laptop, or full (a GPU).")]
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")]
-Workers = Annotated[Optional[int], typer.Option(min=1, help="Processes; by default one a core, or one for a GPU.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, or one for a GPU.")]
 RunsDir = Annotated[Path, typer.Option(help="Where runs are recorded.", envvar="GAN_RUNS_DIR")]
-DataDir = Annotated[Optional[Path], typer.Option(help="A torchvision root; by default GAN_DATA_DIR, or ./data.")]
+DataDir = Annotated[Path | None, typer.Option(help="A torchvision root; by default GAN_DATA_DIR, or ./data.")]
 TrackingUri = Annotated[
-    Optional[str], typer.Option(help="MLflow's store; by default <runs-dir>/mlflow.db; 'off' for none.")
+    str | None, typer.Option(help="MLflow's store; by default <runs-dir>/mlflow.db; 'off' for none.")
 ]
-Seeds = Annotated[Optional[int], typer.Option(min=1, help="Seeds a variant, instead of the scale's.")]
+Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds a variant, instead of the scale's.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -63,9 +63,7 @@ def run(
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
     seeds: Seeds = None,
-    mode: Annotated[
-        Optional[str], typer.Option(help="vmap or loop, instead of the mode chosen by measurement.")
-    ] = None,
+    mode: Annotated[str | None, typer.Option(help="vmap or loop, instead of the mode chosen by measurement.")] = None,
     report: Annotated[bool, typer.Option(help="Compile each study's report when it is trained.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")] = False,
     as_json: Json = False,
@@ -140,7 +138,7 @@ def report(
     names: Annotated[list[str], typer.Argument(help="Study names, or all.")],
     scale: Scale = "laptop",
     runs_dir: RunsDir = Path("runs"),
-    out: Annotated[Optional[Path], typer.Option(help="Folder; by default report/ in the run directory.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder; by default report/ in the run directory.")] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Write the committed reports/<study>/.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -63,9 +63,7 @@ class Ledger:
 
     def finished(self) -> set[str]:
         """Return the ids of the replicas that have a result, of whatever status."""
-        columns = [
-            pd.read_parquet(self._file("cohorts", c), columns=["replica"]) for c in self.finished_cohorts()
-        ]
+        columns = [pd.read_parquet(self._file("cohorts", c), columns=["replica"]) for c in self.finished_cohorts()]
         return set(pd.concat(columns)["replica"]) if columns else set()
 
     def results(self) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from benchmarks import cost
 from benchmarks.ledger import Ledger, find_runs
-from benchmarks.plan import Plan
+from benchmarks.plan import Plan, cohort_of_one
 from gan.errors import InputError
 from studies import schema
 
@@ -46,7 +46,12 @@ def print_studies(found: list[dict[str, Any]]) -> None:
     table = Table("study", "variants", "seeds", "question", box=None, header_style="bold")
     for study in found:
         seeds = ", ".join(f"{scale} {n}" for scale, n in study["seeds"].items())
-        table.add_row(study["name"] + (" *" if study["default"] else ""), str(study["variants"]), seeds, study["question"])
+        table.add_row(
+            study["name"] + (" *" if study["default"] else ""),
+            str(study["variants"]),
+            seeds,
+            study["question"],
+        )
     Console().print(table)
     print("* runs by default")
 
@@ -86,7 +91,13 @@ def plan_summary(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "replicas": len(plan.replicas),
         "to_train": sum(r.id in plan.replicas for c in missing for r in c.replicas),
         "cohorts": [
-            {"id": c.id, "replicas": len(c.replicas), "mode": c.mode, "compiled": c.compiled, "width": c.width}
+            {
+                "id": c.id,
+                "replicas": len(c.replicas),
+                "mode": c.mode,
+                "compiled": c.compiled,
+                "width": c.width,
+            }
             for c in missing
         ],
         "estimated_core_seconds": round(estimate.core_seconds),
@@ -102,7 +113,8 @@ def print_plans(plans: list[dict[str, Any]]) -> None:
     )  # fmt: skip
     for plan in plans:
         kinds = pd.Series(
-            [f"{c['mode']}{' compiled' if c['compiled'] else ''} x{c['width']}" for c in plan["cohorts"]], dtype="str"
+            [f"{c['mode']}{' compiled' if c['compiled'] else ''} x{c['width']}" for c in plan["cohorts"]],
+            dtype="str",
         )
         cohorts = ", ".join(f"{n} of {kind}" for kind, n in kinds.value_counts().items()) or "none"
         table.add_row(
@@ -245,10 +257,9 @@ def rerun(found: Found, data_dir: Path) -> dict[str, Any]:
 
     A mapped replica is padded to a stack of two: mapped MLPs give the same bits at any width from 2.
     """
-    from benchmarks.plan import replica_from_plan
     from gan.cohort import train
 
-    cohort = replica_from_plan(found.ledger.plan(), found.id)
+    cohort = cohort_of_one(found.ledger.plan(), found.id)
     fresh = train(cohort, data_dir, found.row["device"]).replicas[0].row
     compared = {
         key: {"then": found.row[key], "now": value}
@@ -265,7 +276,9 @@ def print_rerun(same: dict[str, Any]) -> None:
     for key, both in same["compared"].items():
         table.add_row(key, f"{both['then']:.9g}", f"{both['now']:.9g}")
     Console(highlight=False).print(table)
-    print("The same, bit for bit." if same["equal"] else "Not the same: see `ganbench doctor` for versions and hardware.")
+    print(
+        "The same, bit for bit." if same["equal"] else "Not the same: see `ganbench doctor` for versions and hardware."
+    )
 
 
 def _spark(values: list[float]) -> str:

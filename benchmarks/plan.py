@@ -13,7 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from gan.replica import Cohort, Mode, Replica, digest_of, replica_id
+from gan.replica import Cohort, Mode, Replica, Scoring, digest_of, replica_id
+from gan.targets import make_target
+from gan.variant import Variant
 from studies.schema import Resolved
 
 # Replicas side by side. On a CPU the gain has flattened out by 32, and up to 32 the bits do not depend on the
@@ -39,9 +41,7 @@ class Plan:
 
     def missing(self, finished: set[str]) -> list[Cohort]:
         """Return the cohorts that hold a wanted replica without a result."""
-        return [
-            c for c in self.cohorts if any(r.id in self.replicas and r.id not in finished for r in c.replicas)
-        ]
+        return [c for c in self.cohorts if any(r.id in self.replicas and r.id not in finished for r in c.replicas)]
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
@@ -62,9 +62,7 @@ class Plan:
             "device": self.device,
             "command": self.command,
             "variants": {name: variant.settings() for name, variant in study.variants.items()},
-            "replicas": [
-                {"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()
-            ],
+            "replicas": [{"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()],
             "cohorts": [_cohort_json(c) for c in self.cohorts],
         }
 
@@ -94,9 +92,7 @@ def make_plan(
     replicas: dict[str, Replica] = {}
     for name, variant in study.variants.items():
         for seed in range(study.seeds):
-            id = replica_id(
-                variant, seed, target=study.target, steps=study.steps, scoring=study.scoring, device=device
-            )
+            id = replica_id(variant, seed, target=study.target, steps=study.steps, scoring=study.scoring, device=device)
             names[id] = (name, seed)
             replicas[id] = Replica(id, variant, seed)
 
@@ -114,9 +110,7 @@ def make_plan(
     return Plan(study, device, command, names, tuple(sorted([*kept, *fresh], key=_work, reverse=True)))
 
 
-def _partition(
-    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None
-) -> list[Cohort]:
+def _partition(group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None) -> list[Cohort]:
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
     count = math.ceil(len(group) / MAX_WIDTH[device])
     width = max(2, math.ceil(len(group) / count))
@@ -155,3 +149,25 @@ def _cohort_json(cohort: Cohort) -> dict[str, Any]:
         "width": cohort.width,
         "replicas": [r.id for r in cohort.replicas],
     }
+
+
+def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
+    """Return a cohort that trains one replica of a `plan.json` again, as it was trained.
+
+    A mapped replica is padded to a stack of two: mapped MLPs give the same bits at any width from 2.
+    """
+    planned = next(r for r in plan["replicas"] if r["id"] == id)
+    trained = next(c for c in plan["cohorts"] if id in c["replicas"])
+    study = plan["study"]
+    target = dict(study["target"])
+    variant = Variant.from_settings(plan["variants"][planned["variant"]])
+    return Cohort(
+        id=id,
+        replicas=(Replica(id, variant, planned["seed"]),),
+        target=make_target(target.pop("name"), **target),
+        steps=study["steps"],
+        scoring=Scoring(**study["scoring"]),
+        mode=trained["mode"],
+        compiled=trained["compiled"],
+        width=min(trained["width"], 2),
+    )

@@ -39,9 +39,7 @@ class Progress:
         if not cohorts:
             self.say(f"{self.name}: all {self.planned} replicas are finished; nothing to train")
         elif self.console.is_terminal:
-            self.task = self.bar.add_task(
-                self.name, total=self.total, replicas=done, planned=self.planned, failed=0
-            )
+            self.task = self.bar.add_task(self.name, total=self.total, replicas=done, planned=self.planned, failed=0)
             self.bar.start()
         else:
             self.say(f"{self.name}: training {self.planned - done} of {self.planned} replicas")

@@ -176,7 +176,9 @@ def runs_of(names: Iterable[str], runs_dir: Path, scale: str) -> list[Ledger]:
     found = {r.directory.parent.name: r for r in find_runs(runs_dir) if r.directory.name == scale}
     if chosen == ["all"]:
         if not found:
-            raise InputError(f"{runs_dir}: no study was run at scale {scale} there; `ganbench run` runs the default ones")
+            raise InputError(
+                f"{runs_dir}: no study was run at scale {scale} there; `ganbench run` runs the default ones"
+            )
         return list(found.values())
     for i, name in enumerate(chosen):
         if name.endswith(".toml"):
@@ -226,9 +228,7 @@ def _mirror(ledger: Ledger, plan: Plan, options: Options) -> Mirror | None:
     """Open the mirror, and tell it of cohorts that are in the ledger already."""
     if options.tracking_uri == NO_TRACKING:
         return None
-    mirror = Mirror(
-        options.runs_dir, plan.to_json(), tracking_uri=options.tracking_uri, git_commit=system.commit()
-    )
+    mirror = Mirror(options.runs_dir, plan.to_json(), tracking_uri=options.tracking_uri, git_commit=system.commit())
     for id in ledger.finished_cohorts():
         rows = ledger.results_of(id)
         _push(mirror, ledger, id, rows[rows["replica"].isin(list(plan.replicas))])

@@ -57,11 +57,7 @@ def text(value: Any) -> str:
 def scores(row: Mapping[str, Any]) -> list[str]:
     """Name the final scores in a result."""
     known = {*IDENTITY, *SUMMARY}
-    return [
-        name
-        for name, value in row.items()
-        if name not in known and "/" not in name and not isinstance(value, str)
-    ]
+    return [name for name, value in row.items() if name not in known and "/" not in name and not isinstance(value, str)]
 
 
 def params(row: Mapping[str, Any], also: Iterable[str]) -> dict[str, str]:
@@ -98,10 +94,7 @@ def split_curves(history: pd.DataFrame) -> dict[str, Curves]:
     columns = (history[name].tolist() for name in ("replica", "step", "metric", "value"))
     for replica, step, metric, value in zip(*columns, strict=True):
         split[replica][metric].append((step, value))
-    return {
-        replica: {name: sorted(points) for name, points in curves.items()}
-        for replica, curves in split.items()
-    }
+    return {replica: {name: sorted(points) for name, points in curves.items()} for replica, curves in split.items()}
 
 
 # Artifacts.
@@ -123,14 +116,10 @@ def files(curves: Curves, samples: Mapping[str, np.ndarray]) -> dict[str, bytes]
     if image and final is not None:
         made["samples/final.png"] = _grid(final, columns=10)
     if image and progress is not None:  # a row an evaluation, the same latents down each column
-        made["samples/progress.png"] = _grid(
-            progress.reshape(-1, progress.shape[-1]), columns=progress.shape[1]
-        )
+        made["samples/progress.png"] = _grid(progress.reshape(-1, progress.shape[-1]), columns=progress.shape[1])
     if not image and progress is not None:
         levels = np.linspace(0.05, 0.95, 19)
-        finite = [
-            (int(step), values[np.isfinite(values)]) for step, values in zip(steps, progress, strict=True)
-        ]
+        finite = [(int(step), values[np.isfinite(values)]) for step, values in zip(steps, progress, strict=True)]
         rows = ([step, *np.quantile(values, levels).tolist()] for step, values in finite if values.size)
         made["samples/quantiles.csv"] = _csv(["step", *(f"{level:.2f}" for level in levels)], rows)
     return made
@@ -150,9 +139,7 @@ def _grid(images: np.ndarray, columns: int) -> bytes:
     zoom, rows, gap = max(1, 32 // side), math.ceil(len(images) / columns), 1
     sheet = np.full((rows * columns, side + gap, side + gap), 255, np.uint8)
     sheet[: len(images), :side, :side] = images.reshape(-1, side, side)
-    pixels = (
-        sheet.reshape(rows, columns, side + gap, side + gap).swapaxes(1, 2).reshape(rows * (side + gap), -1)
-    )
+    pixels = sheet.reshape(rows, columns, side + gap, side + gap).swapaxes(1, 2).reshape(rows * (side + gap), -1)
     file = io.BytesIO()
     Image.fromarray(pixels.repeat(zoom, 0).repeat(zoom, 1)).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -73,9 +73,7 @@ class MirrorStats:
         if not self.missing and not self.error:
             return ""
         reason = " ".join(self.error.split())[:300] or "the tracking store did not answer in time"
-        return (
-            f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
-        )
+        return f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
 
 
 def default_tracking_uri(runs_dir: Path) -> str:
@@ -133,9 +131,7 @@ class Mirror:
         self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
-    def push(
-        self, results: pd.DataFrame, history: Callable[[], pd.DataFrame], samples: Samples | None = None
-    ) -> None:
+    def push(self, results: pd.DataFrame, history: Callable[[], pd.DataFrame], samples: Samples | None = None) -> None:
         """Mirror a finished cohort, later. What MLflow already has is left as it is.
 
         Args:
@@ -245,9 +241,7 @@ class Mirror:
         client = self._connect()
         client.set_experiment_tag(self._stats.experiment, "mlflow.note.content", self._note(answer, report))
 
-    def _write_cohort(
-        self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None
-    ) -> None:
+    def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
         self._connect()
         for row in rows:
             self._rows[row["variant"]][row["replica"]] = row

@@ -93,9 +93,7 @@ class Network:
 
     layers: tuple[Layer, ...]
 
-    def __call__(
-        self, params: Tensors, buffers: Tensors, x: Tensor, *, training: bool
-    ) -> tuple[Tensor, Tensors]:
+    def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, *, training: bool) -> tuple[Tensor, Tensors]:
         """Apply the layers in turn.
 
         Args:

@@ -98,9 +98,7 @@ class CohortResult:
     """By score: what real data and noise score at the same N."""
 
 
-def replica_id(
-    variant: Variant, seed: int, *, target: Target, steps: int, scoring: Scoring, device: str
-) -> str:
+def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scoring: Scoring, device: str) -> str:
     """Return the name of a replica's result: a digest of everything that decides it.
 
     Args:

@@ -103,7 +103,14 @@ class Game(NamedTuple):
 
 
 def step(
-    game: Game, state: State, hyper: Hyper, real: Tensor, z_d: Tensor, z_g: Tensor, t: Tensor, progress: Tensor
+    game: Game,
+    state: State,
+    hyper: Hyper,
+    real: Tensor,
+    z_d: Tensor,
+    z_g: Tensor,
+    t: Tensor,
+    progress: Tensor,
 ) -> tuple[State, Tensor]:
     """Train the discriminator once, then the generator once (Goodfellow et al. 2014, algorithm 1, k = 1).
 
@@ -130,9 +137,7 @@ def step(
     # Update the discriminator on real and fake.
     def discriminator_loss(params: Tensors) -> tuple[Tensor, tuple[Tensor, ...]]:
         if game.joint:
-            both, buffers = game.discriminator(
-                params, discriminator.buffers, torch.cat([real, fakes]), training=True
-            )
+            both, buffers = game.discriminator(params, discriminator.buffers, torch.cat([real, fakes]), training=True)
             on_real, on_fake = both[: len(real)], both[len(real) :]
         else:
             on_real, buffers = game.discriminator(params, discriminator.buffers, real, training=True)
@@ -141,9 +146,7 @@ def step(
         loss = hyper.half_weight * scale * halves
         return loss, (loss, halves / 2, on_real, on_fake, buffers)
 
-    d_grads, (d_loss, value, on_real, on_fake, d_buffers) = grad(discriminator_loss, has_aux=True)(
-        discriminator.params
-    )
+    d_grads, (d_loss, value, on_real, on_fake, d_buffers) = grad(discriminator_loss, has_aux=True)(discriminator.params)
     d_params, d_moments = adam(
         discriminator.params, d_grads, discriminator.moments, t, hyper.lr_discriminator * decay, hyper.betas
     )
@@ -159,9 +162,7 @@ def step(
 
     fake_grads, (g_loss, d_buffers) = grad(generator_loss, has_aux=True)(fakes)
     (g_grads,) = pullback(fake_grads)
-    g_params, g_moments = adam(
-        generator.params, g_grads, generator.moments, t, hyper.lr_generator * decay, hyper.betas
-    )
+    g_params, g_moments = adam(generator.params, g_grads, generator.moments, t, hyper.lr_generator * decay, hyper.betas)
 
     metrics = (
         d_loss,

@@ -51,9 +51,7 @@ class _Blocks:
 class Latents(_Blocks):
     """Standard normal latents: `at(step)` is [K, batch, dimension]."""
 
-    def __init__(
-        self, seeds: Sequence[int], stream: str, batch: int, dimension: int, device: torch.device
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], stream: str, batch: int, dimension: int, device: torch.device) -> None:
         def draw(g: Generator) -> Tensor:
             return torch.randn(BLOCK_STEPS, batch, dimension, generator=g, device=device)
 
@@ -82,9 +80,7 @@ class Images:
         keep_last: Train on an epoch's partial last batch rather than drop it.
     """
 
-    def __init__(
-        self, seeds: Sequence[int], images: Tensor, batch: int, *, signed: bool, keep_last: bool
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], images: Tensor, batch: int, *, signed: bool, keep_last: bool) -> None:
         self.seeds, self.images, self.batch, self.signed = seeds, images, batch, signed
         full, rest = divmod(len(images), batch)
         self.steps_per_epoch = full + (1 if rest and keep_last else 0)

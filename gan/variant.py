@@ -95,6 +95,11 @@ class Variant:
         """Return every field as plain JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
+    @staticmethod
+    def from_settings(settings: dict[str, Any]) -> Variant:
+        """Return the variant that gave these `settings`."""
+        return Variant(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
     def shape(self) -> tuple[Any, ...]:
         """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch.
 

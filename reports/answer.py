@@ -11,6 +11,8 @@ from reports.evidence import Evidence
 from reports.statistics import separation, wilson
 from reports.tables import at_level, goal, number, ranking, reached, score_quartiles, score_values
 
+FEWEST = 4  # replicas a level: the quartiles of fewer are interpolated from the extremes
+
 
 @dataclass(frozen=True)
 class Group:
@@ -31,7 +33,8 @@ def answer(evidence: Evidence) -> str:
     """Return the sentence: how the levels compare, how often each reaches the goal, which variant is best.
 
     "Better" is said only where interquartile ranges do not touch, "tends to" where a median lies outside the
-    other's range; otherwise the sentence says that the levels do not differ.
+    other's range; otherwise the sentence says that the levels do not differ. Fewer than `FEWEST` replicas
+    at a level allow no claim.
     """
     groups = _groups(evidence)
     parts = [_comparison(evidence, groups) if len(groups) > 1 else _overall(evidence, evidence.results)]
@@ -72,7 +75,10 @@ def _comparison(evidence: Evidence, groups: list[Group]) -> str:
     often, seldom = sorted((best, worst), key=lambda group: -group.reached / len(group.values))
     reach_differs = bool(evidence.reached) and often.reached_interval[0] > seldom.reached_interval[1]
     where = f"on {evidence.study['target_label']}"
-    if not np.isfinite(best.quartiles[1]):
+    fewest = min(len(group.values) for group in groups)
+    if fewest < FEWEST:
+        claim = f"{where}, too few replicas ({fewest} at a level of `{evidence.factor}`) to compare its levels"
+    elif not np.isfinite(best.quartiles[1]):
         claim = f"{where}, the median replica fails at every level of `{evidence.factor}`"
     elif apart == "clear":
         claim = f"`{evidence.factor}` matters {where}: {best.level} scores better than {worst.level}"
@@ -84,9 +90,7 @@ def _comparison(evidence: Evidence, groups: list[Group]) -> str:
             "though their scores overlap"
         )
     else:
-        claim = (
-            f"{where}, the levels of `{evidence.factor}` do not differ beyond the spread of their replicas"
-        )
+        claim = f"{where}, the levels of `{evidence.factor}` do not differ beyond the spread of their replicas"
     details = "; ".join(_describe(evidence, group, spelled=group is best) for group in groups)
     return f"{claim} ({details})"
 

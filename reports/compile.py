@@ -115,14 +115,10 @@ def limits(evidence: Evidence) -> list[str]:
     """What the study could not settle, one sentence each, from the data."""
     said = []
     if evidence.reached and not tables.any_variant_reaches(evidence):
-        said.append(
-            f"No variant's median reaches {tables.goal(evidence)}: the training may be too short to answer."
-        )
+        said.append(f"No variant's median reaches {tables.goal(evidence)}: the training may be too short to answer.")
     seeds = sorted({len(evidence.of(v)) for v in evidence.variants.index})
     if seeds[-1] < 2:
-        said.append(
-            "There is one seed a variant: nothing can be said about the spread, and no interval given."
-        )
+        said.append("There is one seed a variant: nothing can be said about the spread, and no interval given.")
     else:
         said.append(
             f"Each variant has {seeds[-1]} seeds."

@@ -14,9 +14,7 @@ from benchmarks.ledger import Ledger
 from gan.errors import InputError, nearest
 
 EQUILIBRIUM = math.log(2)  # the discriminator's value when it cannot tell real from generated
-LOSSES = tuple(
-    f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")
-)
+LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
 
 
 def level_label(value: Any) -> str:
@@ -111,9 +109,7 @@ def gather(ledger: Ledger) -> Evidence:
     plan, references = ledger.plan(), ledger.references()
     rows = ledger.results()
     if rows.empty:
-        raise InputError(
-            f"{ledger.directory}: no replica has finished, so there is nothing to report on yet."
-        )
+        raise InputError(f"{ledger.directory}: no replica has finished, so there is nothing to report on yet.")
     evidence = Evidence(plan, references, _tidy(rows, plan, references), _variants(plan))
     if evidence.results.empty:
         raise InputError(f"{ledger.directory}: none of its finished replicas is in its plan.")

@@ -54,9 +54,7 @@ def new_figure(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
 
 
-def plot_band(
-    ax: Axes, steps: np.ndarray, quartiles: np.ndarray, limits: tuple[float, float], **line: Any
-) -> Axes:
+def plot_band(ax: Axes, steps: np.ndarray, quartiles: np.ndarray, limits: tuple[float, float], **line: Any) -> Axes:
     """Draw a median curve and the interquartile band around it.
 
     Args:
@@ -266,9 +264,7 @@ def plot_strip(
         height = row + offset[np.argsort(np.argsort(_scatter_order(len(values))))]
         failed = ~np.isfinite(values)
         ax.scatter(values[~failed], height[~failed], s=11, color=colors[name], alpha=0.75, linewidths=0)
-        ax.scatter(
-            np.full(failed.sum(), worst), height[failed], s=16, marker="x", color=colors[name], linewidths=1
-        )
+        ax.scatter(np.full(failed.sum(), worst), height[failed], s=16, marker="x", color=colors[name], linewidths=1)
         at = medians[name] if np.isfinite(medians[name]) else worst
         ax.plot([at, at], [row - 0.36, row + 0.36], color="black", linewidth=1.6, solid_capstyle="butt")
     ax.set_yticks(range(len(groups)), list(groups))

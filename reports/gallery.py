@@ -51,9 +51,7 @@ def final_scores(evidence: Evidence) -> Picture:
     medians = {short_name(evidence, v): score_quartiles(evidence, evidence.of(v), score)[1] for v in order}
     hues = draw.palette(evidence.factors[evidence.factor] if evidence.factor else [""])
     colours = {
-        short_name(evidence, v): hues[
-            str(evidence.variants.loc[v, evidence.factor]) if evidence.factor else ""
-        ]
+        short_name(evidence, v): hues[str(evidence.variants.loc[v, evidence.factor]) if evidence.factor else ""]
         for v in order
     }
     finite = np.concatenate([v[np.isfinite(v)] for v in groups.values()])
@@ -72,9 +70,7 @@ def final_scores(evidence: Evidence) -> Picture:
     handles += reference_lines(evidence, score, ax.axvline)
     if evidence.factor:
         dots = {"marker": "o", "linestyle": "", "markersize": 4}
-        handles = [
-            Line2D([], [], color=hues[k], label=f"{evidence.factor} {k}", **dots) for k in hues
-        ] + handles
+        handles = [Line2D([], [], color=hues[k], label=f"{evidence.factor} {k}", **dots) for k in hues] + handles
     if failed:
         handles.append(Line2D([], [], color="0.3", marker="x", linestyle="", markersize=4, label="failed"))
     fig.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
@@ -178,14 +174,10 @@ def loss_curves(evidence: Evidence, history: pd.DataFrame, metric: str) -> Pictu
         else "The generator's loss as trained; variants with other losses have other scales and equilibria"
     )
     survivors = ", over the replicas still training" if (evidence.results["status"] != "ok").any() else ""
-    caption = (
-        f"{subject}. Median and interquartile band{survivors}, each point the mean of a window of steps."
-    )
+    caption = f"{subject}. Median and interquartile band{survivors}, each point the mean of a window of steps."
     caption += " The axis leaves out the most extreme hundredth of the curves." if cut else ""
     name, title = (
-        ("discriminator.png", "Discriminator's value")
-        if discriminator
-        else ("generator.png", "Generator's loss")
+        ("discriminator.png", "Discriminator's value") if discriminator else ("generator.png", "Generator's loss")
     )
     return Picture(name, title, caption + layout.describe(), fig)
 

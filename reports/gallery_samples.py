@@ -47,9 +47,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
     low, high = target.quantile([0.0005, 0.9995])
     grid = np.linspace(low - 0.15 * (high - low), high + 0.15 * (high - low), 1201)
     density = np.gradient(target.cdf(grid), grid)
-    bins = (
-        24 * target.modes if isinstance(target, Mixture) else 80
-    )  # fine enough to show the gaps between modes
+    bins = 24 * target.modes if isinstance(target, Mixture) else 80  # fine enough to show the gaps between modes
 
     picks = {rank: three_of(evidence, variant) for rank, variant in chosen.items()}
     columns = max(len(p) for p in picks.values())
@@ -121,9 +119,7 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
                 draw.plot_images(ax, images, IMAGE_COLUMNS)
             else:
                 draw.plot_absent(ax, side, IMAGE_COLUMNS, IMAGE_ROWS, "no samples: the replica failed")
-    which = (
-        f", the {MOST_VARIANTS // 2} best and the {MOST_VARIANTS // 2} worst variants" if left_out > 0 else ""
-    )
+    which = f", the {MOST_VARIANTS // 2} best and the {MOST_VARIANTS // 2} worst variants" if left_out > 0 else ""
     caption = (
         f"Generated samples, the first {IMAGE_COLUMNS * IMAGE_ROWS} of each replica, unchosen{which}: "
         f"one row a variant ({', '.join(evidence.factors) or 'one'}), best on top; in it the seeds that are "

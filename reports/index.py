@@ -36,9 +36,7 @@ def compile_index(reports_dir: Path) -> Path:
             }
         )
     table = (
-        pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-        if rows
-        else "No report is published yet."
+        pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True) if rows else "No report is published yet."
     )
     index = reports_dir / "README.md"
     partial = index.with_suffix(".md.partial")

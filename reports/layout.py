@@ -102,9 +102,7 @@ def band_facets(
     return fig, draw.facet_grid(fig, *titles, cell, "training step", ylabel)
 
 
-def quartile_curves(
-    table: pd.DataFrame, replicas: pd.Series, direction: str | None
-) -> tuple[np.ndarray, np.ndarray]:
+def quartile_curves(table: pd.DataFrame, replicas: pd.Series, direction: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Steps, shape [steps], and quartiles over replicas, shape [3, steps]; see `statistics.bands`."""
     chosen = table[table["replica"].isin(replicas)]
     curves = chosen.pivot_table(index="replica", columns="step", values="value", aggfunc="last", dropna=False)
@@ -143,13 +141,9 @@ def room_for_failures(low: float, high: float, log: bool, direction: str) -> tup
     return float(place), float(low), float(high)
 
 
-def loss_limits(
-    evidence: Evidence, table: pd.DataFrame, marks: list[float]
-) -> tuple[tuple[float, float], bool]:
+def loss_limits(evidence: Evidence, table: pd.DataFrame, marks: list[float]) -> tuple[tuple[float, float], bool]:
     """Limits of a loss's axis, and whether they cut curves: few extreme points must not flatten the rest."""
-    curves = [
-        quartile_curves(table, evidence.of(v)["replica"], None)[1].ravel() for v in evidence.variants.index
-    ]
+    curves = [quartile_curves(table, evidence.of(v)["replica"], None)[1].ravel() for v in evidence.variants.index]
     values = np.concatenate([*curves, marks])
     values = values[np.isfinite(values)]
     if values.size == 0:

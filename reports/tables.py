@@ -86,9 +86,7 @@ def by_seed_rank(evidence: Evidence, variant: str) -> pd.DataFrame:
     """One variant's replicas from best to worst on the primary score, failed ones last."""
     replicas = evidence.of(variant)
     values = score_values(evidence, replicas, evidence.primary)
-    worth = np.where(
-        np.isnan(values), np.inf, values if evidence.direction(evidence.primary) == "lower" else -values
-    )
+    worth = np.where(np.isnan(values), np.inf, values if evidence.direction(evidence.primary) == "lower" else -values)
     return replicas.iloc[np.lexsort((replicas["seed"].to_numpy(), worth))]
 
 
@@ -128,12 +126,8 @@ def variants_table(evidence: Evidence) -> pd.DataFrame:
             row["reached"] = f"{summary['reached']}/{summary['seeds']}"
         for score in evidence.scores:
             text = spread(summary[score])
-            row[score_header(evidence, score)] = (
-                f"**{text}**" if summary[score][1] == best.get(score) else text
-            )
-        row[f"discriminator's value<br>equilibrium {EQUILIBRIUM:.3f}"] = spread(
-            summary["value_discriminator"]
-        )
+            row[score_header(evidence, score)] = f"**{text}**" if summary[score][1] == best.get(score) else text
+        row[f"discriminator's value<br>equilibrium {EQUILIBRIUM:.3f}"] = spread(summary["value_discriminator"])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -168,7 +162,8 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
         reference = evidence.references[name]
         row = {"score": f"`{name}`", "meaning": reference["label"], "better": reference["direction"]}
         row |= {"samples": f"{reference['n']:,}", "real data": number(reference.get("floor"))}
-        row["uniform noise"] = number(reference.get("noise"))
+        if any(evidence.references[s].get("noise") is not None for s in evidence.scores):
+            row["uniform noise"] = number(reference.get("noise"))
         if evidence.reached:
             sign = "≤" if reference["direction"] == "lower" else "≥"
             row["reached at"] = f"{sign} {evidence.reached[name]:g}" if name in evidence.reached else "–"

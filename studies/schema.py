@@ -286,5 +286,3 @@ def _expectation(error: Any) -> str:
         return f"expected one of {', '.join(valid)}, got {got!r}{hint}"
     message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"expected {message}, got {got!r}"
-
-

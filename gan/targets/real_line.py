@@ -198,9 +198,7 @@ def _number(target: str, parameter: str, value: object) -> float:
 
 def _whole(target: str, parameter: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(
-            f"target {target}: {parameter} is {value!r}; expected a whole number, {least} or more"
-        )
+        raise InputError(f"target {target}: {parameter} is {value!r}; expected a whole number, {least} or more")
 
 
 def _positive(target: str, parameter: str, value: object) -> float:

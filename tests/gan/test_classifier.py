@@ -13,7 +13,7 @@ import torch
 from gan.errors import InputError
 from gan.scores import WEIGHTS, read_card, scoring_digest
 from gan.scores.classifier import ARCHITECTURES, load_classifier
-from gan.scores.train_classifier import RECIPES, accuracy, main, shifted, spoiled, training_part
+from gan.scores.train_classifier import RECIPES, accuracy, main, shifted, speckled, spoiled, training_part
 from gan.targets import Images, make_target
 from gan.targets.images import DATASETS, Dataset
 
@@ -134,6 +134,14 @@ def test_spoiled_images_are_never_the_images() -> None:
     bad = spoiled(images)
     assert (bad.shape, bad.dtype) == (images.shape, torch.uint8)
     assert not (bad == images).all(dim=1).any()
+
+
+def test_speckle_grows_up_to_its_bound() -> None:
+    images = torch.full((500, 64), 128, dtype=torch.uint8)
+    assert torch.equal(speckled(images, 0), images)
+    spread = speckled(images, 20).float().std(dim=1)
+    assert float(spread.min()) < 3
+    assert 17 < float(spread.max()) < 28
 
 
 def test_validation_is_held_out_from_training() -> None:

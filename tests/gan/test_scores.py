@@ -209,6 +209,21 @@ def test_references_are_real_at_the_same_size(image_scorer: tuple[ImageScorer, I
     assert references["mode_kl"]["floor"] < 0.05
 
 
+def test_faint_speckle_hardly_counts_and_strong_noise_ruins(
+    image_scorer: tuple[ImageScorer, ImageData],
+) -> None:
+    scorer, data = image_scorer
+    real = data.test[: scorer.curve_size].float()
+    noise = torch.randn(real.shape, generator=_generator())
+    fid = fid_name(scorer.curve_size)
+    faint = scorer.curve((real + 8 * noise).clamp(0, 255).to(torch.uint8))
+    assert faint["modes"] == 10
+    assert faint["hq_share"] > 0.8
+    strong = scorer.curve((real + 128 * noise).clamp(0, 255).to(torch.uint8))
+    assert strong["hq_share"] < 0.1
+    assert strong[fid] > 10 * faint[fid]
+
+
 def test_a_missing_class_is_seen(image_scorer: tuple[ImageScorer, ImageData]) -> None:
     scorer, data = image_scorer
     n = scorer.curve_size

@@ -92,9 +92,10 @@ def run(
         _emit([listing.plan_summary(plan, ledger) for _, ledger, plan in prepared], as_json, listing.print_plans)
         return
     for study, ledger, plan in prepared:
-        ledger.open_for_writing()
         if plan.missing(ledger.finished()):
             runner.check_data(study, plan.study.target, options.data_dir)
+    for _, ledger, _ in prepared:
+        ledger.open_for_writing()
     summaries = _train(prepared, options, report)
     _emit(summaries, as_json, listing.print_summaries)
     raise typer.Exit(1 if any(s["failed"] for s in summaries) else 0)

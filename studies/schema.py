@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import itertools
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -284,5 +285,7 @@ def _expectation(error: Any) -> str:
         close = difflib.get_close_matches(str(got), valid, n=1, cutoff=0.4)
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         return f"expected one of {', '.join(valid)}, got {got!r}{hint}"
+    if isinstance(got, float) and not math.isfinite(got):
+        return f"expected a finite number, got {got!r}"
     message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     return f"expected {message}, got {got!r}"

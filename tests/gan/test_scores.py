@@ -187,7 +187,8 @@ def test_noise_covers_no_class_one_image_one_and_real_images_ten(
         assert (one["modes"], one["hq_share"]) == (1, 1)
         real = take(data.test[:n])
         assert real["modes"] == 10
-        assert real["hq_share"] == pytest.approx(0.95, abs=0.02)
+        # 95 in 100 but for the threshold, which rests on as few as 300 validation images.
+        assert real["hq_share"] == pytest.approx(0.95, abs=0.05)
 
 
 def test_references_are_real_at_the_same_size(image_scorer: tuple[ImageScorer, ImageData]) -> None:

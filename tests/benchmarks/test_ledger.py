@@ -1,0 +1,82 @@
+"""The ledger is there whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.ledger import HISTORY, Ledger, find_runs, write_atomically
+from gan.errors import InputError
+
+
+def write_cohort(ledger: Ledger, cohort: str, replicas: list[str]) -> None:
+    rows = pd.DataFrame({"replica": replicas, "status": "ok", "seed": range(len(replicas))})
+    rows["failed_step"] = pd.Series([None] * len(rows), dtype="Int64")
+    points = [(r, step, metric, float(step)) for r in replicas for metric in ("a", "b") for step in (1, 2)]
+    history = pd.DataFrame(points, columns=pd.Index(HISTORY))
+    arrays = {f"{r}/final": np.full((2, 1), i, dtype=np.float32) for i, r in enumerate(replicas)}
+    ledger.write_cohort(cohort, rows, history, arrays, arrays)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "study" / "smoke")
+    made.open_for_writing()
+    return made
+
+
+def test_what_is_written_is_read(ledger: Ledger) -> None:
+    assert ledger.finished() == set() and len(ledger.results()) == 0 and ledger.plan() == {}
+    write_cohort(ledger, "two", ["d", "c"])
+    write_cohort(ledger, "one", ["b", "a"])
+    assert ledger.finished() == {"a", "b", "c", "d"}
+    assert ledger.results()["replica"].tolist() == ["a", "b", "c", "d"]
+    assert len(ledger.history()) == 16
+    assert set(ledger.history(["b"])["metric"]) == {"b"}
+    assert np.array_equal(ledger.samples("c")["final"], np.ones((2, 1), dtype=np.float32))
+    assert ledger.samples("nobody") == {}
+    ledger.write_json("plan.json", {"a": 1})
+    assert ledger.plan() == {"a": 1}
+    assert [r.directory for r in find_runs(ledger.directory.parent.parent)] == [ledger.directory]
+
+
+def test_a_cohort_is_finished_only_by_its_last_file(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_cohort(ledger, "one", ["a"])
+    monkeypatch.undo()
+    assert ledger.finished() == set()
+    assert not [p for p in ledger.directory.rglob("*") if p.is_file()]  # nothing half-written
+    write_cohort(ledger, "one", ["a"])
+    assert ledger.finished() == {"a"}
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def half(p: Path) -> None:
+        p.write_text("new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, half)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_in_the_way_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(InputError, match="runs directory cannot be written to"):
+        Ledger(tmp_path / "runs" / "study" / "smoke").open_for_writing()
+
+
+def test_a_foreign_json_is_refused_by_name(ledger: Ledger) -> None:
+    (ledger.directory / "plan.json").write_text("not JSON")
+    with pytest.raises(InputError, match=r"plan\.json"):
+        ledger.plan()

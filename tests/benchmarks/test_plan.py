@@ -1,0 +1,113 @@
+"""The plan: cohorts from the study and the device alone, never chosen again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from benchmarks import cost
+from benchmarks.plan import MAX_WIDTH, Plan, cohort_of_one, make_plan
+from gan.variant import PER_REPLICA, Variant
+from studies import schema
+
+
+def plan_of(name: str = "gaussian", scale: str = "laptop", **options: Any) -> Plan:
+    seeds = options.pop("seeds", None)
+    study = schema.resolve(schema.load(name), scale, seeds)
+    return make_plan(study, options.pop("device", "cpu"), "ganbench run", compiler=True, **options)
+
+
+def test_every_replica_is_in_exactly_one_cohort() -> None:
+    for name in ("gaussian", "digits", "mnist"):
+        plan = plan_of(name)
+        placed = [r.id for c in plan.cohorts for r in c.replicas]
+        assert sorted(placed) == sorted(plan.replicas)
+        assert len(set(placed)) == len(placed)
+        assert all(len(c.replicas) <= c.width <= MAX_WIDTH["cpu"] for c in plan.cohorts)
+
+
+def test_one_width_for_each_shape() -> None:
+    plan = plan_of(seeds=11)
+    widths: dict[Any, set[int]] = {}
+    for cohort in plan.cohorts:
+        widths.setdefault(cohort.replicas[0].variant.shape(), set()).add(cohort.width)
+    assert all(len(w) == 1 for w in widths.values())
+
+
+def test_a_plan_survives_its_own_file() -> None:
+    plan = plan_of()
+    again = plan_of(earlier=plan.to_json())
+    assert again.to_json() == plan.to_json()
+
+
+def test_what_an_earlier_plan_decided_stays() -> None:
+    old = plan_of(mode="loop").to_json()
+    assert {c.mode for c in plan_of(earlier=old).cohorts} == {"loop"}
+    # More seeds: the old cohorts stay, the new replicas get cohorts of their own.
+    small = plan_of(seeds=4).to_json()
+    more = plan_of(seeds=6, earlier=small)
+    assert {c["id"] for c in small["cohorts"]} < {c.id for c in more.cohorts}
+    assert sorted(r.id for c in more.cohorts for r in c.replicas) == sorted(more.replicas)
+
+
+def test_finished_replicas_are_not_planned_again() -> None:
+    plan = plan_of()
+    done = set(list(plan.replicas)[:100])
+    rest = plan_of(finished=done)
+    assert sorted(r.id for c in rest.cohorts for r in c.replicas) == sorted(set(plan.replicas) - done)
+    assert rest.replicas == plan.replicas
+    assert plan.missing(set(plan.replicas)) == []
+
+
+def test_ids_name_everything_that_decides_a_result() -> None:
+    base = plan_of("gaussian", "smoke")
+    ids = set(base.replicas)
+    study = base.study
+    for change in ({"steps": study.steps + 1}, {"scoring": dataclasses.replace(study.scoring, evaluations=3)}):
+        other = make_plan(dataclasses.replace(study, **change), "cpu", "", compiler=True)
+        assert not ids & set(other.replicas)
+    assert not ids & set(make_plan(study, "cuda", "", compiler=True).replicas)
+    # Neither the mode, nor the compiler, nor the question decides a result.
+    assert ids == set(make_plan(dataclasses.replace(study, question="?"), "cpu", "", compiler=False).replicas)
+
+
+def test_replicas_pair_by_seed_and_differ_by_variant() -> None:
+    plan = plan_of()
+    by_variant: dict[str, set[int]] = {}
+    for variant, seed in plan.replicas.values():
+        by_variant.setdefault(variant, set()).add(seed)
+    assert all(seeds == set(range(16)) for seeds in by_variant.values())
+
+
+def test_one_number_per_replica_shapes_nothing() -> None:
+    base = Variant()
+    for name in PER_REPLICA:
+        level: Any = {"loss": "saturating", "reduction": "sum", "initialisation": "normal_002", "schedule": "linear"}
+        changed = dataclasses.replace(base, **{name: level.get(name, 0.25)})
+        assert changed != base and changed.shape() == base.shape()
+    assert dataclasses.replace(base, batch_size=2).shape() != base.shape()
+    assert dataclasses.replace(base, discriminator_channels=(3,)).shape() == base.shape()  # not in use
+
+
+def test_short_runs_are_not_compiled() -> None:
+    assert not any(c.compiled for c in plan_of(scale="smoke").cohorts)
+    assert all(c.compiled for c in plan_of(scale="laptop").cohorts)
+
+
+def test_a_replica_can_be_planned_alone_from_the_file() -> None:
+    plan = plan_of("digits")
+    id = next(iter(plan.replicas))
+    one = cohort_of_one(plan.to_json(), id)
+    (replica,) = one.replicas
+    assert (one.width, one.mode, one.steps) == (2, "vmap", plan.study.steps)
+    assert replica.variant == plan.study.variants[plan.replicas[id][0]]
+    assert one.target == plan.study.target and one.scoring == plan.study.scoring
+
+
+def test_operations_are_counted_from_the_widths() -> None:
+    # System A by hand: D 1*32 + 32*64 + 64*32 + 32*1 = 4160 products, G 20*32 + 32*32 + 32*1 = 1696;
+    # D runs forward and backward on two halves (6) and on the fakes to its input (2), G forward twice and back (4).
+    variant = Variant(batch_size=512)
+    assert cost.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696)
+    conv = Variant(discriminator="conv", discriminator_channels=(64, 128))
+    assert cost.discriminator_products(conv, 784) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272

@@ -1,0 +1,203 @@
+"""From a study file to a ledger, a mirror and a report, through the command line, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.ledger import Ledger
+
+STUDY = """
+title = "A small study"
+question = "Does it run?"
+[target]
+name = "gaussian"
+[base]
+batch_size = 16
+generator_hidden = [8]
+discriminator_hidden = [8]
+[grid]
+loss = ["non_saturating", "saturating"]
+generator_norm = ["none", "batch"]
+lr = [1e-3, 1e30]
+[scoring]
+evaluations = 2
+[report]
+score = "ks"
+factor = "loss"
+reached = { ks = 0.05 }
+[scales.smoke]
+seeds = 2
+steps = 12
+"""
+
+
+def ganbench(*words: str, cwd: Path, check: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if k != "GAN_DATA_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.cli", *words],
+        cwd=cwd,
+        env={**clean, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    if check is not None:
+        assert done.returncode == check, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which a small study was run; an eighth of its replicas... half of them diverge."""
+    here = tmp_path_factory.mktemp("here")
+    (here / "small.toml").write_text(STUDY)
+    ganbench("run", "small.toml", "--scale", "smoke", "--workers", "2", cwd=here)
+    return here
+
+
+def ledger_of(here: Path) -> Ledger:
+    return Ledger(here / "runs" / "small" / "smoke")
+
+
+def test_everything_is_recorded(finished: Path) -> None:
+    ledger = ledger_of(finished)
+    rows = ledger.results()
+    assert len(rows) == 16
+    assert rows.groupby("variant/lr")["status"].unique().map(list).to_dict() == {1e-3: ["ok"], 1e30: ["diverged"]}
+    assert rows.loc[rows["status"] == "ok", "ks"].between(0, 1).all()
+    assert rows.loc[rows["status"] == "diverged", "ks"].isna().all()
+    assert (rows.loc[rows["status"] == "diverged", "failed_step"] >= 1).all()
+    assert set(ledger.history()["replica"]) <= set(rows["replica"])
+    assert ledger.references()["ks"]["floor"] == pytest.approx(0.0087, abs=1e-4)
+    session = ledger.provenance()["sessions"][0]
+    assert session["trained"] == 16 and session["versions"]["torch"] and session["hardware"]["processor"]
+
+
+def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Path) -> None:
+    with sqlite3.connect(finished / "runs" / "mlflow.db") as database:
+        tags = pd.read_sql("select key, value, run_uuid from tags", database)
+    replicas = tags[tags["key"] == "replica"]
+    parents = tags[tags["key"] == "mlflow.parentRunId"]
+    assert sorted(replicas["value"]) == sorted(ledger_of(finished).results()["replica"])
+    assert len(parents) == 16 and parents["value"].nunique() == 8
+    assert len(ledger_of(finished).provenance()["mlflow"]["replicas"]) == 16
+
+
+def test_a_second_run_trains_nothing_and_says_so(finished: Path) -> None:
+    before = {p: p.read_bytes() for p in (finished / "runs" / "small" / "smoke" / "cohorts").iterdir()}
+    report = (finished / "runs/small/smoke/report/report.md").read_bytes()
+    again = ganbench("run", "small.toml", "--scale", "smoke", cwd=finished)
+    assert "nothing to train" in again.stdout + again.stderr
+    assert {p: p.read_bytes() for p in (finished / "runs" / "small" / "smoke" / "cohorts").iterdir()} == before
+    assert (finished / "runs/small/smoke/report/report.md").read_bytes() == report
+
+
+def test_resumed_equals_uninterrupted(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(STUDY)
+    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1")
+    ganbench(*words, cwd=tmp_path)
+    resumed, whole = ledger_of(tmp_path), ledger_of(finished)
+    cohorts = resumed.finished_cohorts()
+    assert len(cohorts) > 1
+    (resumed.directory / "cohorts" / f"{cohorts[0]}.parquet").unlink()  # as if the run had been killed before it
+    ganbench(*words, cwd=tmp_path)
+    for name in ("report/report.md", "report/results.csv", "report/scores.png", "report/samples.png"):
+        assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes(), name
+
+
+def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(STUDY)
+    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report", "--json")
+    first = json.loads(ganbench(*words, "--seeds", "1", cwd=tmp_path).stdout)
+    assert first[0]["trained"] == 8
+    second = json.loads(ganbench(*words, cwd=tmp_path).stdout)
+    assert (second[0]["trained"], second[0]["replicas"]) == (8, 16)
+    columns = ["replica", "status", "ks", "loss_discriminator"]
+    pd.testing.assert_frame_equal(ledger_of(tmp_path).results()[columns], ledger_of(finished).results()[columns])
+
+
+def test_one_replica_runs_again_exactly(finished: Path) -> None:
+    rows = ledger_of(finished).results()
+    id = rows.loc[rows["status"] == "ok", "replica"].iloc[0]
+    shown = ganbench("show", id[:12], cwd=finished)
+    assert id in shown.stdout and "generator_hidden" in shown.stdout and "--rerun" in shown.stdout
+    same = json.loads(ganbench("show", id, "--rerun", "--json", cwd=finished).stdout)
+    assert same["equal"] and same["compared"]["ks"]["now"] == rows.set_index("replica").loc[id, "ks"]
+
+
+def test_status_and_report(finished: Path) -> None:
+    status = json.loads(ganbench("status", "small", "--scale", "smoke", "--json", cwd=finished).stdout)
+    assert status["total"] == {"ok": 8, "diverged": 8, "failed": 0, "missing": 0}
+    ganbench("report", "small", "--scale", "smoke", "--out", "elsewhere", cwd=finished)
+    ours = (finished / "elsewhere" / "report.md").read_bytes()
+    assert ours == (finished / "runs/small/smoke/report/report.md").read_bytes()
+
+
+def test_new_writes_a_study_that_runs_dry(tmp_path: Path) -> None:
+    ganbench("new", "mine", cwd=tmp_path)
+    plan = json.loads(ganbench("run", "mine.toml", "--dry-run", "--json", cwd=tmp_path).stdout)
+    assert plan[0]["replicas"] == 6 * 16
+    assert not (tmp_path / "runs").exists()
+    assert "mine.toml" in ganbench("new", "mine", cwd=tmp_path, check=2).stderr
+
+
+BAD: dict[str, tuple[list[str], list[str]]] = {
+    "unknown study": (["run", "gausian"], ["gausian", "did you mean 'gaussian'"]),
+    "unknown scale": (["run", "gaussian", "--scale", "smok"], ["gaussian.toml", "smok", "did you mean 'smoke'"]),
+    "no CUDA": (["run", "gaussian", "--device", "cuda"], ["--device cuda", "cpu"]),
+    "unknown device": (["run", "gaussian", "--device", "gpu"], ["--device gpu", "cuda"]),
+    "unknown mode": (["run", "gaussian", "--mode", "vmp"], ["--mode", "vmap"]),
+    "zero seeds": (["run", "gaussian", "--seeds", "0"], ["--seeds", "greater"]),
+    "unknown option": (["run", "--scal", "smoke"], ["--scal", "--scale"]),
+    "missing data set": (["run", "mnist", "--scale", "smoke"], ["mnist", "--data-dir", "digits", "download"]),
+    "runs directory is a file": (["run", "gaussian", "--scale", "smoke", "--runs-dir", "afile"], ["afile", "writable"]),
+    "status of nothing": (["status", "gaussian"], ["gaussian", "not run yet"]),
+    "report of nothing": (["report", "all"], ["runs", "no study"]),
+    "unknown replica": (["show", "abc"], ["abc", "no finished replica"]),
+    "ui of nothing": (["ui"], ["mlflow.db"]),
+    "publishing a smoke run": (["report", "all", "--scale", "smoke", "--publish"], ["smoke"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_exits_2_with_one_message(case: str, tmp_path: Path) -> None:
+    words, expected = BAD[case]
+    (tmp_path / "afile").write_text("")
+    if case == "no CUDA":
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            pytest.skip("there is CUDA here")
+    before = sorted(tmp_path.rglob("*"))
+    # No way out of the machine: a download fails at once.
+    dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    refused = ganbench(*words, cwd=tmp_path, check=2, **dead)
+    for word in expected:
+        assert word in refused.stderr, refused.stderr
+    assert sorted(tmp_path.rglob("*")) == before  # nothing half-written
+
+
+def test_a_read_only_runs_directory_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    assert "writable" in ganbench("run", "gaussian", "--runs-dir", str(locked), cwd=tmp_path, check=2).stderr
+
+
+def test_corrupt_image_files_are_refused(tmp_path: Path) -> None:
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{part}-ubyte.gz").write_bytes(b"not a gzip file")
+    refused = ganbench("run", "mnist", "--scale", "smoke", cwd=tmp_path, check=2, GAN_CACHE_DIR=str(tmp_path / "cache"))
+    assert "ubyte" in refused.stderr and "MNIST" in refused.stderr
+    assert not (tmp_path / "runs" / "mnist" / "smoke" / "plan.json").exists()

@@ -1,0 +1,128 @@
+"""What a study file may say, and how it is refused: the file, the key, what was expected, the nearest name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gan.errors import InputError
+from gan.variant import Variant
+from studies import schema
+
+GOOD = """
+title = "t"
+question = "q?"
+[target]
+name = "gaussian"
+[base]
+batch_size = 64
+[grid]
+loss = ["non_saturating", "saturating"]
+lr_ratio = [0.5, 1, 2.0]
+[report]
+score = "ks"
+factor = "loss"
+reached = { ks = 0.05 }
+[scales.smoke]
+seeds = 2
+steps = 10
+[scales.laptop]
+seeds = 3
+steps = 20
+base = { generator_hidden = [8] }
+"""
+
+
+def write(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_study_is_spelled_out(tmp_path: Path) -> None:
+    study = schema.load(write(tmp_path, GOOD))
+    resolved = schema.resolve(study, "laptop")
+    assert (resolved.name, resolved.seeds, resolved.steps) == ("mine", 3, 20)
+    assert len(resolved.variants) == 6
+    variant = resolved.variants["loss=saturating lr_ratio=2"]
+    assert variant == Variant(loss="saturating", lr_ratio=2.0, batch_size=64, generator_hidden=(8,))
+    assert schema.resolve(study, "smoke", seeds=7).seeds == 7
+
+
+@pytest.mark.parametrize("name", schema.available())
+def test_our_own_studies_are_good_at_every_scale(name: str) -> None:
+    study = schema.load(name)
+    assert set(study.scales) == set(schema.SCALES)
+    for scale in study.scales:
+        assert len(schema.resolve(study, scale).variants) > 1
+
+
+def test_the_template_is_a_good_study(tmp_path: Path) -> None:
+    template = Path(schema.__file__).parent.parent / "benchmarks" / "template.toml"
+    study = schema.load(write(tmp_path, template.read_text(encoding="utf-8")))
+    assert len(schema.resolve(study, "laptop").variants) == 6
+
+
+BAD: dict[str, tuple[str, str, list[str]]] = {
+    "unknown factor": ("lr_ratio = [0.5, 1, 2.0]", "lr_rato = [1.0]", ["grid.lr_rato", "lr_ratio"]),
+    "unknown level": ('"saturating"]', '"saturatin"]', ["grid.loss", "saturating", "did you mean"]),
+    "wrong type in the grid": ("[0.5, 1, 2.0]", '[0.5, "two"]', ["grid.lr_ratio", "number", "two"]),
+    "a boolean is no number": ("[0.5, 1, 2.0]", "[true]", ["grid.lr_ratio", "number"]),
+    "empty factor": ("[0.5, 1, 2.0]", "[]", ["grid.lr_ratio", "empty"]),
+    "duplicate level": ("[0.5, 1, 2.0]", "[1, 1.0]", ["grid.lr_ratio", "twice"]),
+    "unknown setting in the base": ("batch_size = 64", "batchsize = 64", ["base.batchsize", "batch_size"]),
+    "wrong type in the base": ("batch_size = 64", 'batch_size = "64"', ["base.batch_size", "integer"]),
+    "a fraction where whole": ("batch_size = 64", "batch_size = 6.5", ["base.batch_size", "integer"]),
+    "out of range": ("batch_size = 64", "lr = -1.0", ["base.lr", "greater than 0"]),
+    "infinite": ("batch_size = 64", "lr = inf", ["base.lr", "finite"]),
+    "not a number": ("batch_size = 64", "lr = nan", ["base.lr"]),
+    "beta of one": ("batch_size = 64", "beta2 = 1.0", ["base.beta2", "less than 1"]),
+    "unknown target": ('name = "gaussian"', 'name = "gausian"', ["target", "gaussian"]),
+    "unknown target parameter": ('name = "gaussian"', 'name = "gaussian"\nmu = 3', ["target", "mu", "mean"]),
+    "unknown section": ("[base]", "[bass]", ["bass", "base"]),
+    "unknown key of a scale": ("steps = 10", "steps = 10\nepochs = 3", ["scales.smoke.epochs", "steps"]),
+    "unknown scale": ("[scales.smoke]", "[scales.tiny]", ["scales.tiny", "smoke"]),
+    "missing steps": ("steps = 10", "", ["scales.smoke.steps", "missing"]),
+    "no seeds": ("seeds = 2", "seeds = 0", ["scales.smoke.seeds", "greater than 0"]),
+    "missing question": ('question = "q?"', "", ["question", "missing"]),
+    "unknown score": ('score = "ks"', 'score = "kss"', ["report.score", "ks"]),
+    "score of another target": ("{ ks = 0.05 }", "{ fid_10k = 3 }", ["report.reached.fid_10k", "ks"]),
+    "factor not in the grid": ('factor = "loss"', 'factor = "beta1"', ["report.factor", "beta1", "loss"]),
+    "conv on the real line": ("batch_size = 64", 'discriminator = "conv"', ["discriminator", "image"]),
+    "tanh on the real line": ("batch_size = 64", 'generator_output = "tanh"', ["generator_output", "linear"]),
+    "bad override of a scale": ("[8]", "[]", ["scales.laptop.base.generator_hidden"]),
+    "a name inside": ('title = "t"', 'title = "t"\nname = "x"', ["name"]),
+    "broken TOML": ("[grid]", "[grid", ["TOML", "line"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_studies_are_refused_with_their_place(case: str, tmp_path: Path) -> None:
+    old, new, words = BAD[case]
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(InputError) as refused:
+        schema.load(path)
+    message = str(refused.value)
+    assert message.startswith(path)
+    for word in words:
+        assert word in message, message
+    assert "\n" not in message
+
+
+def test_too_many_conv_layers_are_refused(tmp_path: Path) -> None:
+    text = GOOD.replace('"gaussian"', '"digits"').replace('"ks"', '"fid_500"').replace("ks = 0.05", "modes = 10")
+    text = text.replace(
+        "batch_size = 64",
+        'generator_output = "tanh"\ndiscriminator = "conv"\ndiscriminator_channels = [2, 2, 2, 2]',
+    )
+    with pytest.raises(InputError, match="discriminator_channels.*at most 3"):
+        schema.load(write(tmp_path, text))
+
+
+def test_unknown_names_get_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'gaussian'"):
+        schema.load("gausian")
+    with pytest.raises(InputError, match="no such file"):
+        schema.load("nowhere/else.toml")

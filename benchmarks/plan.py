@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from gan.flops import flops_per_step
 from gan.replica import Cohort, Mode, Replica, Scoring, digest_of, replica_id
 from gan.targets import make_target
 from gan.variant import Variant
@@ -22,9 +23,15 @@ from studies.schema import Resolved
 # width (measured); on a GPU a wider program fills the machine.
 MAX_WIDTH = {"cpu": 32, "cuda": 256}
 
-# Compiling a step costs 15 to 40 s in each process, and saves about 0.3 ms a replica-step: a group of cohorts
-# of one shape is compiled if it repays that several times over.
-COMPILE_PAYS = 150_000  # replica-steps
+# Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured:
+# 0.3 ms on small MLPs, 3 ms on the narrow MNIST ones). A group of cohorts of one shape is compiled where it saves
+# twice what it costs. Convolutions on a CPU gain nothing.
+COMPILE_SECONDS = 25.0
+SAVED_SECONDS = 1.5e-4
+SAVED_SECONDS_PER_FLOP = 1 / 8e10
+
+# Convolutions this large keep a core busy one replica at a time; stacked they only crowd its caches.
+LOOPED_CONV_FLOPS = 2e9
 
 
 @dataclass(frozen=True)
@@ -116,10 +123,25 @@ def _partition(group: list[Replica], study: Resolved, device: str, compiler: boo
     width = max(2, math.ceil(len(group) / count))
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    chosen = mode or "vmap"
-    compiled = compiler and len(group) * study.steps >= COMPILE_PAYS
+    variant, dimension = group[0].variant, study.target.dimension
+    chosen = mode or choose_mode(variant, dimension, device)
+    compiled = compiler and compiling_pays(variant, dimension, device, len(group) * study.steps)
     parts = (group[i : i + width] for i in range(0, len(group), width))
     return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
+
+
+def choose_mode(variant: Variant, dimension: int, device: str) -> Mode:
+    """Return the mode that was measured to be faster for a shape."""
+    large_conv = variant.discriminator == "conv" and flops_per_step(variant, dimension) > LOOPED_CONV_FLOPS
+    return "loop" if large_conv and device == "cpu" else "vmap"
+
+
+def compiling_pays(variant: Variant, dimension: int, device: str, replica_steps: int) -> bool:
+    """Return whether a group of this shape saves, compiled, twice what compiling costs."""
+    if variant.discriminator == "conv" and device == "cpu":
+        return False
+    saved = replica_steps * (SAVED_SECONDS + flops_per_step(variant, dimension) * SAVED_SECONDS_PER_FLOP)
+    return saved > 2 * COMPILE_SECONDS
 
 
 def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool, width: int) -> Cohort:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ class PlainLoop:
     def __init__(self, batch: int) -> None:
         def mlp(*widths: int) -> nn.Sequential:
             layers: list[nn.Module] = []
-            for a, b in zip(widths[:-2], widths[1:-1], strict=True):
+            for a, b in pairwise(widths[:-1]):
                 layers += [nn.Linear(a, b), nn.ReLU()]
-            return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+            return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
         self.batch = batch
         self.generator, self.discriminator = mlp(20, 32, 32, 1), mlp(1, 32, 64, 32, 1)

@@ -126,14 +126,14 @@ class Run:
 
     def advance(self, first: int, last: int, progress: Callable[[int], None] = lambda _: None) -> None:
         """Train steps `first` to `last` (exclusive), counted from 0."""
-        pick = (lambda x: x[0]) if self.looped else (lambda x: x)
         told, told_at = first, time.perf_counter()
         with torch.no_grad():
             for s in range(first, last):
-                real, z_d = pick(self.real.at(s)), pick(self.z_d.at(s))
-                z_g = pick(self.z_g.at(s))
-                if len(real) < len(z_d) or real.shape[-2] < z_d.shape[-2]:
-                    z_d, z_g = (z[..., : real.shape[-2], :] for z in (z_d, z_g))
+                real, z_d, z_g = self.real.at(s), self.z_d.at(s), self.z_g.at(s)
+                batch = real.shape[1]  # smaller at the end of an epoch
+                z_d, z_g = z_d[:, :batch], z_g[:, :batch]
+                if self.looped:
+                    real, z_d, z_g = real[0], z_d[0], z_g[0]
                 t = torch.tensor(float(s + 1), device=self.device)
                 behind = torch.tensor(s / self.cohort.steps, device=self.device)
                 self.state, metrics = self.step(self.state, self.hyper, real, z_d, z_g, t, behind)

@@ -26,9 +26,11 @@ class Linear:
     outputs: int
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
         return {"weight": (self.outputs, self.inputs), "bias": (self.outputs,)}
 
     def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        """Return the layer's output."""
         return F.linear(x, p["weight"], p["bias"])
 
 
@@ -40,9 +42,11 @@ class Conv:
     outputs: int
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
         return {"weight": (self.outputs, self.inputs, 4, 4), "bias": (self.outputs,)}
 
     def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        """Return the layer's output."""
         return F.conv2d(x, p["weight"], p["bias"], stride=2, padding=1)
 
 
@@ -54,6 +58,7 @@ class Elementwise:
     shape: tuple[int, ...] = ()
 
     def apply(self, x: Tensor) -> Tensor:
+        """Return the output: of x's shape, or [batch, *shape]."""
         match self.kind:
             case "relu":
                 return F.relu(x)
@@ -75,9 +80,11 @@ class BatchNorm:
     momentum: float
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
         return {"weight": (self.features,), "bias": (self.features,)}
 
     def apply(self, p: Tensors, b: Tensors, x: Tensor, *, training: bool) -> tuple[Tensor, Tensors]:
+        """Return the output and the new running statistics."""
         # On clones, which vmap updates in place: seen from outside the buffers go in and new ones come out.
         mean, var = b["mean"].clone(), b["var"].clone()
         y = F.batch_norm(x, mean, var, p["weight"], p["bias"], training=training, momentum=self.momentum)

@@ -7,7 +7,7 @@ over replicas; nothing here knows how many there are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Generator, Tensor
@@ -135,7 +135,7 @@ def step(
     fakes, pullback, g_buffers = _generate(game, generator.params, generator.buffers, z_d)
 
     # Update the discriminator on real and fake.
-    def discriminator_loss(params: Tensors) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def discriminator_loss(params: Tensors) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor, Tensors]]:
         if game.joint:
             both, buffers = game.discriminator(params, discriminator.buffers, torch.cat([real, fakes]), training=True)
             on_real, on_fake = both[: len(real)], both[len(real) :]
@@ -181,7 +181,12 @@ def _generate(
     game: Game, params: Tensors, buffers: Tensors, z: Tensor
 ) -> tuple[Tensor, Callable[[Tensor], tuple[Tensors]], Tensors]:
     """Make fakes; return them, the map from a gradient on them to one on the parameters, and the new buffers."""
-    return vjp(lambda p: game.generator(p, buffers, z, training=True), params, has_aux=True)
+
+    def forward(params: Tensors) -> tuple[Tensor, Tensors]:
+        return game.generator(params, buffers, z, training=True)
+
+    fakes, pullback, new_buffers = cast("tuple[Any, Any, Any]", vjp(forward, params, has_aux=True))
+    return fakes, pullback, new_buffers
 
 
 def _probability(output: Tensor, kind: str) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
@@ -98,7 +98,10 @@ class Variant:
     @staticmethod
     def from_settings(settings: dict[str, Any]) -> Variant:
         """Return the variant that gave these `settings`."""
-        return Variant(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+        exact: dict[str, Any] = {
+            k: tuple(cast("list[int]", v)) if isinstance(v, list) else v for k, v in settings.items()
+        }
+        return Variant(**exact)
 
     def shape(self) -> tuple[Any, ...]:
         """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch.

@@ -85,9 +85,7 @@ def heavy_after(modules: list[str], heavy: tuple[str, ...]) -> str:
         "    if loaded:\n"
         "        sys.exit(f'{name} loads {loaded}')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stderr.strip() or ("" if done.returncode == 0 else f"exit {done.returncode}")
 
 
@@ -101,9 +99,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_continuous_integration_runs_the_readme_s_command() -> None:
-    (command,) = [
-        line for line in (ROOT / ".ci/run").read_text().splitlines() if line.endswith("nox -s tests")
-    ]
+    (command,) = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.endswith("nox -s tests")]
     assert command in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
 
 

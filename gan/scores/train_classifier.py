@@ -76,9 +76,7 @@ def train(data: ImageData, dataset: str, recipe: Recipe) -> Classifier:
     classifier = Classifier(architecture)
     optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=recipe.weight_decay)
     steps = len(images) // recipe.batch
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.peak_rate, total_steps=recipe.epochs * steps
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.peak_rate, total_steps=recipe.epochs * steps)
     for epoch in range(recipe.epochs):
         started = time.perf_counter()
         total = 0.0
@@ -88,7 +86,8 @@ def train(data: ImageData, dataset: str, recipe: Recipe) -> Classifier:
             classes = torch.cat([labels[chosen].repeat(2), torch.full((len(false),), CLASSES)])
             both = torch.cat([clean, speckled(clean, recipe.speckle)])
             features, logits = classifier.all_outputs(torch.cat([both, false]))
-            drift = functional.mse_loss(*features[: len(both)].chunk(2))
+            seen_clean, seen_speckled = features[: len(both)].chunk(2)
+            drift = functional.mse_loss(seen_clean, seen_speckled)
             loss = functional.cross_entropy(logits, classes) + drift
             optimiser.zero_grad()
             loss.backward()

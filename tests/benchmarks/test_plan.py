@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmarks import cost
-from benchmarks.plan import MAX_WIDTH, Plan, cohort_of_one, make_plan
+from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan
+from gan import flops
 from gan.variant import PER_REPLICA, Variant
 from studies import schema
 
@@ -92,6 +92,15 @@ def test_one_number_per_replica_shapes_nothing() -> None:
 def test_short_runs_are_not_compiled() -> None:
     assert not any(c.compiled for c in plan_of(scale="smoke").cohorts)
     assert all(c.compiled for c in plan_of(scale="laptop").cohorts)
+    conv = [c for c in plan_of("digits", "full").cohorts if c.replicas[0].variant.discriminator == "conv"]
+    assert conv and not any(c.compiled for c in conv)
+
+
+def test_large_convolutions_are_looped_on_a_cpu() -> None:
+    system_d = Variant(discriminator="conv", discriminator_channels=(64, 128), batch_size=128)
+    small = dataclasses.replace(system_d, discriminator_channels=(16, 32))
+    assert choose_mode(system_d, 784, "cpu") == "loop"
+    assert choose_mode(small, 784, "cpu") == choose_mode(system_d, 784, "cuda") == "vmap"
 
 
 def test_a_replica_can_be_planned_alone_from_the_file() -> None:
@@ -108,6 +117,6 @@ def test_operations_are_counted_from_the_widths() -> None:
     # System A by hand: D 1*32 + 32*64 + 64*32 + 32*1 = 4160 products, G 20*32 + 32*32 + 32*1 = 1696;
     # D runs forward and backward on two halves (6) and on the fakes to its input (2), G forward twice and back (4).
     variant = Variant(batch_size=512)
-    assert cost.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696)
+    assert flops.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696)
     conv = Variant(discriminator="conv", discriminator_channels=(64, 128))
-    assert cost.discriminator_products(conv, 784) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272
+    assert flops.discriminator_products(conv, 784) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272

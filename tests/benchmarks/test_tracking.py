@@ -221,9 +221,7 @@ def test_pushing_again_makes_nothing_new(runs_dir: Path) -> None:
     ]
 
 
-def test_what_was_half_written_is_finished_not_repeated(
-    runs_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_half_written_is_finished_not_repeated(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = make_plan(seeds=1)
     write, calls = tracked.write_files, []
 
@@ -257,9 +255,7 @@ def test_the_experiment_carries_question_answer_and_report(runs_dir: Path) -> No
     writer = Mirror(runs_dir, plan)
     writer.describe(answer="It does not.", report="reports/gaussian/report.md")
     writer.close()
-    assert all(
-        part in note_of(runs_dir) for part in ("Does it fail?", "It does not.", "reports/gaussian/report.md")
-    )
+    assert all(part in note_of(runs_dir) for part in ("Does it fail?", "It does not.", "reports/gaussian/report.md"))
 
 
 def test_artifacts_lie_where_mlflow_looks(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -299,10 +295,7 @@ def test_samples_that_are_not_finite_are_left_out() -> None:
 def test_a_missing_server_is_reported_and_never_raises(tmp_path: Path) -> None:
     stats = mirror(tmp_path, make_plan(), tracking_uri="http://127.0.0.1:9", retry_pauses=())
     assert (stats.missing, stats.runs_created) == (6, 0)
-    assert (
-        stats.warning.startswith("MLflow: 6 finished replicas are not mirrored yet")
-        and "\n" not in stats.warning
-    )
+    assert stats.warning.startswith("MLflow: 6 finished replicas are not mirrored yet") and "\n" not in stats.warning
 
 
 def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -318,9 +311,7 @@ def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path:
         "PYTHONPATH": os.pathsep.join([str(here.parents[1]), str(here)]),
         "PYTHONWARNINGS": "",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
 

@@ -204,8 +204,15 @@ def test_a_replica_is_evaluated_at_the_stated_steps_from_fixed_latents() -> None
 def test_partial_last_batches_are_trained_on() -> None:
     # 997 images in batches of 400: two whole batches and one of 197.
     settings = {**IMAGE, "batch_size": 400}
-    runs = [Run(cohort_of(replicas_of(Variant(**settings, last_batch=kept), range(2)), target=DIGITS, steps=4),
-                replicas_of(Variant(**settings, last_batch=kept), range(2)), Path(), CPU) for kept in ("keep", "drop")]
+    runs = [
+        Run(
+            cohort_of(replicas_of(Variant(**settings, last_batch=kept), range(2)), target=DIGITS, steps=4),
+            replicas_of(Variant(**settings, last_batch=kept), range(2)),
+            Path(),
+            CPU,
+        )
+        for kept in ("keep", "drop")
+    ]
     assert [run.real.steps_per_epoch for run in runs] == [3, 2]
     for run in runs:
         run.advance(0, 4)

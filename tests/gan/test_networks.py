@@ -22,7 +22,9 @@ def test_batchnorm_statistics_match_the_module(momentum: float, stacked: bool) -
     params = {"weight": module.weight.detach(), "bias": module.bias.detach()}
     buffers = {"mean": torch.zeros(6), "var": torch.ones(6)}
 
-    def apply(b: dict[str, torch.Tensor], x: torch.Tensor, training: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def apply(
+        b: dict[str, torch.Tensor], x: torch.Tensor, training: bool
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if not stacked:
             return layer.apply(params, b, x, training=training)
         two = torch.func.vmap(lambda b, x: layer.apply(params, b, x, training=training))

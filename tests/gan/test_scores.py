@@ -123,9 +123,7 @@ def test_one_high_quality_sample_captures_a_mode() -> None:
 
 def test_mode_kl_floor_is_the_mean_of_true_samples() -> None:
     target = Mixture()
-    found = [
-        mixture_coverage(values(target, 2_000, s), target.centres, target.std).mode_kl for s in range(200)
-    ]
+    found = [mixture_coverage(values(target, 2_000, s), target.centres, target.std).mode_kl for s in range(200)]
     assert np.mean(found) == pytest.approx(perfect_mixture(8, 2_000).mode_kl, rel=0.15)
 
 

@@ -53,9 +53,7 @@ def reference(variant: Variant, game: Game, state: State, batches: list[tuple[to
     g_adam = torch.optim.Adam(g.parameters(), lr=variant.lr_generator, betas=betas)
     d_adam = torch.optim.Adam(d.parameters(), lr=variant.lr_discriminator, betas=betas)
     end = 0.001 if variant.schedule == "linear" else 1.0
-    schedules = [
-        torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=len(batches)) for o in (g_adam, d_adam)
-    ]
+    schedules = [torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=len(batches)) for o in (g_adam, d_adam)]
     bce: Any = F.binary_cross_entropy_with_logits if variant.discriminator_output == "logit" else F.binary_cross_entropy
     losses: list[list[float]] = []
     for real, z_d, z_g in batches:

@@ -111,9 +111,7 @@ def test_mixtures_distribution_function_is_the_integral_of_its_density() -> None
     target = Mixture(modes=3, spacing=4, std=0.5)
     assert target.centres.tolist() == [-4, 0, 4]
     for x in (-4.2, -2.0, 0.3, 5.0):
-        area, _ = integrate.quad(
-            lambda v: stats.norm.pdf(v, target.centres, 0.5).mean(), -12, x, points=[-4, 0, 4]
-        )
+        area, _ = integrate.quad(lambda v: stats.norm.pdf(v, target.centres, 0.5).mean(), -12, x, points=[-4, 0, 4])
         assert target.cdf(x) == pytest.approx(area, abs=1e-8)
 
 
@@ -201,9 +199,7 @@ def _other_content(path: Path) -> None:
 @needs_mnist
 @pytest.mark.parametrize("damage", [_garbage, _truncated_gzip, _other_content])
 @pytest.mark.parametrize("file", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-def test_a_damaged_gz_is_refused_by_name(
-    root: Path, cache: Path, damage: Callable[[Path], None], file: str
-) -> None:
+def test_a_damaged_gz_is_refused_by_name(root: Path, cache: Path, damage: Callable[[Path], None], file: str) -> None:
     for form in (file, f"{file}.gz"):
         (root / "MNIST" / "raw" / form).unlink(missing_ok=True)
     path = root / "MNIST" / "raw" / f"{file}.gz"
@@ -214,9 +210,7 @@ def test_a_damaged_gz_is_refused_by_name(
     assert path.name.removesuffix(".gz") not in [Path(name).name for name in left(cache)]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"garbage", bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 1])]
-)
+@pytest.mark.parametrize("content", [b"", b"garbage", bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 1])])
 def test_damaged_unpacked_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -245,9 +239,7 @@ def test_a_missing_data_set_names_three_ways_out(tmp_path: Path) -> None:
         assert not Images(name).available(tmp_path / "none")
         with pytest.raises(InputError) as caught:
             Images(name).load(tmp_path / "none")
-        assert all(word in str(caught.value) for word in ("download=True", "--data-dir", "digits")), (
-            caught.value
-        )
+        assert all(word in str(caught.value) for word in ("download=True", "--data-dir", "digits")), caught.value
     assert left(tmp_path) == []
 
 
@@ -269,9 +261,7 @@ def test_a_failed_download_names_three_ways_out_and_leaves_nothing(
 
 
 @needs_mnist
-def test_a_download_arrives_whole(
-    root: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_arrives_whole(root: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Images("mnist").load(root)
     unpacked = next(folder for folder in (cache, root) if list(folder.rglob(FILES[0])))
 

@@ -88,8 +88,7 @@ def write_ledger(
     rng = np.random.default_rng(7)
     study = {**study, "scale": "laptop"}
     grid = [
-        dict(zip(study["factors"], levels, strict=True))
-        for levels in itertools.product(*study["factors"].values())
+        dict(zip(study["factors"], levels, strict=True)) for levels in itertools.product(*study["factors"].values())
     ]
     name = lambda levels: " ".join(f"{k}={level_text(v)}" for k, v in levels.items())  # noqa: E731
     variants = {name(levels): {**levels, "lr": 7e-4, "generator_hidden": [32, 32]} for levels in grid}
@@ -106,9 +105,7 @@ def write_ledger(
         for seed, replica in enumerate(ids):
             quality = difficulty(levels) * math.exp(0.35 * rng.standard_normal())
             diverged = bool(rng.random() < failing(levels))
-            rows.append(
-                _row(study, references, variant, levels, cohort, seed, replica, quality, diverged, rng)
-            )
+            rows.append(_row(study, references, variant, levels, cohort, seed, replica, quality, diverged, rng))
             history.append(_history(study, references, levels, replica, quality, diverged, rng))
             if not diverged:
                 samples[f"{replica}/final"] = _samples(study, quality, rng)
@@ -166,9 +163,7 @@ def _history(study, references, levels, replica, quality, diverged, rng) -> pd.D
     for metric, (x, y) in curves.items():
         noisy = y * (1 + 0.03 * rng.standard_normal(len(y)))
         keep = x < 700 if diverged else np.ones(len(x), bool)
-        tables.append(
-            pd.DataFrame({"replica": replica, "step": x[keep], "metric": metric, "value": noisy[keep]})
-        )
+        tables.append(pd.DataFrame({"replica": replica, "step": x[keep], "metric": metric, "value": noisy[keep]}))
     return pd.concat(tables)
 
 
@@ -212,9 +207,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
         DIGITS_SCORES,
         10,
         lambda levels: (
-            0.1
-            * (2.5 if levels["loss"] == "saturating" else 1)
-            * (2 if levels["discriminator"] == "conv" else 1)
+            0.1 * (2.5 if levels["loss"] == "saturating" else 1) * (2 if levels["discriminator"] == "conv" else 1)
         ),
         lambda levels: 0.8 if (levels["loss"], levels["discriminator"]) == ("saturating", "conv") else 0.1,
     )
@@ -229,9 +222,7 @@ def _with_factors(directory: Path, factors: dict[str, list[Any]], seeds: int, fa
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """One factor of two levels, three seeds: quick to compile."""
-    return _with_factors(
-        tmp_path_factory.mktemp("small") / "runs", {"loss": ["non_saturating", "saturating"]}, 3, 0.0
-    )
+    return _with_factors(tmp_path_factory.mktemp("small") / "runs", {"loss": ["non_saturating", "saturating"]}, 3, 0.0)
 
 
 @pytest.fixture

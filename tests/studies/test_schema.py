@@ -117,7 +117,7 @@ def test_too_many_conv_layers_are_refused(tmp_path: Path) -> None:
         "batch_size = 64",
         'generator_output = "tanh"\ndiscriminator = "conv"\ndiscriminator_channels = [2, 2, 2, 2]',
     )
-    with pytest.raises(InputError, match="discriminator_channels.*at most 3"):
+    with pytest.raises(InputError, match=r"discriminator_channels.*at most 3"):
         schema.load(write(tmp_path, text))
 
 

@@ -3,6 +3,7 @@
     runs/<study>/<scale>/
       plan.json                     what is to be trained, decided once
       references.json               what real data and noise score at the same N
+      real.safetensors              some training images, of an image target
       provenance.json               hardware, versions, commit, clock and wall times, tracking ids
       cohorts/<cohort>.parquet      one row a replica; its presence means the cohort is finished
       history/<cohort>.parquet      replica, step, metric, value
@@ -23,7 +24,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from gan.errors import InputError
 
@@ -111,6 +112,11 @@ class Ledger:
         """Return what real data and noise score, by score."""
         return self._json("references.json")
 
+    def real_images(self) -> NDArray[Any] | None:
+        """Return some training images, uint8 [n, pixels], of an image target."""
+        path = self.directory / "real.safetensors"
+        return load_file(path).get("images") if path.exists() else None
+
     def provenance(self) -> dict[str, Any]:
         """Return hardware, versions and times of the sessions that trained this run."""
         return self._json("provenance.json")
@@ -125,6 +131,11 @@ class Ledger:
         write_atomically(self._file("samples", cohort), lambda p: save_file(samples, p))
         write_atomically(self._file("weights", cohort), lambda p: save_file(weights, p))
         write_atomically(self._file("cohorts", cohort), lambda p: rows.to_parquet(p, index=False))
+
+    def write_references(self, references: dict[str, Any], real: Arrays) -> None:
+        """Record what real data score and, of images, how some of them look."""
+        self.write_json("references.json", references)
+        write_atomically(self.directory / "real.safetensors", lambda p: save_file(real, p))
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one of the directory's JSON files."""

@@ -132,7 +132,7 @@ def run(ledger: Ledger, plan: Plan, options: Options, engine: Engine, progress: 
         for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance):
             rows = _record(ledger, plan, outcome)
             if outcome.result:
-                ledger.write_json("references.json", outcome.result.references)
+                ledger.write_references(outcome.result.references, outcome.result.real)
             summary.trained += len(rows)
             progress.finished(rows)
             session.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)

@@ -15,7 +15,7 @@ from rich.table import Table
 from torch import nn
 
 from benchmarks import system
-from gan.cohort import Run, prepare_process
+from gan.cohort import Run, one_thread
 from gan.replica import Cohort, Replica, Scoring
 from gan.targets import Gaussian
 from gan.variant import Variant
@@ -95,6 +95,7 @@ class Ours:
         self.done += count
 
 
+@one_thread()
 def compare(replicas: int, seconds: float) -> dict[str, Any]:
     """Measure milliseconds a replica-step of the plain loop and of the engine, one core, alternating.
 
@@ -102,7 +103,6 @@ def compare(replicas: int, seconds: float) -> dict[str, Any]:
         replicas: Side by side in the engine.
         seconds: About how long each batch size is measured.
     """
-    prepare_process()
     rows: list[dict[str, Any]] = []
     for batch in BATCHES:
         plain = PlainLoop(batch)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -31,11 +32,29 @@ HISTORY_POINTS = 200  # windows a metric's history is averaged over
 LAST_STEPS = 100  # steps behind the end that the reported losses are means of
 PROGRESS_SAMPLES = {"real_line": 1000, "image": 16}  # from fixed latents, kept at each evaluation
 FINAL_SAMPLES = {"real_line": 10_000, "image": 100}  # kept at the end
+REAL_SAMPLES = 100  # training images kept beside them
 PROGRESS_SECONDS = 1.0
 
 StepFunction = Callable[..., tuple[State, Tensor]]
 
 
+@contextmanager
+def one_thread() -> Generator[None]:
+    """Train with one thread, and with denormal numbers taken as zero; put both back afterwards.
+
+    A second thread slows small GANs down many times over; so do the denormals of a starved generator's moments.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def train(
     cohort: Cohort, data_dir: Path, device: str, progress: Callable[[int], None] = lambda _: None
 ) -> CohortResult:
@@ -53,7 +72,6 @@ def train(
     Raises:
         InputError: The target's data or the pinned classifier cannot be read.
     """
-    prepare_process()
     where = torch.device(device)
     scorer = _scorer(cohort.target, data_dir, where)
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
@@ -65,16 +83,10 @@ def train(
         for result in finished:
             result.row["train_seconds"] = (time.perf_counter() - started) / len(replicas)
         results += finished
-    return CohortResult(results, scorer.references())
-
-
-def prepare_process() -> None:
-    """Set what every process that trains needs: one thread, and denormal numbers taken as zero.
-
-    A second thread slows small GANs down many times over; so do the denormals of a starved generator's moments.
-    """
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    real = {}
+    if isinstance(cohort.target, Images):
+        real = {"images": _train_images(cohort.target, data_dir, where)[:REAL_SAMPLES].cpu().numpy()}
+    return CohortResult(results, scorer.references(), real)
 
 
 class Run:

@@ -96,6 +96,8 @@ class CohortResult:
     replicas: list[ReplicaResult]
     references: dict[str, Any]
     """By score: what real data and noise score at the same N."""
+    real: Arrays = field(default_factory=dict[str, "NDArray[Any]"])
+    """Of an image target some training `images`, to look at beside the generated ones."""
 
 
 def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scoring: Scoring, device: str) -> str:

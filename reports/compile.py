@@ -90,6 +90,8 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
         variants_table=markdown(tables.variants_table(evidence)),
         levels_table=markdown(tables.levels_table(evidence)),
         scores_table=markdown(tables.scores_table(evidence)),
+        settings_table=markdown(tables.settings_table(evidence)),
+        fid=any(score.startswith("fid") for score in evidence.references),
         replicas_table=markdown(tables.replicas_table(evidence)),
         figures=drawn,
         limits=limits(evidence),

@@ -97,8 +97,16 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
         order = [*order[:half], *order[-half:]]
     picks = {variant: three_of(evidence, variant) for variant in order}
     columns = max(len(p) for p in picks.values())
-    fig = draw.new_figure(0.2 + 0.98 * len(order))
-    axes = fig.subplots(len(order), columns, squeeze=False)
+    real = ledger.real_images()
+    fig = draw.new_figure(0.2 + 0.98 * (len(order) + (real is not None)))
+    axes = fig.subplots(len(order) + (real is not None), columns, squeeze=False)
+    if real is not None:
+        top, axes = axes[0], axes[1:]
+        for i, ax in enumerate(top):
+            ax.set_axis_off()
+            ax.set_title("real", fontsize=8, pad=3)
+            start = i * IMAGE_COLUMNS * IMAGE_ROWS
+            draw.plot_images(ax, real[start : start + IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
     for row, (variant, pick) in zip(axes, picks.items(), strict=True):
         row[0].annotate(
             "\n".join(str(level) for level in evidence.variants.loc[variant]),
@@ -124,6 +132,7 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
         f"Generated samples, the first {IMAGE_COLUMNS * IMAGE_ROWS} of each replica, unchosen{which}: "
         f"one row a variant ({', '.join(evidence.factors) or 'one'}), best on top; in it the seeds that are "
         f"best, in the middle and worst by {evidence.label(evidence.primary)}."
+        f"{' The top row shows training images.' if real is not None else ''}"
     )
     return Picture("samples.png", "Generated samples", caption, fig)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.evidence import EQUILIBRIUM, Evidence
+from reports.evidence import EQUILIBRIUM, Evidence, level_label
 from reports.statistics import QUARTILES, better, passes, ranked_quantiles, wilson
 
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -169,6 +169,13 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
             row["reached at"] = f"{sign} {evidence.reached[name]:g}" if name in evidence.reached else "–"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def settings_table(evidence: Evidence) -> pd.DataFrame:
+    """The settings of a variant (gan/variant.py) that no factor varies, one row a setting."""
+    settings = next(iter(evidence.plan["variants"].values()))
+    shared = {name: value for name, value in settings.items() if name not in evidence.factors}
+    return pd.DataFrame({"setting": shared.keys(), "value": [level_label(value) for value in shared.values()]})
 
 
 def replicas_table(evidence: Evidence) -> pd.DataFrame:

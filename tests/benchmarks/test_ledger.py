@@ -80,3 +80,13 @@ def test_a_foreign_json_is_refused_by_name(ledger: Ledger) -> None:
     (ledger.directory / "plan.json").write_text("not JSON")
     with pytest.raises(InputError, match=r"plan\.json"):
         ledger.plan()
+
+
+def test_real_images_are_kept_and_read(ledger: Ledger) -> None:
+    assert ledger.real_images() is None
+    ledger.write_references({}, {})
+    assert ledger.real_images() is None
+    images = np.arange(128, dtype=np.uint8).reshape(2, 64)
+    ledger.write_references({"modes": {"floor": 10.0}}, {"images": images})
+    kept = ledger.real_images()
+    assert kept is not None and np.array_equal(kept, images)

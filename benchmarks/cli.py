@@ -257,17 +257,21 @@ def _train(prepared: list[Any], options: Options, report: bool) -> list[dict[str
 
     from rich.console import Console
 
-    from benchmarks import runner
+    from benchmarks import runner, system
     from benchmarks.engines import WorkerDied
     from benchmarks.engines.local import LocalEngine
     from benchmarks.progress import Progress
+    from reports.answer import answer
+    from reports.evidence import gather
 
     progress = Progress(Console(stderr=True))
+    if not system.has_compiler(options.device):
+        progress.say("no C++ compiler (or no Triton): studies run uncompiled, two to three times slower")
     summaries: list[dict[str, Any]] = []
     try:
         with LocalEngine(options.workers) as engine:
             for _, ledger, plan in prepared:
-                summary = runner.run(ledger, plan, options, engine, progress)
+                summary = runner.run(ledger, plan, options, engine, progress, lambda done: answer(gather(done)))
                 if report:
                     from reports.compile import compile_report
 

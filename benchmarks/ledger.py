@@ -64,7 +64,7 @@ class Ledger:
 
     def finished(self) -> set[str]:
         """Return the ids of the replicas that have a result, of whatever status."""
-        columns = [pd.read_parquet(self._file("cohorts", c), columns=["replica"]) for c in self.finished_cohorts()]
+        columns = [self._table("cohorts", c, columns=["replica"]) for c in self.finished_cohorts()]
         return set(pd.concat(columns)["replica"]) if columns else set()
 
     def results(self) -> pd.DataFrame:
@@ -77,12 +77,11 @@ class Ledger:
 
     def results_of(self, cohort: str) -> pd.DataFrame:
         """Return one row a replica of a finished cohort, in its order."""
-        return pd.read_parquet(self._file("cohorts", cohort))
+        return self._table("cohorts", cohort)
 
     def history_of(self, cohort: str, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the history of a finished cohort."""
-        wanted = [("metric", "in", metrics)] if metrics else None
-        return pd.read_parquet(self._file("history", cohort), filters=wanted)
+        return self._table("history", cohort, filters=[("metric", "in", metrics)] if metrics else None)
 
     def history(self, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the columns replica, step, metric, value, of the metrics named or of all."""
@@ -92,7 +91,7 @@ class Ledger:
     def cohort_of(self, replica: str) -> str | None:
         """Return the id of the cohort that holds a finished replica."""
         for cohort in self.finished_cohorts():
-            if (pd.read_parquet(self._file("cohorts", cohort), columns=["replica"])["replica"] == replica).any():
+            if (self._table("cohorts", cohort, columns=["replica"])["replica"] == replica).any():
                 return cohort
         return None
 
@@ -147,6 +146,14 @@ class Ledger:
     def _file(self, part: str, cohort: str) -> Path:
         suffix = "parquet" if part in ("cohorts", "history") else "safetensors"
         return self.directory / part / f"{cohort}.{suffix}"
+
+    def _table(self, part: str, cohort: str, **options: Any) -> pd.DataFrame:
+        path = self._file(part, cohort)
+        try:
+            return pd.read_parquet(path, **options)
+        except (OSError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: not the table this run wrote ({reason}); move it away and run again") from None
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.directory / name

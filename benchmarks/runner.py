@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,14 @@ def check_data(study: schema.Study, target: Any, data_dir: Path) -> None:
             raise InputError(f"{study.name}: {error}") from None
 
 
-def run(ledger: Ledger, plan: Plan, options: Options, engine: Engine, progress: Progress) -> Summary:
+def run(
+    ledger: Ledger,
+    plan: Plan,
+    options: Options,
+    engine: Engine,
+    progress: Progress,
+    answer: Callable[[Ledger], str] | None = None,
+) -> Summary:
     """Train what a plan misses and record it.
 
     Args:
@@ -115,6 +122,7 @@ def run(ledger: Ledger, plan: Plan, options: Options, engine: Engine, progress: 
         options: The session's.
         engine: Where cohorts train.
         progress: Shows how far it is.
+        answer: Reads a study's answer from its ledger, for the mirror's note.
 
     Raises:
         InputError: The run directory cannot be written to, or data cannot be read.
@@ -138,6 +146,8 @@ def run(ledger: Ledger, plan: Plan, options: Options, engine: Engine, progress: 
             session.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
+        if mirror and answer:
+            mirror.describe(answer(ledger), str(ledger.directory / "report" / "report.md"))
     finally:
         progress.end()
         summary.train_seconds = time.perf_counter() - started

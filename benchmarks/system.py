@@ -71,7 +71,7 @@ def commit() -> str:
 def hardware(device: str) -> dict[str, Any]:
     """Return processor, cores, memory in GiB and, on CUDA, the GPU's name."""
     found: dict[str, Any] = {
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": default_workers("cpu"),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)

@@ -76,6 +76,15 @@ def test_a_file_in_the_way_is_refused_by_name(tmp_path: Path) -> None:
         Ledger(tmp_path / "runs" / "study" / "smoke").open_for_writing()
 
 
+@pytest.mark.parametrize("part", ["cohorts", "history"])
+def test_a_damaged_table_is_refused_by_name(ledger: Ledger, part: str) -> None:
+    write_cohort(ledger, "one", ["a"])
+    path = ledger.directory / part / "one.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=rf"{part}.*one\.parquet"):
+        ledger.results() if part == "cohorts" else ledger.history()
+
+
 def test_a_foreign_json_is_refused_by_name(ledger: Ledger) -> None:
     (ledger.directory / "plan.json").write_text("not JSON")
     with pytest.raises(InputError, match=r"plan\.json"):

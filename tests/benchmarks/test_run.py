@@ -57,7 +57,7 @@ def ganbench(*words: str, cwd: Path, check: int | None = 0, **env: str) -> subpr
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which a small study was run; an eighth of its replicas... half of them diverge."""
+    """A directory in which a small study was run, half of whose replicas diverge."""
     here = tmp_path_factory.mktemp("here")
     (here / "small.toml").write_text(STUDY)
     ganbench("run", "small.toml", "--scale", "smoke", "--workers", "2", cwd=here)
@@ -90,6 +90,11 @@ def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Pat
     assert sorted(replicas["value"]) == sorted(ledger_of(finished).results()["replica"])
     assert len(parents) == 16 and parents["value"].nunique() == 8
     assert len(ledger_of(finished).provenance()["mlflow"]["replicas"]) == 16
+    with sqlite3.connect(finished / "runs" / "mlflow.db") as database:
+        note = pd.read_sql("select value from experiment_tags where key = 'mlflow.note.content'", database)["value"][0]
+        rate = pd.read_sql("select value from params where key = 'lr_discriminator'", database)["value"]
+    assert "Does it run?" in note and "reach" in note and "report.md" in note
+    assert set(rate.astype(float)) == {1e-3, 1e30}
 
 
 def test_a_second_run_trains_nothing_and_says_so(finished: Path) -> None:

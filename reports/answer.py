@@ -30,16 +30,17 @@ class Group:
 
 
 def answer(evidence: Evidence) -> str:
-    """Return the sentence: how the levels compare, how often each reaches the goal, which variant is best.
+    """Return the sentence: how the levels compare, which other factor stands out, which variant is best.
 
     "Better" is said only where interquartile ranges do not touch, "tends to" where a median lies outside the
     other's range; otherwise the sentence says that the levels do not differ. Fewer than `FEWEST` replicas
     at a level allow no claim.
     """
-    groups = _groups(evidence)
+    groups = _groups(evidence, evidence.factor)
     parts = [_comparison(evidence, groups) if len(groups) > 1 else _overall(evidence, evidence.results)]
     if evidence.reached and not any(group.reached for group in groups):
         parts.append(f"no replica reaches {goal(evidence)}")
+    parts += [_also(evidence, factor) for factor in evidence.factors if factor != evidence.factor]
     if len(evidence.variants) > 1:
         parts.append(_best(evidence))
     sentence = "; ".join(part for part in parts if part)
@@ -49,9 +50,8 @@ def answer(evidence: Evidence) -> str:
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _groups(evidence: Evidence) -> list[Group]:
-    """Levels of the factor in question that have replicas, best median first."""
-    factor = evidence.factor
+def _groups(evidence: Evidence, factor: str | None) -> list[Group]:
+    """Levels of a factor that have replicas, best median first."""
     if factor is None:
         return [_group(evidence, "", evidence.results)]
     named = ((level, at_level(evidence, factor, level)) for level in evidence.factors[factor])
@@ -73,7 +73,7 @@ def _comparison(evidence: Evidence, groups: list[Group]) -> str:
     best, worst = groups[0], groups[-1]
     apart = separation(best.values, worst.values, evidence.direction(evidence.primary))
     often, seldom = sorted((best, worst), key=lambda group: -group.reached / len(group.values))
-    reach_differs = bool(evidence.reached) and often.reached_interval[0] > seldom.reached_interval[1]
+    reach_differs = bool(evidence.reached) and _reach_apart(often, seldom)
     where = f"on {evidence.study['target_label']}"
     fewest = min(len(group.values) for group in groups)
     if fewest < FEWEST:
@@ -93,6 +93,26 @@ def _comparison(evidence: Evidence, groups: list[Group]) -> str:
         claim = f"{where}, the levels of `{evidence.factor}` do not differ beyond the spread of their replicas"
     details = "; ".join(_describe(evidence, group, spelled=group is best) for group in groups)
     return f"{claim} ({details})"
+
+
+def _reach_apart(often: Group, seldom: Group) -> bool:
+    return often.reached_interval[0] > seldom.reached_interval[1]
+
+
+def _also(evidence: Evidence, factor: str) -> str:
+    """Another factor whose best and worst level stand clearly apart, in score or in how often they reach the goal."""
+    groups = _groups(evidence, factor)
+    if len(groups) < 2 or min(len(group.values) for group in groups) < FEWEST:
+        return ""
+    best, worst = groups[0], groups[-1]
+    clear = separation(best.values, worst.values, evidence.direction(evidence.primary)) == "clear"
+    if not clear and not (evidence.reached and _reach_apart(best, worst)):
+        return ""
+    ends = []
+    for group in (best, worst):
+        count = f", {group.reached} of {len(group.values)}" if evidence.reached else ""
+        ends.append(f"{group.level} {number(group.quartiles[1])}{count}")
+    return f"`{factor}` stands out: {ends[0]}, against {ends[1]}"
 
 
 def _describe(evidence: Evidence, group: Group, spelled: bool) -> str:

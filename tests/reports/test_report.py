@@ -293,3 +293,17 @@ def test_a_study_of_any_shape_compiles(make_ledger: Make, tmp_path: Path, shape:
     assert ("one seed a variant" in text) == (seeds == 1)
     assert ("failed" in answer(gather(ledger))) == (failing == 1)
     assert "nan" not in text.replace("provenance", "") and "inf" not in text.replace("information", "")
+
+
+def test_the_answer_names_another_factor_that_stands_out(gaussian) -> None:
+    class Shifted(Ledger):
+        """BatchNorm made ten times worse, whatever else."""
+
+        def results(self) -> pd.DataFrame:
+            rows = super().results()
+            rows.loc[rows["variant/generator_norm"] == "batch", "ks"] *= 10
+            return rows
+
+    shifted = answer(gather(Shifted(gaussian.directory)))
+    assert "`generator_norm` stands out: none" in shifted and "against batch" in shifted
+    assert "`generator_norm` stands out: batch" not in answer(gather(gaussian))

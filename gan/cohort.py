@@ -7,6 +7,7 @@ which share no number with it, do not change by a bit.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -301,6 +302,8 @@ def step_function(game: Game, cohort: Cohort) -> StepFunction:
     # limit, past which it would quietly run uncompiled. On disk its own cache keeps them all.
     key = (game, cohort.mode, cohort.width)
     if key not in _compiled:
+        # With a CUDA compiler but no GPU, torch would say at each compilation that it found none.
+        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
         _compiled.clear()
         torch.compiler.reset()
         _compiled[key] = cast(StepFunction, torch.compile(mapped, dynamic=False, fullgraph=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -70,11 +69,10 @@ _tell: Callable[[int], None]
 
 
 def _start(progress: SimpleQueue[int]) -> None:
-    """Prepare a worker: Ctrl-C is the coordinator's business, and so is what is printed."""
+    """Prepare a worker: Ctrl-C is the coordinator's business."""
     global _tell
     _tell = progress.put
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 
 def _train(cohort: Cohort, data_dir: Path, device: str) -> Outcome:

@@ -155,6 +155,15 @@ def test_new_writes_a_study_that_runs_dry(tmp_path: Path) -> None:
     assert "mine.toml" in ganbench("new", "mine", cwd=tmp_path, check=2).stderr
 
 
+def test_the_doctor_tells_what_works_and_what_to_do(tmp_path: Path) -> None:
+    found = json.loads(ganbench("doctor", "--json", cwd=tmp_path).stdout)
+    status = {check["name"]: check["status"] for check in found}
+    assert status["torch"] == status["data: digits"] == status["classifier: mnist"] == "ok"
+    assert status["data: mnist"] == "missing"  # GAN_DATA_DIR is not set here
+    assert all(check["remedy"] for check in found if check["status"] != "ok")
+    assert list(tmp_path.iterdir()) == []  # a doctor changes nothing
+
+
 BAD: dict[str, tuple[list[str], list[str]]] = {
     "unknown study": (["run", "gausian"], ["gausian", "did you mean 'gaussian'"]),
     "unknown scale": (["run", "gaussian", "--scale", "smok"], ["gaussian.toml", "smok", "did you mean 'smoke'"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from benchmarks.ledger import Ledger
     from benchmarks.runner import Options
 
 app = typer.Typer(
@@ -65,6 +66,9 @@ def run(
     seeds: Seeds = None,
     mode: Annotated[str | None, typer.Option(help="vmap or loop, instead of the mode chosen by measurement.")] = None,
     report: Annotated[bool, typer.Option(help="Compile each study's report when it is trained.")] = True,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Train again what could not be run before.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +79,7 @@ def run(
     from benchmarks import listing, runner
     from studies import schema
 
-    options = _options(scale, device, workers, runs_dir, data_dir, tracking_uri, seeds, mode)
+    options = _options(scale, device, workers, runs_dir, data_dir, tracking_uri, seeds, mode, retry_failed)
     left_out: list[str] = []
     if not names:
         names, left_out = runner.default_studies(options.data_dir)
@@ -103,7 +107,7 @@ def run(
 
 @app.command()
 def status(
-    name: Annotated[str, typer.Argument(help="A study's name, or a study file.")],
+    name: Annotated[str, typer.Argument(help="A study's name, a study file, or all.")],
     scale: Scale = "laptop",
     runs_dir: RunsDir = Path("runs"),
     as_json: Json = False,
@@ -111,8 +115,8 @@ def status(
     """Say how far a study is: replicas by variant and status."""
     from benchmarks import listing, runner
 
-    (ledger,) = runner.runs_of([name], runs_dir, scale)
-    _emit(listing.status(ledger), as_json, listing.print_status)
+    found = [listing.status(ledger) for ledger in runner.runs_of([name], runs_dir, scale)]
+    _emit(found, as_json, listing.print_status)
 
 
 @app.command()
@@ -131,7 +135,8 @@ def show(
         same = listing.rerun(found, data_dir or system.default_data_dir())
         _emit(same, as_json, listing.print_rerun)
         raise typer.Exit(0 if same["equal"] else 1)
-    _emit(listing.replica(found), as_json, listing.print_replica)
+    shown = listing.replica(found)
+    _emit(shown, as_json, lambda content: listing.print_replica(content, found))
 
 
 @app.command()
@@ -212,7 +217,10 @@ def speed(
 
 
 def main() -> None:
-    """Run the command line. Exit 0: done; 1: some replicas could not be run; 2: the input is wrong."""
+    """Run the command line.
+
+    Exit 0: done; 1: some replicas could not be run; 2: the input is wrong; 130: interrupted.
+    """
     from gan.errors import InputError
 
     try:
@@ -231,6 +239,7 @@ def _options(
     tracking_uri: str | None,
     seeds: int | None,
     mode: str | None,
+    retry_failed: bool,
 ) -> Options:
     from benchmarks import system
     from benchmarks.runner import Options
@@ -248,6 +257,7 @@ def _options(
         tracking_uri=tracking_uri,
         seeds=seeds,
         mode=mode,
+        retry_failed=retry_failed,
     )
 
 
@@ -261,8 +271,16 @@ def _train(prepared: list[Any], options: Options, report: bool) -> list[dict[str
     from benchmarks.engines import WorkerDied
     from benchmarks.engines.local import LocalEngine
     from benchmarks.progress import Progress
+    from gan.errors import InputError
     from reports.answer import answer
+    from reports.compile import compile_report
     from reports.evidence import gather
+
+    def answer_of(ledger: Ledger) -> str:
+        try:
+            return answer(gather(ledger))
+        except InputError:
+            return ""
 
     progress = Progress(Console(stderr=True))
     if not system.has_compiler(options.device):
@@ -271,11 +289,13 @@ def _train(prepared: list[Any], options: Options, report: bool) -> list[dict[str
     try:
         with LocalEngine(options.workers) as engine:
             for _, ledger, plan in prepared:
-                summary = runner.run(ledger, plan, options, engine, progress, lambda done: answer(gather(done)))
+                summary = runner.run(ledger, plan, options, engine, progress, answer_of)
                 if report:
-                    from reports.compile import compile_report
-
-                    summary.report = str(compile_report(ledger, ledger.directory / "report"))
+                    try:
+                        summary.report = str(compile_report(ledger, ledger.directory / "report"))
+                    except InputError as error:
+                        # One study without a report must not keep the next from training.
+                        progress.say(f"{summary.study}: no report: {error}")
                 summaries.append(dataclasses.asdict(summary))
     except WorkerDied as error:
         progress.say(f"error: {error}; what was finished is recorded: the same command goes on from there")

@@ -1,4 +1,4 @@
-"""What a plan costs, counted from the variants, for a dry run and the first estimate of time left."""
+"""What a plan costs, estimated from work counted in the variants, for a dry run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gan.flops import flops_per_step, parameters
 from gan.replica import Cohort
 
 # Seconds a replica-step costs beyond its arithmetic, and arithmetic a second, by kind of device: round numbers
-# that hold within a factor of two on the machines we measured. A session's own speed replaces them soon.
+# that hold within a factor of two on the machines we measured.
 OVERHEAD_SECONDS = {"cpu": 1.0e-4, "cuda": 1.0e-6}
 FLOPS_PER_SECOND = {"cpu": 3.0e10, "cuda": 5.0e12}
 

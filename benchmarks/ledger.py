@@ -131,10 +131,22 @@ class Ledger:
         write_atomically(self._file("weights", cohort), lambda p: save_file(weights, p))
         write_atomically(self._file("cohorts", cohort), lambda p: rows.to_parquet(p, index=False))
 
+    def set_aside_failures(self) -> int:
+        """Forget the cohorts that could not be run, so that they are planned again; return how many.
+
+        Their files stay beside the others under the suffix ``.failed``; diverged replicas are results and stay.
+        """
+        failed = [c for c in self.finished_cohorts() if (self.results_of(c)["status"] == "failed").any()]
+        for cohort in failed:
+            path = self._file("cohorts", cohort)
+            path.replace(path.with_suffix(".failed"))
+        return len(failed)
+
     def write_references(self, references: dict[str, Any], real: Arrays) -> None:
         """Record what real data score and, of images, how some of them look."""
         self.write_json("references.json", references)
-        write_atomically(self.directory / "real.safetensors", lambda p: save_file(real, p))
+        if real:
+            write_atomically(self.directory / "real.safetensors", lambda p: save_file(real, p))
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one of the directory's JSON files."""

@@ -162,8 +162,13 @@ def status(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def print_status(found: dict[str, Any]) -> None:
-    """Print it as a table."""
+def print_status(studies: list[dict[str, Any]]) -> None:
+    """Print a table a study."""
+    for study in studies:
+        _print_status(study)
+
+
+def _print_status(found: dict[str, Any]) -> None:
     table = Table("variant", "ok", "diverged", "failed", "missing", box=None, header_style="bold")
     for variant, counts in {**found["variants"], "all": found["total"]}.items():
         table.add_row(variant, *(str(counts[k]) for k in ("ok", "diverged", "failed", "missing")))
@@ -218,7 +223,7 @@ def replica(found: Found) -> dict[str, Any]:
     return {
         "replica": found.id,
         "settings": settings,
-        "results": {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in results.items()},
+        "results": {k: None if pd.isna(v) else v for k, v in results.items()},
         "curves": curves,
         "samples": {name: list(array.shape) for name, array in samples.items()},
         "files": {
@@ -227,11 +232,10 @@ def replica(found: Found) -> dict[str, Any]:
         },
         "study_again": found.ledger.plan().get("command", ""),
         "replica_again": f"ganbench show {found.id} --rerun --runs-dir {found.ledger.directory.parent.parent}",
-        "_final": samples.get("final"),
     }
 
 
-def print_replica(shown: dict[str, Any]) -> None:
+def print_replica(shown: dict[str, Any], found: Found) -> None:
     """Print settings, results, curves as sparklines and a histogram or some images of the samples."""
     console = Console(highlight=False)
     for title in ("results", "settings"):
@@ -244,18 +248,20 @@ def print_replica(shown: dict[str, Any]) -> None:
         values = curve["value"]
         table.add_row(metric, f"{values[0]:.4g}", f"{values[-1]:.4g}", _spark(values))
     console.print(table)
-    if shown["_final"] is not None:
+    final = found.ledger.samples(found.id, found.row["cohort"]).get("final")
+    if final is not None:
         console.print("samples", style="bold")
-        console.print(_picture(shown["_final"]), markup=False)
+        console.print(_picture(final), markup=False)
     console.print(f"samples: {shown['files']['samples']}\nweights: {shown['files']['weights']}", soft_wrap=True)
     console.print(f"train it again, alone, and compare: {shown['replica_again']}", soft_wrap=True)
     console.print(f"run its study again: {shown['study_again']}", soft_wrap=True)
 
 
 def rerun(found: Found, data_dir: Path) -> dict[str, Any]:
-    """Train one replica again, in the mode it was trained in, and compare every number of its row.
+    """Train one replica again, in the mode and width it was trained in, and compare every number of its row.
 
-    A mapped replica is padded to a stack of two: mapped MLPs give the same bits at any width from 2.
+    Raises:
+        InputError: The plan of its run directory no longer knows it.
     """
     from gan.cohort import train
 

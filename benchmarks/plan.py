@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from gan.errors import InputError
 from gan.flops import flops_per_step
 from gan.replica import Cohort, Mode, Replica, Scoring, digest_of, replica_id
 from gan.targets import make_target
@@ -45,6 +46,8 @@ class Plan:
     """Replica id to (variant name, seed), in the study's order: what the report is about."""
     cohorts: tuple[Cohort, ...]
     """Largest first, so that the last worker to finish is not late; among them any of earlier runs."""
+    retired: tuple[dict[str, Any], ...] = ()
+    """Cohorts of earlier plans with replicas that are not asked for now, as `plan.json` has them."""
 
     def missing(self, finished: set[str]) -> list[Cohort]:
         """Return the cohorts that hold a wanted replica without a result."""
@@ -71,6 +74,7 @@ class Plan:
             "variants": {name: variant.settings() for name, variant in study.variants.items()},
             "replicas": [{"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()],
             "cohorts": [_cohort_json(c) for c in self.cohorts],
+            "retired": list(self.retired),
         }
 
 
@@ -103,18 +107,28 @@ def make_plan(
             names[id] = (name, seed)
             replicas[id] = Replica(id, variant, seed)
 
-    kept = [
-        _cohort([replicas[id] for id in old["replicas"]], study, old["mode"], old["compiled"], old["width"])
-        for old in (earlier or {}).get("cohorts", [])
-        if all(id in replicas for id in old["replicas"])
-    ]
-    settled = {r.id for cohort in kept for r in cohort.replicas} | set(finished)
+    kept: list[Cohort] = []
+    retired: list[dict[str, Any]] = []
+    settled = set(finished)
+    for old in _decided(earlier or {}):
+        # A cohort with a replica that is not asked for today waits for the day it is.
+        if not all(id in replicas for id in old["replicas"]):
+            retired.append(old)
+        elif not any(r.id in old["replicas"] for cohort in kept for r in cohort.replicas):
+            members = [replicas[id] for id in old["replicas"]]
+            kept.append(_cohort(members, study, old["mode"], old["compiled"], old["width"]))
+    settled |= {r.id for cohort in kept for r in cohort.replicas}
     groups: dict[tuple[Any, ...], list[Replica]] = defaultdict(list)
     for replica in replicas.values():
         if replica.id not in settled:
             groups[replica.variant.shape()].append(replica)
     fresh = [c for group in groups.values() for c in _partition(group, study, device, compiler, mode)]
-    return Plan(study, device, command, names, tuple(sorted([*kept, *fresh], key=_work, reverse=True)))
+    cohorts = tuple(sorted([*kept, *fresh], key=_work, reverse=True))
+    return Plan(study, device, command, names, cohorts, tuple(retired))
+
+
+def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
 
 
 def _partition(group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None) -> list[Cohort]:
@@ -157,10 +171,13 @@ def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool
     )
 
 
-def _work(cohort: Cohort) -> tuple[int, int, str]:
-    """Order cohorts by how long they take: conv discriminators first, then by replica-steps."""
-    conv = int(cohort.replicas[0].variant.discriminator == "conv")
-    return conv, len(cohort.replicas) * cohort.steps, cohort.id
+def _work(cohort: Cohort) -> tuple[int, int, str, str]:
+    """Order cohorts by how long they take: conv discriminators first, then by replica-steps.
+
+    Those of one shape stand together: a worker keeps one compiled program at a time.
+    """
+    variant = cohort.replicas[0].variant
+    return int(variant.discriminator == "conv"), len(cohort.replicas) * cohort.steps, repr(variant.shape()), cohort.id
 
 
 def _cohort_json(cohort: Cohort) -> dict[str, Any]:
@@ -174,12 +191,15 @@ def _cohort_json(cohort: Cohort) -> dict[str, Any]:
 
 
 def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
-    """Return a cohort that trains one replica of a `plan.json` again, as it was trained.
+    """Return a cohort that trains one replica of a `plan.json` again, as it was trained: in its mode and width.
 
-    A mapped replica is padded to a stack of two: mapped MLPs give the same bits at any width from 2.
+    Raises:
+        InputError: The plan does not know the replica.
     """
-    planned = next(r for r in plan["replicas"] if r["id"] == id)
-    trained = next(c for c in plan["cohorts"] if id in c["replicas"])
+    planned = next((r for r in plan["replicas"] if r["id"] == id), None)
+    trained = next((c for c in [*plan["cohorts"], *plan["retired"]] if id in c["replicas"]), None)
+    if planned is None or trained is None:
+        raise InputError(f"{id}: not in the present plan of its study; run the study with the seeds that had it")
     study = plan["study"]
     target = dict(study["target"])
     variant = Variant.from_settings(plan["variants"][planned["variant"]])
@@ -191,5 +211,5 @@ def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
         scoring=Scoring(**study["scoring"]),
         mode=trained["mode"],
         compiled=trained["compiled"],
-        width=min(trained["width"], 2),
+        width=trained["width"],
     )

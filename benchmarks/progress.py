@@ -15,7 +15,7 @@ from gan.replica import Cohort
 
 
 class Progress:
-    """Shows replicas done and failed, and the time left.
+    """Shows replicas done, those of them that diverged or failed, and the time left.
 
     Args:
         console: Where to; standard error, so that `--json` leaves standard output to programs.
@@ -26,7 +26,9 @@ class Progress:
         self.bar = Bar(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
-            TextColumn("{task.fields[replicas]}/{task.fields[planned]} replicas, {task.fields[failed]} failed"),
+            TextColumn(
+                "{task.fields[replicas]}/{task.fields[planned]} replicas, {task.fields[failed]} diverged or failed"
+            ),
             TimeRemainingColumn(compact=True),
             console=console,
         )
@@ -60,7 +62,7 @@ class Progress:
             spent = time.monotonic() - self.started
             left = spent * (self.total / max(self.steps, 1) - 1)
             self.say(
-                f"{self.name}: {self.done}/{self.planned} replicas, {self.failed} failed, "
+                f"{self.name}: {self.done}/{self.planned} replicas, {self.failed} diverged or failed, "
                 f"{spent:.0f} s, about {max(left, 0):.0f} s left"
             )
 

@@ -20,10 +20,15 @@ from benchmarks.progress import Progress
 from benchmarks.tracking import Mirror
 from gan.errors import InputError
 from gan.replica import Cohort, Mode, ReplicaResult
+from gan.scores import scores_of
 from gan.targets import Images
 from studies import schema
 
 NO_TRACKING = "off"
+LOSS_COLUMNS = (
+    *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
+    "value_discriminator",
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Options:
     tracking_uri: str | None = None
     seeds: int | None = None
     mode: Mode | None = None
+    retry_failed: bool = False
 
 
 @dataclass
@@ -73,15 +79,21 @@ def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger,
     """
     resolved = schema.resolve(study, options.scale, options.seeds)
     ledger = Ledger(directory(options.runs_dir, study.name, options.scale))
+    compiler = system.has_compiler(options.device)
     plan = make_plan(
         resolved,
         options.device,
         command(source, options),
-        compiler=system.has_compiler(options.device),
+        compiler=compiler,
         earlier=ledger.plan(),
         finished=ledger.finished(),
         mode=options.mode,
     )
+    if not compiler and any(c.compiled for c in plan.missing(ledger.finished())):
+        raise InputError(
+            f"{ledger.directory / 'plan.json'}: this run was begun with compiled cohorts, and there is no compiler "
+            "here; expected a C++ compiler (Triton and a C compiler for CUDA), or another --runs-dir"
+        )
     return ledger, plan
 
 
@@ -129,6 +141,8 @@ def run(
         WorkerDied: A worker ended without an answer; what was finished is recorded.
     """
     ledger.open_for_writing()
+    if options.retry_failed:
+        ledger.set_aside_failures()
     cohorts = plan.missing(ledger.finished())
     summary = Summary(plan.study.name, plan.study.scale, str(ledger.directory), replicas=len(plan.replicas))
     session = _Session(plan, options)
@@ -138,9 +152,9 @@ def run(
     try:
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
         for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance):
-            rows = _record(ledger, plan, outcome)
-            if outcome.result:
+            if outcome.result:  # before the rows, whose presence says that all of this is there
                 ledger.write_references(outcome.result.references, outcome.result.real)
+            rows = _record(ledger, plan, outcome)
             summary.trained += len(rows)
             progress.finished(rows)
             session.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
@@ -155,8 +169,7 @@ def run(
             stats = mirror.close()
             summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
             session.mlflow = asdict(stats)
-        if summary.trained or not ledger.provenance():
-            session.write(ledger, summary)
+        session.write(ledger, summary, cohorts)
     wanted = ledger.results().query("replica in @plan.replicas")
     summary.diverged = int((wanted["status"] == "diverged").sum())
     summary.failed = len(plan.replicas) - int(wanted["status"].isin(["ok", "diverged"]).sum())
@@ -190,11 +203,10 @@ def runs_of(names: Iterable[str], runs_dir: Path, scale: str) -> list[Ledger]:
                 f"{runs_dir}: no study was run at scale {scale} there; `ganbench run` runs the default ones"
             )
         return list(found.values())
-    for i, name in enumerate(chosen):
-        if name.endswith(".toml"):
-            chosen[i] = name = Path(name).stem
+    for i, given in enumerate(chosen):
+        chosen[i] = name = Path(given).stem if given.endswith(".toml") else given
         if name not in found:
-            schema.load(name)
+            schema.load(given)
             raise InputError(f"{name}: not run yet at scale {scale}; `ganbench run {name} --scale {scale}` runs it")
     return [found[name] for name in chosen]
 
@@ -208,7 +220,8 @@ class _Session:
         self.cohorts: dict[str, float] = {}
         self.mlflow: dict[str, Any] = {}
 
-    def write(self, ledger: Ledger, summary: Summary) -> None:
+    def write(self, ledger: Ledger, summary: Summary, cohorts: list[Cohort]) -> None:
+        """Add this session to those that trained something, and what the mirror holds now."""
         earlier = ledger.provenance()
         session = {
             "started": self.started.isoformat(timespec="seconds"),
@@ -223,10 +236,10 @@ class _Session:
             "wall_seconds": round(summary.train_seconds, 1),
             "tracking_seconds": round(summary.tracking_seconds, 1),
             "cohort_seconds": self.cohorts,
-            "estimated_core_seconds": round(cost.estimate(self.plan, list(self.plan.cohorts)).core_seconds),
+            "estimated_core_seconds": round(cost.estimate(self.plan, cohorts).core_seconds),
         }
-        sessions = [*earlier.get("sessions", []), session]
-        mlflow = {**earlier.get("mlflow", {}), **{k: v for k, v in self.mlflow.items() if v}}
+        sessions = [*earlier.get("sessions", []), *([session] if summary.trained else [])]
+        mlflow = self.mlflow or earlier.get("mlflow", {})
         ledger.write_json("provenance.json", {"sessions": sessions, "mlflow": mlflow})
 
 
@@ -286,8 +299,10 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
         "device": plan.device,
         "steps": cohort.steps,
     }
+    # Every column in every row: a study in which all replicas fail has a table of the same shape.
+    empty = {name: np.nan for name in (*LOSS_COLUMNS, *(s.name for s in scores_of(study.target) if s.final))}
     settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
-    return identity | result.row | settings
+    return identity | empty | result.row | settings
 
 
 def _flat(value: Any) -> Any:

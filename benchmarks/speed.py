@@ -161,7 +161,8 @@ def _steps_for(work: PlainLoop | Ours, seconds: float) -> int:
     """Return how many steps fill `seconds`, after a warm-up."""
     work.steps(WARM_UP_STEPS)
     each = _milliseconds(work, WARM_UP_STEPS) / WARM_UP_STEPS / 1e3
-    return max(WARM_UP_STEPS, round(seconds / each))
+    most = MOST_STEPS // (ROUNDS + 1) - WARM_UP_STEPS
+    return min(max(WARM_UP_STEPS, round(seconds / each)), most)
 
 
 def _milliseconds(work: PlainLoop | Ours, steps: int) -> float:

@@ -39,10 +39,12 @@ def choose_device(asked: str) -> Literal["cpu", "cuda"]:
 
 
 def has_compiler(device: str) -> bool:
-    """Return whether torch.compile has what it needs: a C++ compiler on a CPU, Triton on a GPU."""
+    """Return whether torch.compile has what it needs: a C++ compiler on a CPU, Triton and a C compiler on a GPU."""
     if device == "cuda":
-        return any(_version(name) for name in ("triton", "pytorch-triton"))
-    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++", "cl"))
+        triton = any(_version(name) for name in ("triton", "pytorch-triton"))
+        return triton and any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang"))
+    by_system = {"Darwin": "clang++", "Windows": "cl"}.get(platform.system(), "g++")
+    return shutil.which(os.environ.get("CXX", by_system)) is not None
 
 
 def default_workers(device: str) -> int:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from urllib.request import url2pathname
 import numpy as np
 
 from benchmarks import tracked
+from gan.replica import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +115,7 @@ class Mirror:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
         self._study: Mapping[str, Any] = plan["study"]
+        self._variants: Mapping[str, Any] = plan.get("variants", {})
         self._command = str(plan.get("command", ""))
         self._commit = git_commit
         self._retry_pauses = retry_pauses
@@ -153,7 +155,7 @@ class Mirror:
         self._jobs.put(None)
         self._thread.join(timeout)
         self._stats.missing = len(self._pushed - set(self._stats.replicas))
-        return self._stats
+        return replace(self._stats, parents=dict(self._stats.parents), replicas=dict(self._stats.replicas))
 
     def _work(self) -> None:
         waiting: list[Callable[[], None]] = []
@@ -212,8 +214,9 @@ class Mirror:
         replica, over = run.data.tags.get("replica"), run.info.status in ("FINISHED", "FAILED")
         if replica is None:
             variant = run.data.tags.get("variant", "")
-            self._stats.parents[variant] = run.info.run_id
-            self._complete[variant] = int(run.data.metrics.get("replicas", 0)) if over else 0
+            if run.data.tags.get("settings") == self._settings(variant):  # else of a study edited since
+                self._stats.parents[variant] = run.info.run_id
+                self._complete[variant] = int(run.data.metrics.get("replicas", 0)) if over else 0
         elif over:
             self._stats.replicas[replica] = run.info.run_id
         else:
@@ -279,11 +282,14 @@ class Mirror:
     def _parent(self, row: Row) -> str:
         variant = row["variant"]
         if variant not in self._stats.parents:
-            tags = {"variant": variant, "target": row["target"]}
+            tags = {"variant": variant, "target": row["target"], "settings": self._settings(variant)}
             run = self._create(variant, tags, time.time() - 1)
             self._stats.parents[variant] = run.info.run_id
             _log(self._connect(), run.info.run_id, [], tracked.params(row, ("target", "steps")))
         return self._stats.parents[variant]
+
+    def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
+        return digest_of([self._variants.get(variant), *map(self._study.get, ("target", "steps", "scoring"))])
 
     def _write_aggregates(self, variant: str) -> None:
         """Once every planned replica of a variant is known: medians and failures, on the parent."""

@@ -19,7 +19,7 @@ Widths = Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 
 LEAKY_SLOPE = 0.2
-LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached at the last step
+LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached after the last step
 
 # Fields that are one number per replica, and the initial values: replicas that differ only here share a cohort.
 # Every other field decides a tensor's shape or a branch of the step.

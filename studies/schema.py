@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gan.errors import InputError, nearest
 from gan.replica import Scoring
-from gan.scores import scores_of
+from gan.scores import sample_sizes, scores_of
 from gan.targets import Images, Target, make_target
 from gan.variant import FIELDS, Variant
 
@@ -162,11 +162,12 @@ def resolve(study: Study, scale: str, seeds: int | None = None, source: Path | N
     _check_grid(study, place)
     base = {f"base.{k}": v for k, v in study.base.items()}
     base |= {f"scales.{scale}.base.{k}": v for k, v in chosen.base.items()}
+    scoring = Scoring(**study.scoring.model_dump())
     variants: dict[str, Variant] = {}
     for levels in itertools.product(*study.grid.values()):
         grid = {f"grid.{factor}": level for factor, level in zip(study.grid, levels, strict=True)}
         variant = _variant({**base, **grid}, place)
-        _check_fit(variant, target, place)
+        _check_fit(variant, scoring, target, place)
         variants[variant_name(dict(zip(study.grid, levels, strict=True)))] = variant
     _check_report(study, target, place)
     return Resolved(
@@ -180,7 +181,7 @@ def resolve(study: Study, scale: str, seeds: int | None = None, source: Path | N
         variants=variants,
         seeds=seeds or chosen.seeds,
         steps=chosen.steps,
-        scoring=Scoring(**study.scoring.model_dump()),
+        scoring=scoring,
         report={**study.report.model_dump(), "notes": chosen.notes},
     )
 
@@ -193,7 +194,10 @@ def variant_name(levels: dict[str, Any]) -> str:
 def _level(level: Any) -> str:
     if isinstance(level, list):
         return "-".join(map(str, level))
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    if isinstance(level, float):
+        short = f"{level:g}"
+        return short if float(short) == level else repr(level)
+    return str(level)
 
 
 def _check_grid(study: Study, place: Path) -> None:
@@ -227,7 +231,7 @@ def _variant(placed: dict[str, Any], place: Path) -> Variant:
         raise InputError(f"{place}: {keys[name]}: {_expectation(first)}") from None
 
 
-def _check_fit(variant: Variant, target: Target, place: Path) -> None:
+def _check_fit(variant: Variant, scoring: Scoring, target: Target, place: Path) -> None:
     image = isinstance(target, Images)
     outputs = ("tanh", "sigmoid") if image else ("linear",)
     if variant.generator_output not in outputs:
@@ -235,6 +239,8 @@ def _check_fit(variant: Variant, target: Target, place: Path) -> None:
             f"{place}: generator_output: the target {target.name} needs {' or '.join(outputs)}, "
             f"got {variant.generator_output!r}"
         )
+    if isinstance(target, Images):
+        _check_batches(variant, scoring, target, place)
     if variant.discriminator == "conv":
         if not isinstance(target, Images):
             raise InputError(f"{place}: discriminator: conv needs an image target, got {target.name}; expected mlp")
@@ -243,6 +249,24 @@ def _check_fit(variant: Variant, target: Target, place: Path) -> None:
                 f"{place}: discriminator_channels: {len(variant.discriminator_channels)} layers halve a side of "
                 f"{target.side} to nothing; expected at most {target.side.bit_length() - 1}"
             )
+
+
+def _check_batches(variant: Variant, scoring: Scoring, target: Images, place: Path) -> None:
+    """Refuse batches that a data set cannot fill, or that leave one sample to BatchNorm."""
+    batch, images = variant.batch_size, target.train_size
+    if batch > images:
+        raise InputError(f"{place}: batch_size: {batch} is more than the {images:,} images of {target.name}")
+    norms = "batch" in (variant.generator_norm, variant.discriminator_norm)
+    if norms and variant.last_batch == "keep" and images % batch == 1:
+        raise InputError(
+            f"{place}: batch_size: {batch} leaves a last batch of one of {images:,} images, and BatchNorm needs two; "
+            'expected another size, or last_batch = "drop"'
+        )
+    if scoring.sampling == "train" and norms and any(size % batch == 1 for size in sample_sizes(target)):
+        raise InputError(
+            f"{place}: batch_size: {batch} leaves one of the scored samples to a batch of its own, and BatchNorm needs "
+            'two; expected another size, or scoring.sampling = "eval"'
+        )
 
 
 def _check_report(study: Study, target: Target, place: Path) -> None:

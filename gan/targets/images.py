@@ -32,6 +32,9 @@ DIGITS_DIGEST: Final = "4d65235721afbe3299ca99a73c6fda889670ee551b1e737fea52c96e
 DIGITS_SPLIT: Final = (997, 300, 500)
 """Number of digits in train, validation and test."""
 
+MNIST_TRAIN: Final = 60_000
+"""Images in train of MNIST and of Fashion-MNIST."""
+
 MNIST_VALIDATION: Final = 10_000
 """Last images of MNIST's and Fashion-MNIST's train that also serve as validation."""
 
@@ -92,6 +95,11 @@ class Images:
     def side(self) -> int:
         """Pixels along an edge."""
         return _SIDES[self.dataset]
+
+    @property
+    def train_size(self) -> int:
+        """Images in train."""
+        return DIGITS_SPLIT[0] if self.dataset == "digits" else MNIST_TRAIN
 
     @property
     def dimension(self) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
+
+import pytest
 
 from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan
 from gan import flops
+from gan.errors import InputError
 from gan.variant import PER_REPLICA, Variant
 from studies import schema
 
@@ -48,6 +52,23 @@ def test_what_an_earlier_plan_decided_stays() -> None:
     more = plan_of(seeds=6, earlier=small)
     assert {c["id"] for c in small["cohorts"]} < {c.id for c in more.cohorts}
     assert sorted(r.id for c in more.cohorts for r in c.replicas) == sorted(more.replicas)
+
+
+def test_fewer_seeds_and_more_again_find_the_same_cohorts() -> None:
+    whole = plan_of()
+    few = plan_of(seeds=4, earlier=whole.to_json())
+    assert len(few.replicas) == 4 * 12 and len(few.retired) == len(whole.cohorts)
+    again = plan_of(earlier=few.to_json())
+    placed = [r.id for c in again.cohorts for r in c.replicas]
+    assert sorted(placed) == sorted(whole.replicas)  # nobody twice
+    done = plan_of(seeds=4, earlier=whole.to_json(), finished=set(whole.replicas))
+    assert done.missing(set(whole.replicas)) == []
+    assert {c.id for c in plan_of(earlier=done.to_json()).cohorts} == {c.id for c in whole.cohorts}
+
+
+def test_cohorts_of_one_shape_stand_together() -> None:
+    shapes = [repr(c.replicas[0].variant.shape()) for c in plan_of().cohorts]
+    assert len(list(itertools.groupby(shapes))) == len(set(shapes)) == 2
 
 
 def test_finished_replicas_are_not_planned_again() -> None:
@@ -108,9 +129,11 @@ def test_a_replica_can_be_planned_alone_from_the_file() -> None:
     id = next(iter(plan.replicas))
     one = cohort_of_one(plan.to_json(), id)
     (replica,) = one.replicas
-    assert (one.width, one.mode, one.steps) == (2, "vmap", plan.study.steps)
+    assert (one.width, one.mode, one.steps) == (20, "vmap", plan.study.steps)
     assert replica.variant == plan.study.variants[plan.replicas[id][0]]
     assert one.target == plan.study.target and one.scoring == plan.study.scoring
+    with pytest.raises(InputError, match="not in the present plan"):
+        cohort_of_one(plan.to_json(), "f" * 16)
 
 
 def test_operations_are_counted_from_the_widths() -> None:

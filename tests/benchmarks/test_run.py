@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -130,10 +131,37 @@ def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path) -> No
     pd.testing.assert_frame_equal(ledger_of(tmp_path).results()[columns], ledger_of(finished).results()[columns])
 
 
+def test_a_study_in_which_all_diverge_is_a_result(tmp_path: Path) -> None:
+    (tmp_path / "wild.toml").write_text(STUDY.replace("[1e-3, 1e30]", "[1e30]").replace('"none", "batch"', '"none"'))
+    words = ("run", "wild.toml", "--scale", "smoke", "--tracking-uri", "off", "--json")
+    (summary,) = json.loads(ganbench(*words, cwd=tmp_path).stdout)
+    assert (summary["diverged"], summary["failed"]) == (4, 0)
+    report = Path(tmp_path, summary["report"]).read_text()
+    assert "4 diverged" in report and "failed" in report
+
+
+def test_what_could_not_be_run_is_recorded_and_retried_when_asked(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "copy")
+    here = tmp_path / "copy"
+    ledger = ledger_of(here)
+    cohort = ledger.finished_cohorts()[0]
+    path = ledger.directory / "cohorts" / f"{cohort}.parquet"
+    rows = pd.read_parquet(path)
+    rows.assign(status="failed", reason="MemoryError").to_parquet(path, index=False)
+    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--json")
+    (left,) = json.loads(ganbench(*words, cwd=here, check=1).stdout)
+    assert (left["trained"], left["failed"]) == (0, len(rows))
+    (again,) = json.loads(ganbench(*words, "--retry-failed", cwd=here).stdout)
+    assert (again["trained"], again["failed"]) == (len(rows), 0)
+    columns = ["replica", "status", "ks", "loss_discriminator"]
+    pd.testing.assert_frame_equal(ledger.results()[columns], ledger_of(finished).results()[columns])
+
+
 def test_one_replica_runs_again_exactly(finished: Path) -> None:
     rows = ledger_of(finished).results()
     id = rows.loc[rows["status"] == "ok", "replica"].iloc[0]
     shown = ganbench("show", id[:12], cwd=finished)
+    assert json.loads(ganbench("show", id, "--json", cwd=finished).stdout)["results"]["failed_step"] is None
     assert id in shown.stdout and "generator_hidden" in shown.stdout and "--rerun" in shown.stdout
     same = json.loads(ganbench("show", id, "--rerun", "--json", cwd=finished).stdout)
     assert same["equal"] and same["compared"]["ks"]["now"] == rows.set_index("replica").loc[id, "ks"]
@@ -141,7 +169,7 @@ def test_one_replica_runs_again_exactly(finished: Path) -> None:
 
 def test_status_and_report(finished: Path) -> None:
     status = json.loads(ganbench("status", "small", "--scale", "smoke", "--json", cwd=finished).stdout)
-    assert status["total"] == {"ok": 8, "diverged": 8, "failed": 0, "missing": 0}
+    assert status[0]["total"] == {"ok": 8, "diverged": 8, "failed": 0, "missing": 0}
     ganbench("report", "small", "--scale", "smoke", "--out", "elsewhere", cwd=finished)
     ours = (finished / "elsewhere" / "report.md").read_bytes()
     assert ours == (finished / "runs/small/smoke/report/report.md").read_bytes()

@@ -90,7 +90,10 @@ def write_ledger(
     grid = [
         dict(zip(study["factors"], levels, strict=True)) for levels in itertools.product(*study["factors"].values())
     ]
-    name = lambda levels: " ".join(f"{k}={level_text(v)}" for k, v in levels.items())  # noqa: E731
+
+    def name(levels: dict[str, Any]) -> str:
+        return " ".join(f"{k}={level_text(v)}" for k, v in levels.items())
+
     variants = {name(levels): {**levels, "lr": 7e-4, "generator_hidden": [32, 32]} for levels in grid}
     replicas, cohorts = [], []
     ledger = Ledger(directory)

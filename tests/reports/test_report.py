@@ -124,7 +124,10 @@ def test_a_replica_is_called_what_the_plan_calls_it(small, tmp_path: Path) -> No
 
     def widen(plan: dict[str, Any]) -> None:
         plan["study"]["factors"]["lr_ratio"] = [1]
-        name = lambda old: f"{old} lr_ratio=1"  # noqa: E731
+
+        def name(old: str) -> str:
+            return f"{old} lr_ratio=1"
+
         plan["variants"] = {name(k): {**v, "lr_ratio": 1.0} for k, v in plan["variants"].items()}
         plan["replicas"] = [{**r, "variant": name(r["variant"])} for r in plan["replicas"]]
 

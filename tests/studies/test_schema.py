@@ -121,6 +121,25 @@ def test_too_many_conv_layers_are_refused(tmp_path: Path) -> None:
         schema.load(write(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("batch_size = 1000", "batch_size.*more than the 997"),
+        ('batch_size = 83\ngenerator_norm = "batch"', "batch_size.*last batch of one"),
+    ],
+)
+def test_batches_that_images_cannot_fill_are_refused(settings: str, words: str, tmp_path: Path) -> None:
+    text = GOOD.replace('"gaussian"', '"digits"').replace('"ks"', '"fid_500"').replace("ks = 0.05", "modes = 10")
+    text = text.replace("batch_size = 64", f'generator_output = "tanh"\n{settings}')
+    with pytest.raises(InputError, match=words):
+        schema.load(write(tmp_path, text))
+
+
+def test_close_levels_keep_names_of_their_own() -> None:
+    assert schema.variant_name({"lr": 7.0710678e-4}) != schema.variant_name({"lr": 7.0710679e-4})
+    assert schema.variant_name({"lr_ratio": 2.0, "loss": "saturating"}) == "lr_ratio=2 loss=saturating"
+
+
 def test_unknown_names_get_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'gaussian'"):
         schema.load("gausian")

@@ -197,7 +197,7 @@ def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
         InputError: The plan does not know the replica.
     """
     planned = next((r for r in plan["replicas"] if r["id"] == id), None)
-    trained = next((c for c in [*plan["cohorts"], *plan["retired"]] if id in c["replicas"]), None)
+    trained = next((c for c in _decided(plan) if id in c["replicas"]), None)
     if planned is None or trained is None:
         raise InputError(f"{id}: not in the present plan of its study; run the study with the seeds that had it")
     study = plan["study"]

@@ -96,7 +96,7 @@ def run(
         _emit([listing.plan_summary(plan, ledger) for _, ledger, plan in prepared], as_json, listing.print_plans)
         return
     for study, ledger, plan in prepared:
-        if plan.missing(ledger.finished()):
+        if plan.missing(ledger.finished(but_failed=options.retry_failed)):
             runner.check_data(study, plan.study.target, options.data_dir)
     for _, ledger, _ in prepared:
         ledger.open_for_writing()

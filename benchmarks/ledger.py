@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from gan.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
 HISTORY = ["replica", "step", "metric", "value"]
+LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
+"""Columns of a row: means of the last 100 steps, the last step, the mean of the last epoch."""
 
 
 class Ledger:
@@ -62,10 +64,13 @@ class Ledger:
         """Return the ids of the cohorts whose results are recorded, sorted."""
         return sorted(p.stem for p in (self.directory / "cohorts").glob("*.parquet"))
 
-    def finished(self) -> set[str]:
-        """Return the ids of the replicas that have a result, of whatever status."""
-        columns = [self._table("cohorts", c, columns=["replica"]) for c in self.finished_cohorts()]
-        return set(pd.concat(columns)["replica"]) if columns else set()
+    def finished(self, *, but_failed: bool = False) -> set[str]:
+        """Return the ids of the replicas that have a result, of whatever status, or leave out what could not be run."""
+        columns = [self._table("cohorts", c, columns=["replica", "status"]) for c in self.finished_cohorts()]
+        if not columns:
+            return set()
+        rows = pd.concat(columns)
+        return set(rows.loc[rows["status"] != "failed", "replica"] if but_failed else rows["replica"])
 
     def results(self) -> pd.DataFrame:
         """Return one row a replica of all finished cohorts, sorted by replica id."""
@@ -185,11 +190,9 @@ class Ledger:
             return {k.removeprefix(f"{replica}/"): file.get_tensor(k) for k in keys}
 
 
-def find_runs(runs_dir: Path, studies: Iterable[str] | None = None) -> list[Ledger]:
-    """Return the run directories under `runs_dir`, by study and scale; of the studies named, or of all."""
-    names = set(studies) if studies is not None else None
-    plans = sorted(Path(runs_dir).glob("*/*/plan.json"))
-    return [Ledger(p.parent) for p in plans if names is None or p.parent.parent.name in names]
+def find_runs(runs_dir: Path) -> list[Ledger]:
+    """Return the run directories under `runs_dir`, by study and scale."""
+    return [Ledger(plan.parent) for plan in sorted(Path(runs_dir).glob("*/*/plan.json"))]
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmarks import cost, system
 from benchmarks.engines import Engine, Outcome
-from benchmarks.ledger import HISTORY, Arrays, Ledger, find_runs
+from benchmarks.ledger import HISTORY, LOSSES, Arrays, Ledger, find_runs
 from benchmarks.plan import Plan, make_plan
 from benchmarks.progress import Progress
 from benchmarks.tracking import Mirror
@@ -25,10 +25,6 @@ from gan.targets import Images
 from studies import schema
 
 NO_TRACKING = "off"
-LOSS_COLUMNS = (
-    *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
-    "value_discriminator",
-)
 
 
 @dataclass(frozen=True)
@@ -80,16 +76,17 @@ def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger,
     resolved = schema.resolve(study, options.scale, options.seeds)
     ledger = Ledger(directory(options.runs_dir, study.name, options.scale))
     compiler = system.has_compiler(options.device)
+    finished = ledger.finished(but_failed=options.retry_failed)
     plan = make_plan(
         resolved,
         options.device,
         command(source, options),
         compiler=compiler,
         earlier=ledger.plan(),
-        finished=ledger.finished(),
+        finished=finished,
         mode=options.mode,
     )
-    if not compiler and any(c.compiled for c in plan.missing(ledger.finished())):
+    if not compiler and any(c.compiled for c in plan.missing(finished)):
         raise InputError(
             f"{ledger.directory / 'plan.json'}: this run was begun with compiled cohorts, and there is no compiler "
             "here; expected a C++ compiler (Triton and a C compiler for CUDA), or another --runs-dir"
@@ -300,7 +297,9 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
         "steps": cohort.steps,
     }
     # Every column in every row: a study in which all replicas fail has a table of the same shape.
-    empty = {name: np.nan for name in (*LOSS_COLUMNS, *(s.name for s in scores_of(study.target) if s.final))}
+    empty = {
+        name: np.nan for name in (*LOSSES, "value_discriminator", *(s.name for s in scores_of(study.target) if s.final))
+    }
     settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
     return identity | empty | result.row | settings
 

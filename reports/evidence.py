@@ -10,11 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.ledger import Ledger
+from benchmarks.ledger import LOSSES, Ledger
 from gan.errors import InputError, nearest
 
 EQUILIBRIUM = math.log(2)  # the discriminator's value when it cannot tell real from generated
-LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
 
 
 def level_label(value: Any) -> str:

@@ -162,6 +162,7 @@ def test_padding_changes_nothing() -> None:
     short = train(cohort_of(replicas, width=8), Path(), "cpu")
     full = train(cohort_of(replicas), Path(), "cpu")
     assert len(short.replicas) == 3
+    assert Run(cohort_of(replicas, width=8), replicas, Path(), CPU).metrics.shape[1] == 8  # padded indeed
     for one, other in zip(short.replicas, full.replicas, strict=True):
         assert one.history == other.history
 

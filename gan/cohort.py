@@ -25,14 +25,14 @@ from torch.utils import _pytree as pytree
 
 from gan import streams
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
-from gan.scores.scorer import Scorer, make_scorer
-from gan.step import METRICS, Game, Hyper, State, step
-from gan.targets import Images, Target
+from gan.scores.scorer import Players, Scorer, make_scorer
+from gan.step import METRICS, Batch, Game, Hyper, State, step
+from gan.targets import Gaussian, Images, Target
 
 HISTORY_POINTS = 200  # windows a metric's history is averaged over
 LAST_STEPS = 100  # steps behind the end that the reported losses are means of
-PROGRESS_SAMPLES = {"real_line": 1000, "image": 16}  # from fixed latents, kept at each evaluation
-FINAL_SAMPLES = {"real_line": 10_000, "image": 100}  # kept at the end
+PROGRESS_SAMPLES = {"real_line": 1000, "image": 16, "point": 1}  # from fixed latents, kept at each evaluation
+FINAL_SAMPLES = {"real_line": 10_000, "image": 100, "point": 1}  # kept at the end
 REAL_SAMPLES = 100  # training images kept beside them
 PROGRESS_SECONDS = 1.0
 
@@ -108,15 +108,14 @@ class Run:
         seeds = [r.seed for r in stacked]
         self.state = self._stack([self._initial(r) for r in stacked])
         self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant)) for r in stacked])
-        self.z_d = streams.Latents(seeds, "discriminator", variant.batch_size, variant.latent_dim, device)
-        self.z_g = (
-            streams.Latents(seeds, "generator", variant.batch_size, variant.latent_dim, device)
-            if variant.latents == "fresh"
-            else self.z_d
-        )
+        kinds = [r.variant.latent for r in stacked]
+        size = variant.batch_size, variant.latent_dim
+        self.z_d = streams.Latents(seeds, kinds, "discriminator", *size, device)
+        self.z_g = streams.Latents(seeds, kinds, "generator", *size, device) if variant.latents == "fresh" else None
+        self.between = streams.Fractions(seeds, size[0], device) if variant.penalty == "wgan_gp" else None
         self.real = self._real(seeds, data_dir)
         self.step = step_function(self.game, cohort)
-        self.metrics = torch.full((cohort.steps, len(stacked), len(METRICS)), math.nan)
+        self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan)
 
     def train(self, scorer: Scorer, progress: Callable[[int], None]) -> list[ReplicaResult]:
         """Train to the end, evaluating on the way."""
@@ -142,19 +141,25 @@ class Run:
         told, told_at = first, time.perf_counter()
         with torch.no_grad():
             for s in range(first, last):
-                real, z_d, z_g = self.real.at(s), self.z_d.at(s), self.z_g.at(s)
-                batch = real.shape[1]  # smaller at the end of an epoch
-                z_d, z_g = z_d[:, :batch], z_g[:, :batch]
-                if self.looped:
-                    real, z_d, z_g = real[0], z_d[0], z_g[0]
                 t = torch.tensor(float(s + 1), device=self.device)
                 behind = torch.tensor(s / self.cohort.steps, device=self.device)
-                self.state, metrics = self.step(self.state, self.hyper, real, z_d, z_g, t, behind)
+                self.state, metrics = self.step(self.state, self.hyper, self.batch(s), t, behind)
                 self.metrics[s] = metrics
                 if time.perf_counter() - told_at > PROGRESS_SECONDS:
                     progress((s + 1 - told) * len(self.replicas))
                     told, told_at = s + 1, time.perf_counter()
         progress((last - told) * len(self.replicas))
+
+    def batch(self, s: int) -> Batch:
+        """Return what step `s`, counted from 0, is trained on; its tensors as the state's."""
+        critic_steps = range(s * self.variant.critic_steps, (s + 1) * self.variant.critic_steps)
+        real = [self.real.at(i) for i in critic_steps]
+        sizes = [x.shape[1] for x in real]  # smaller at the end of an epoch
+        z_d = [self.z_d.at(i)[:, :n] for i, n in zip(critic_steps, sizes, strict=True)]
+        z_g = z_d[-1] if self.z_g is None else self.z_g.at(s)[:, : sizes[-1]]
+        between = [self.between.at(i)[:, :n] for i, n in zip(critic_steps, sizes, strict=True)] if self.between else []
+        batch = Batch(tuple(real), tuple(z_d), z_g, tuple(between))
+        return cast(Batch, pytree.tree_map(lambda x: x[0], batch)) if self.looped else batch
 
     def first_failure(self, k: int, until: int) -> int | None:
         """Return the number of the first step, from 1, at which replica `k` was not finite, or None."""
@@ -168,23 +173,44 @@ class Run:
         """Return the state of replica `k` alone."""
         return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[k], self.state))
 
-    def sample(self, k: int, n: int) -> Tensor:
-        """Generate `n` samples of replica `k` from the evaluation's latents.
+    def sample(self, k: int, n: int, draw: int = 0) -> Tensor:
+        """Generate `n` samples of replica `k` from the evaluation's latents, drawn for the time `draw`.
 
         Returns:
-            float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are.
+            float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are; of the
+            game of two numbers these, [1, 2].
         """
         scoring, variant = self.cohort.scoring, self.variant
-        rng = streams.generator(scoring.seed, "evaluation", 0, self.device)
-        latents = torch.randn(n, variant.latent_dim, generator=rng, device=self.device)
+        state = self.of(k)
+        if self.cohort.target.kind == "point":
+            return torch.cat([x for player in state for x in player.params.values()], dim=1)
+        rng = streams.generator(scoring.seed, "evaluation", draw, self.device)
+        latents = streams.latents(self.replicas[k].variant.latent, (n, variant.latent_dim), rng)
         training = scoring.sampling == "train"
-        params, buffers, _ = self.of(k).generator
+        params, buffers, _ = state.generator
         with torch.no_grad():
             batches = latents.split(variant.batch_size if training else 2_000)
             made = torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
         if isinstance(self.cohort.target, Images):
             return streams.to_uint8(made, signed=variant.generator_output != "sigmoid")
         return made
+
+    def players(self, k: int) -> Players:
+        """Return what scores on the real line may know of replica `k`'s two players."""
+        if self.cohort.target.kind != "real_line":
+            return Players()
+        params, buffers, _ = self.of(k).discriminator
+
+        def discriminator(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            x = torch.tensor(points, dtype=torch.float32, device=self.device)[:, None]
+            with torch.no_grad():
+                output, _ = self.game.discriminator(params, buffers, x, training=False)
+            output = torch.sigmoid(output) if self.game.output == "logit" else output
+            return output.flatten().double().cpu().numpy()
+
+        variant = self.replicas[k].variant
+        fixed = variant.generator == "fixed_gaussian"
+        return Players(discriminator, Gaussian(variant.fixed_mean, variant.fixed_std) if fixed else None)
 
     def _initial(self, replica: Replica) -> State:
         def rng(name: str) -> torch.Generator:
@@ -218,15 +244,20 @@ class Run:
         scorer: Scorer,
     ) -> ReplicaResult:
         epoch = self.real.steps_per_epoch
-        row, history = summarise(self.metrics[:, k].double().numpy(), failed_step, epoch)
+        epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
+        row, history = summarise(self.metrics[:, k].double().numpy(), self.game.metrics, failed_step, epoch)
         history += [(at, f"score/{name}", v) for at, scores, _ in evaluations for name, v in scores.items()]
         result = ReplicaResult(self.replicas[k], row, history)
         if evaluations:
             result.samples["progress"] = torch.stack([kept for _, _, kept in evaluations]).cpu().numpy()
             result.samples["steps"] = np.array([at for at, _, _ in evaluations])
         if failed_step is None:
-            samples = self.sample(k, scorer.final_size)
-            row |= scorer.final(samples)
+            samples, players = self.sample(k, scorer.final_size), self.players(k)
+            row |= scorer.final(samples, players)
+            if self.cohort.target.kind != "point":
+                # The same replica on other latents: how much of the spread is the evaluation's own.
+                again = scorer.final(self.sample(k, scorer.final_size, draw=1), players)
+                row |= {f"repeat/{name}": value for name, value in again.items()}
             result.samples["final"] = samples[: FINAL_SAMPLES[self.cohort.target.kind]].cpu().numpy()
             for name, player in self.of(k)._asdict().items():
                 tensors = {**player.params, **player.buffers}
@@ -235,19 +266,20 @@ class Run:
 
 
 def summarise(
-    metrics: NDArray[np.float64], failed_step: int | None, steps_per_epoch: int | None
+    metrics: NDArray[np.float64], names: Sequence[str], failed_step: int | None, steps_per_epoch: int | None
 ) -> tuple[dict[str, Any], list[tuple[int, str, float]]]:
     """Reduce a replica's metrics by step to its row of the ledger and its history.
 
     Args:
-        metrics: [steps, len(METRICS)].
+        metrics: [steps, len(names)], METRICS first.
+        names: What they are.
         failed_step: First step, from 1, that was not finite: nothing from there on counts.
         steps_per_epoch: None where the data never run out; then no epoch's mean is given (NaN).
 
     Returns:
         The row: status, and for each loss its mean over the last 100 steps, at the last step (`_last`) and over
         the last epoch (`_epoch`; over the run if it is shorter), NaN for a diverged replica. The history: means
-        over at most 200 windows, each at its last step.
+        over at most 200 windows, each at its last step; and of both losses over each whole epoch (`epoch/`).
     """
     steps = len(metrics)
     finite = metrics if failed_step is None else metrics[: failed_step - 1]
@@ -260,19 +292,22 @@ def summarise(
     def mean_of_last(column: NDArray[np.float64], n: int | None) -> float:
         return float(column[-n:].mean()) if failed_step is None and n else math.nan
 
+    def windows(i: int, window: int, last: int) -> list[tuple[int, float]]:
+        starts = range(0, last, window)
+        return [(min(s + window, last), float(finite[s : s + window, i].mean())) for s in starts]
+
+    history: list[tuple[int, str, float]] = []
     for i, name in enumerate(METRICS[:3]):
         kind, player = name.split("/")
         row[f"{kind}_{player}"] = mean_of_last(metrics[:, i], LAST_STEPS)
         if kind == "loss":
             row[f"{kind}_{player}_last"] = mean_of_last(metrics[:, i], 1)
             row[f"{kind}_{player}_epoch"] = mean_of_last(metrics[:, i], steps_per_epoch)
-
-    window = math.ceil(steps / HISTORY_POINTS)
-    history = [
-        (min(start + window, len(finite)), name, float(finite[start : start + window, i].mean()))
-        for i, name in enumerate(METRICS)
-        for start in range(0, len(finite), window)
-    ]
+            if steps_per_epoch:
+                whole = len(finite) // steps_per_epoch * steps_per_epoch
+                history += [(at, f"epoch/{name}", v) for at, v in windows(i, steps_per_epoch, whole)]
+    for i, name in enumerate(names):
+        history += [(at, name, v) for at, v in windows(i, math.ceil(steps / HISTORY_POINTS), len(finite))]
     return row, history
 
 
@@ -294,7 +329,7 @@ def step_function(game: Game, cohort: Cohort) -> StepFunction:
     """Return the step of a cohort: alone or mapped over replicas, compiled or not."""
     one = partial(step, game)
     mapped: StepFunction = (
-        one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, 0, 0, None, None)))
+        one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
     )
     if not cohort.compiled:
         return mapped

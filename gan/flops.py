@@ -11,21 +11,24 @@ from gan.variant import Variant
 def flops_per_step(variant: Variant, dimension: int) -> float:
     """Count the floating-point operations of one training step, two for each multiply-add of a product.
 
-    The discriminator's step runs D forward and backward on both halves; the generator's step runs D forward and
-    backward to its input on the fakes, and G forward (twice when latents are fresh) and backward.
+    A step of the discriminator runs G forward and D forward and backward on both halves, and with a penalty D
+    forward and backward twice more on one half's worth; the generator's step runs D forward and backward to its
+    input on the fakes, and G backward (and forward again when latents are fresh).
 
     Args:
         variant: Widths and batch size.
         dimension: Numbers in a sample.
     """
     g, d = generator_products(variant, dimension), discriminator_products(variant, dimension)
-    g_passes = 4 if variant.latents == "fresh" else 3
-    return 2.0 * variant.batch_size * ((2 * 3 + 2) * d + g_passes * g)
+    penalty_passes = 0 if variant.penalty == "none" else 5
+    critic = (2 * 3 + penalty_passes) * d + g
+    g_passes = 3 if variant.latents == "fresh" else 2
+    return 2.0 * variant.batch_size * (variant.critic_steps * critic + 2 * d + g_passes * g)
 
 
 def parameters(variant: Variant, dimension: int) -> int:
     """Count the parameters of both players, leaving out biases and BatchNorm."""
-    if variant.discriminator == "mlp":
+    if variant.discriminator != "conv":
         d = discriminator_products(variant, dimension)
     else:
         d = sum(16 * a * b for a, b in pairwise((1, *variant.discriminator_channels)))
@@ -35,12 +38,16 @@ def parameters(variant: Variant, dimension: int) -> int:
 
 def generator_products(variant: Variant, dimension: int) -> int:
     """Count the multiply-adds of one sample through the generator."""
+    if variant.generator != "mlp":
+        return 1
     widths = (variant.latent_dim, *variant.generator_hidden, dimension)
     return sum(a * b for a, b in pairwise(widths))
 
 
 def discriminator_products(variant: Variant, dimension: int) -> int:
     """Count the multiply-adds of one sample through the discriminator."""
+    if variant.discriminator == "slope":
+        return 1
     if variant.discriminator == "mlp":
         return sum(a * b for a, b in pairwise((dimension, *variant.discriminator_hidden, 1)))
     side, total = math.isqrt(dimension), 0

@@ -1,7 +1,8 @@
 """What the players minimise, elementwise on the discriminator's output.
 
 Both losses are built of two costs, the cross entropies against the label real and the label fake. On a logit o,
-with D = sigmoid(o), they are -log D = softplus(-o) and -log(1 - D) = softplus(o) (Goodfellow et al. 2014, eq. 1).
+with D = sigmoid(o), they are -log D = softplus(-o) and -log(1 - D) = softplus(o) (Goodfellow et al. 2014, eq. 1). A
+Wasserstein critic's are -o and o: the difference of its means (Arjovsky et al. 2017, eq. 2).
 """
 
 from __future__ import annotations
@@ -11,33 +12,56 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def real_cost(output: Tensor, kind: str) -> Tensor:
-    """Return -log D per sample.
+def real_cost(output: Tensor, kind: str, wasserstein: Tensor) -> Tensor:
+    """Return -log D per sample, or a critic's -o.
 
     Args:
         output: The discriminator's output, any shape.
         kind: ``logit``, or ``probability``, whose logarithm PyTorch clamps at -100.
+        wasserstein: Boolean scalar of this replica.
     """
     if kind == "logit":
-        return F.softplus(-output)
+        return torch.where(wasserstein, -output, F.softplus(-output))
     return F.binary_cross_entropy(output, torch.ones_like(output), reduction="none")
 
 
-def fake_cost(output: Tensor, kind: str) -> Tensor:
-    """Return -log(1 - D) per sample; arguments as for `real_cost`."""
+def fake_cost(output: Tensor, kind: str, wasserstein: Tensor) -> Tensor:
+    """Return -log(1 - D) per sample, or a critic's o; arguments as for `real_cost`."""
     if kind == "logit":
-        return F.softplus(output)
+        return torch.where(wasserstein, output, F.softplus(output))
     return F.binary_cross_entropy(output, torch.zeros_like(output), reduction="none")
 
 
-def generator_cost(output: Tensor, kind: str, saturating: Tensor) -> Tensor:
+def generator_cost(output: Tensor, kind: str, saturating: Tensor, wasserstein: Tensor) -> Tensor:
     """Return the generator's loss per sample on the discriminator's output for fakes.
 
-    Non-saturating: -log D(G(z)); saturating, the minimax loss: log(1 - D(G(z))) (Goodfellow et al. 2014, section 3).
+    Non-saturating: -log D(G(z)); saturating, the minimax loss: log(1 - D(G(z))) (Goodfellow et al. 2014, section 3);
+    Wasserstein: -o.
 
     Args:
         output: The discriminator's output for fakes, any shape.
         kind: ``logit`` or ``probability``.
         saturating: Boolean scalar of this replica.
+        wasserstein: Boolean scalar of this replica.
     """
-    return torch.where(saturating, -fake_cost(output, kind), real_cost(output, kind))
+    return torch.where(saturating, -fake_cost(output, kind, wasserstein), real_cost(output, kind, wasserstein))
+
+
+def r1(gradient: Tensor) -> Tensor:
+    """Return half the mean squared norm of D's gradient at real samples (Mescheder et al. 2018, eq. 9).
+
+    Args:
+        gradient: Of each sample's logit on that sample, [batch, dimension].
+    """
+    return gradient.square().sum(dim=1).mean() / 2
+
+
+def wgan_gp(gradient: Tensor) -> Tensor:
+    """Return the mean squared distance of the gradient's norm from 1 (Gulrajani et al. 2017, eq. 3).
+
+    Args:
+        gradient: Of each output on its sample, [batch, dimension], at points between real and fake.
+    """
+    # The root's derivative at 0 is infinite, and a critic that has died out there would be NaN from then on.
+    norm = torch.sqrt(gradient.square().sum(dim=1) + 1e-12)
+    return (norm - 1.0).square().mean()

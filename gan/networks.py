@@ -91,7 +91,46 @@ class BatchNorm:
         return y, {"mean": mean, "var": var}
 
 
-Layer = Linear | Conv | BatchNorm | Elementwise
+@dataclass(frozen=True)
+class Slope:
+    """Yx, with y the one parameter: [batch, 1] to [batch, 1]."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
+        return {"weight": (1, 1)}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        """Return the layer's output."""
+        return F.linear(x, p["weight"])
+
+
+@dataclass(frozen=True)
+class Point:
+    """The one parameter, whatever comes in: [batch, inputs] to [batch, 1]."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
+        return {"weight": (1, 1)}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        """Return the layer's output."""
+        return p["weight"].expand(x.shape[0], 1)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Mean + std · x, fixed."""
+
+    mean: float
+    std: float
+
+    def apply(self, x: Tensor) -> Tensor:
+        """Return the output, of x's shape."""
+        return self.mean + self.std * x
+
+
+Trained = Linear | Conv | Slope | Point  # one product with a weight
+Layer = Trained | BatchNorm | Elementwise | Affine
 
 
 @dataclass(frozen=True)
@@ -111,7 +150,7 @@ class Network:
         """
         new: Tensors = {}
         for i, layer in enumerate(self.layers):
-            if isinstance(layer, Elementwise):
+            if isinstance(layer, Elementwise | Affine):
                 x = layer.apply(x)
             elif isinstance(layer, BatchNorm):
                 x, stats = layer.apply(_of(params, i), _of(buffers, i), x, training=training)
@@ -119,6 +158,10 @@ class Network:
             else:
                 x = layer.apply(_of(params, i), x)
         return x, new
+
+    def trained(self) -> list[int]:
+        """Return the positions of the layers that hold a weight, the first at the input."""
+        return [i for i, layer in enumerate(self.layers) if isinstance(layer, Trained)]
 
     def initial(self, rng: Generator, scheme: str) -> tuple[Tensors, Tensors]:
         """Draw one replica's initial parameters, and buffers at rest.
@@ -136,7 +179,7 @@ class Network:
                 params[f"{i}.bias"] = torch.zeros(layer.features, device=rng.device)
                 buffers[f"{i}.mean"] = torch.zeros(layer.features, device=rng.device)
                 buffers[f"{i}.var"] = torch.ones(layer.features, device=rng.device)
-            elif not isinstance(layer, Elementwise):
+            elif not isinstance(layer, Elementwise | Affine):
                 bound = 1.0 / math.sqrt(math.prod(layer.shapes()["weight"][1:]))
                 for name, shape in layer.shapes().items():
                     value = torch.empty(shape, device=rng.device)
@@ -149,6 +192,10 @@ class Network:
 
 def make_generator(variant: Variant, outputs: int) -> Network:
     """Build the generator: latents [batch, latent_dim] to samples [batch, outputs]."""
+    if variant.generator == "point":
+        return Network((Point(),))
+    if variant.generator == "fixed_gaussian":
+        return Network((Affine(variant.fixed_mean, variant.fixed_std),))
     layers: list[Layer] = []
     width = variant.latent_dim
     for hidden in variant.generator_hidden:
@@ -167,6 +214,8 @@ def make_discriminator(variant: Variant, inputs: int) -> Network:
         variant: A conv discriminator reads its inputs as square images of one channel.
         inputs: Dimension of a sample; for conv a square number.
     """
+    if variant.discriminator == "slope":
+        return Network((Slope(),))
     layers: list[Layer] = []
     norm, activation = variant.discriminator_norm, variant.discriminator_activation
     if variant.discriminator == "mlp":

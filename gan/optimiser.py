@@ -1,4 +1,4 @@
-"""Adam as a pure function with a learning rate per replica, which torch.optim does not offer."""
+"""Adam and gradient descent as pure functions with a learning rate per replica, which torch.optim does not offer."""
 
 from __future__ import annotations
 
@@ -71,3 +71,8 @@ def adam(
         second[name] = v = moments.second[name] * betas.beta2 + betas.one_minus_beta2 * g * g
         new[name] = params[name] - step_size * m / (torch.sqrt(v) / root_correction + EPSILON)
     return new, Moments(first, second)
+
+
+def sgd(params: Tensors, grads: Tensors, lr: Tensor) -> Tensors:
+    """Make one step of plain gradient descent, as torch.optim.SGD without momentum computes it."""
+    return {name: params[name] - lr * g for name, g in grads.items()}

@@ -12,9 +12,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-from gan.targets import Gaussian, Mixture
+from gan.targets import Gaussian, Mixture, Point
 
 BLOCK_STEPS = 64
+
+
+def latents(kind: str, shape: tuple[int, ...], g: Generator) -> Tensor:
+    """Draw latents: standard normal, or uniform in [-1, 1]."""
+    if kind == "uniform":
+        return torch.rand(shape, generator=g, device=g.device) * 2.0 - 1.0
+    return torch.randn(shape, generator=g, device=g.device)
 
 
 def generator(seed: int, stream: str, index: int, device: torch.device) -> Generator:
@@ -31,31 +38,56 @@ def generator(seed: int, stream: str, index: int, device: torch.device) -> Gener
 
 
 class _Blocks:
-    """Tensors of shape [K, ...] by step, drawn for 64 steps at a time, each replica from its own generator."""
+    """Tensors of shape [K, ...] by step, drawn for 64 steps at a time, each replica from its own generator.
+
+    `draws` holds one replica's way of drawing for each seed.
+    """
 
     def __init__(
-        self, seeds: Sequence[int], stream: str, draw: Callable[[Generator], Tensor], device: torch.device
+        self, seeds: Sequence[int], stream: str, draws: Sequence[Callable[[Generator], Tensor]], device: torch.device
     ) -> None:
-        self.seeds, self.stream, self.draw, self.device = seeds, stream, draw, device
+        self.seeds, self.stream, self.draws, self.device = seeds, stream, draws, device
         self.index = -1
         self.block: Tensor | None = None
 
     def at(self, step: int) -> Tensor:
         index, offset = divmod(step, BLOCK_STEPS)
         if index != self.index or self.block is None:
-            generators = (generator(seed, self.stream, index, self.device) for seed in self.seeds)
-            self.index, self.block = index, torch.stack([self.draw(g) for g in generators], dim=1)
+            drawn = [
+                draw(generator(seed, self.stream, index, self.device))
+                for seed, draw in zip(self.seeds, self.draws, strict=True)
+            ]
+            self.index, self.block = index, torch.stack(drawn, dim=1)
         return self.block[offset]
 
 
 class Latents(_Blocks):
-    """Standard normal latents: `at(step)` is [K, batch, dimension]."""
+    """Latents of each replica's kind: `at(step)` is [K, batch, dimension].
 
-    def __init__(self, seeds: Sequence[int], stream: str, batch: int, dimension: int, device: torch.device) -> None:
+    Args:
+        seeds: The replicas' seeds.
+        kinds: The replicas' kinds, ``normal`` or ``uniform``.
+        stream: Whose step they are for.
+        batch: Latents a step.
+        dimension: Of one latent.
+        device: Where they are drawn.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], kinds: Sequence[str], stream: str, batch: int, dimension: int, device: torch.device
+    ) -> None:
+        shape = (BLOCK_STEPS, batch, dimension)
+        super().__init__(seeds, f"latents/{stream}", [lambda g, k=k: latents(k, shape, g) for k in kinds], device)
+
+
+class Fractions(_Blocks):
+    """Uniform numbers in [0, 1), where between real and fake a penalty looks: `at(step)` is [K, batch, 1]."""
+
+    def __init__(self, seeds: Sequence[int], batch: int, device: torch.device) -> None:
         def draw(g: Generator) -> Tensor:
-            return torch.randn(BLOCK_STEPS, batch, dimension, generator=g, device=device)
+            return torch.rand(BLOCK_STEPS, batch, 1, generator=g, device=device)
 
-        super().__init__(seeds, f"latents/{stream}", draw, device)
+        super().__init__(seeds, "penalty", [draw] * len(seeds), device)
 
 
 class Samples(_Blocks):
@@ -63,8 +95,13 @@ class Samples(_Blocks):
 
     steps_per_epoch = None  # a distribution never runs out
 
-    def __init__(self, seeds: Sequence[int], target: Gaussian | Mixture, batch: int, device: torch.device) -> None:
-        super().__init__(seeds, "real", lambda g: target.sample((BLOCK_STEPS, batch), g), device)
+    def __init__(
+        self, seeds: Sequence[int], target: Gaussian | Mixture | Point, batch: int, device: torch.device
+    ) -> None:
+        def draw(g: Generator) -> Tensor:
+            return target.sample((BLOCK_STEPS, batch), g)
+
+        super().__init__(seeds, "real", [draw] * len(seeds), device)
 
 
 class Images:

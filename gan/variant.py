@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 Norm = Literal["none", "batch"]
 Activation = Literal["relu", "leaky_relu"]
 Widths = Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)]
+Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 
 LEAKY_SLOPE = 0.2
@@ -23,7 +24,12 @@ LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached after the last step
 
 # Fields that are one number per replica, and the initial values: replicas that differ only here share a cohort.
 # Every other field decides a tensor's shape or a branch of the step.
-PER_REPLICA = frozenset({"loss", "reduction", "initialisation", "lr", "lr_ratio", "beta1", "beta2", "schedule"})
+PER_REPLICA = frozenset(
+    {
+        *("loss", "reduction", "initialisation", "latent", "penalty_weight"),
+        *("optimiser", "lr", "lr_ratio", "beta1", "beta2", "schedule"),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +37,35 @@ class Variant:
     """One GAN configuration; the defaults are a small 1-D GAN."""
 
     # What the two players minimise.
-    loss: Literal["non_saturating", "saturating"] = "non_saturating"
-    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z)))."""
+    loss: Literal["non_saturating", "saturating", "wasserstein"] = "non_saturating"
+    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z))); or the difference of a critic's means."""
     reduction: Literal["mean", "sum_of_means", "sum"] = "mean"
     """Discriminator loss: mean over both halves, sum of the halves' means, or the sum over every sample
     (which sums the generator's loss too)."""
     discriminator_output: Literal["logit", "probability"] = "logit"
     """The loss sees the logit, or a sigmoid's output with each logarithm clamped at -100."""
+    penalty: Literal["none", "r1", "wgan_gp"] = "none"
+    """Of the discriminator's gradient on its input: none; R1, half its square on real samples; WGAN-GP, the square
+    of its norm's distance from 1 between real and fake."""
+    penalty_weight: Positive = 10.0
+    """Weight of the penalty beside the mean of each half; of no effect without one."""
 
     # The networks.
+    latent: Literal["normal", "uniform"] = "normal"
+    """The latent z ~ N(0, I), or uniform in [-1, 1]."""
     latent_dim: Annotated[int, Gt(0)] = 20
-    """Dimension of the latent z ~ N(0, I)."""
+    generator: Literal["mlp", "fixed_gaussian", "point"] = "mlp"
+    """Beside an mlp two generators for theory: N(fixed_mean, fixed_std²), never trained; or one number, x."""
+    fixed_mean: Finite = 0.0
+    fixed_std: Positive = 1.0
     generator_hidden: Widths = (32, 32)
     generator_norm: Norm = "none"
     """BatchNorm on each hidden layer."""
     generator_activation: Activation = "relu"
     generator_output: Literal["linear", "tanh", "sigmoid"] = "linear"
     """Last activation; it sets the data's range: images in [-1, 1] for tanh, in [0, 1] for sigmoid."""
-    discriminator: Literal["mlp", "conv"] = "mlp"
-    """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer."""
+    discriminator: Literal["mlp", "conv", "slope"] = "mlp"
+    """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer; slope: one number, D(x) = yx."""
     discriminator_hidden: Widths = (32, 64, 32)
     """Widths of an mlp discriminator."""
     discriminator_channels: Widths = (16, 32)
@@ -62,7 +78,9 @@ class Variant:
     initialisation: Literal["default", "normal_002"] = "default"
     """PyTorch's default, or weights N(0, 0.02²) with default biases."""
 
-    # Adam, for both players.
+    # The optimiser, the same for both players.
+    optimiser: Literal["adam", "sgd"] = "adam"
+    """Adam, or plain gradient descent without momentum."""
     lr: Positive = 7.0710678e-4
     """Geometric mean of the two learning rates."""
     lr_ratio: Positive = 1.0
@@ -74,6 +92,10 @@ class Variant:
 
     # The training step.
     batch_size: Annotated[int, Ge(2)] = 128
+    updates: Literal["alternating", "simultaneous"] = "alternating"
+    """The generator's step sees the discriminator after its step, or both step from the same point."""
+    critic_steps: Annotated[int, Ge(1)] = 1
+    """Steps of the discriminator, each on data of its own, before one of the generator."""
     passes: Literal["joint", "separate"] = "joint"
     """The discriminator sees real and fake in one batch, or in two passes."""
     latents: Literal["fresh", "reused"] = "fresh"
@@ -106,10 +128,14 @@ class Variant:
     def shape(self) -> tuple[Any, ...]:
         """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch.
 
-        The widths of the kind of discriminator that is not in use shape nothing.
+        The widths of the kinds of networks that are not in use shape nothing.
         """
-        unused = "discriminator_channels" if self.discriminator == "mlp" else "discriminator_hidden"
-        return tuple(v for k, v in dataclasses.asdict(self).items() if k not in PER_REPLICA and k != unused)
+        unused = set(PER_REPLICA)
+        unused |= {"discriminator_hidden"} if self.discriminator != "mlp" else set()
+        unused |= {"discriminator_channels"} if self.discriminator != "conv" else set()
+        unused |= {"generator_hidden"} if self.generator != "mlp" else set()
+        unused |= {"fixed_mean", "fixed_std"} if self.generator != "fixed_gaussian" else set()
+        return tuple(v for k, v in dataclasses.asdict(self).items() if k not in unused)
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Variant))

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Final, Literal
 
 from gan.errors import InputError
-from gan.targets import Images, Mixture, Target
+from gan.targets import Images, Mixture, Point, Target
 
-__all__ = ["PROTOCOL", "WEIGHTS", "Score", "sample_sizes", "scores_of", "scoring_digest"]
+__all__ = ["KS_SIZE", "PROTOCOL", "WEIGHTS", "Score", "sample_sizes", "scores_of", "scoring_digest"]
 
-PROTOCOL: Final = 1
+PROTOCOL: Final = 2
 """Raise it whenever a score's definition changes: replicas scored otherwise then get other ids."""
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
 """Where ``<dataset>.safetensors``, a committed classifier, and its card ``<dataset>.json`` stand."""
 
-_REAL_LINE_SIZE: Final = 10_000
+KS_SIZE: Final = 10_000
+"""Samples on the real line that all scores but the divergence at the end are taken on."""
+
+_REAL_LINE_SIZES: Final = (KS_SIZE, 100_000)
 _IMAGE_SIZES: Final = {"digits": (500, 500), "mnist": (2_000, 10_000), "fashion_mnist": (2_000, 10_000)}
 
 
@@ -47,12 +50,20 @@ class Score:
 
 _KS: Final = Score("ks", "KS statistic", "lower")
 _BINS: Final = Score("coverage", "Share of 100 bins covered", "higher")
+_DIVERGENCES: Final = (
+    Score("jsd_100k", "JS divergence at 100,000 samples", "lower", curve=False),
+    Score("jsd_10k", "JS divergence at 10,000 samples", "lower", final=False),
+)
+_OPTIMALITY: Final = Score("d_gap", "D's distance from the optimal D", "lower", curve=False)
+_RADIUS: Final = Score("radius", "Distance from the equilibrium", "lower")
 _QUALITY: Final = Score("hq_share", "High-quality share", "higher")
 
 
 def sample_sizes(target: Target) -> tuple[int, int]:
     """Samples that the scores of a target need: through training, and at the end."""
-    return _IMAGE_SIZES[target.dataset] if isinstance(target, Images) else (_REAL_LINE_SIZE, _REAL_LINE_SIZE)
+    if isinstance(target, Images):
+        return _IMAGE_SIZES[target.dataset]
+    return (1, 1) if isinstance(target, Point) else _REAL_LINE_SIZES
 
 
 def scores_of(target: Target) -> tuple[Score, ...]:
@@ -66,8 +77,11 @@ def scores_of(target: Target) -> tuple[Score, ...]:
         return *distances, classes, _QUALITY, Score("mode_kl", "KL to the real class shares", "lower")
     if isinstance(target, Mixture):
         modes = Score("modes", f"Modes captured of {target.modes}", "higher")
-        return _KS, modes, _QUALITY, Score("mode_kl", "KL of modes to uniform", "lower"), _BINS
-    return _KS, _BINS
+        mode_kl = Score("mode_kl", "KL of modes to uniform", "lower")
+        return _KS, modes, _QUALITY, mode_kl, _BINS, *_DIVERGENCES, _OPTIMALITY
+    if isinstance(target, Point):
+        return (_RADIUS,)
+    return _KS, _BINS, *_DIVERGENCES, _OPTIMALITY
 
 
 def scoring_digest(target: Target) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -12,13 +13,34 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan.scores import fid_name, sample_sizes, scores_of
+from gan.scores import KS_SIZE, fid_name, sample_sizes, scores_of
 from gan.scores.coverage import ModeCoverage, bin_coverage, class_coverage, mixture_coverage, perfect_mixture
+from gan.scores.divergence import Density, divergence_floor, jensen_shannon, optimal_discriminator_gap
 from gan.scores.ks import ks_floor, ks_statistic
-from gan.targets import Gaussian, Images, Mixture, Target
+from gan.targets import Gaussian, Images, Mixture, Point, Target
 
 NOISE_SEED: Final = 0
 """Of the uniform noise that image scores are set beside."""
+
+FLOOR_DRAWS: Final = 20
+"""Sets of true samples that the floor of a divergence is the mean of."""
+
+
+Discriminator = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A trained D on the real line, from points [m] to probabilities [m]."""
+
+
+@dataclass(frozen=True)
+class Players:
+    """What a score of the end may know beside the samples.
+
+    Attributes:
+        discriminator: The trained D, on the real line.
+        known: The generator's exact distribution, where it has one.
+    """
+
+    discriminator: Discriminator | None = None
+    known: Density | None = None
 
 
 class Scorer(Protocol):
@@ -43,8 +65,8 @@ class Scorer(Protocol):
         """
         ...
 
-    def final(self, samples: Tensor) -> dict[str, float]:
-        """Scores of the end: as `curve`, of samples [final_size, dimension]."""
+    def final(self, samples: Tensor, players: Players = Players()) -> dict[str, float]:
+        """Scores of the end: as `curve`, of samples [final_size, dimension], and of the players."""
         ...
 
     def references(self) -> dict[str, dict[str, Any]]:
@@ -52,7 +74,8 @@ class Scorer(Protocol):
 
         Returns:
             By score: ``label``, ``direction``, ``n`` (samples), ``floor`` (what real data score at the same
-            n) and ``noise`` (what uniform noise scores; None on the real line). Deterministic.
+            n; None where there is none) and ``noise`` (what uniform noise scores; None on the real line).
+            Deterministic.
         """
         ...
 
@@ -68,11 +91,32 @@ def make_scorer(target: Target, data_dir: Path, device: torch.device | str = "cp
     Raises:
         InputError: Data or weights that are missing or not the pinned ones.
     """
-    return ImageScorer(target, data_dir, device) if isinstance(target, Images) else RealLineScorer(target)
+    if isinstance(target, Images):
+        return ImageScorer(target, data_dir, device)
+    return PointScorer() if isinstance(target, Point) else RealLineScorer(target)
+
+
+class PointScorer:
+    """The distance of the game of two numbers from its equilibrium x = y = 0; its one sample is (x, y)."""
+
+    curve_size = final_size = 1
+
+    def curve(self, samples: Tensor) -> dict[str, float]:
+        """See `Scorer.curve`; samples [1, 2]."""
+        _expect(samples, (1, 2))
+        return {"radius": float(samples.double().norm())}
+
+    def final(self, samples: Tensor, players: Players = Players()) -> dict[str, float]:
+        """See `Scorer.final`."""
+        return self.curve(samples)
+
+    def references(self) -> dict[str, dict[str, Any]]:
+        """See `Scorer.references`: the equilibrium itself."""
+        return {s.name: _reference(s.label, s.direction, 1, 0.0, None) for s in scores_of(Point())}
 
 
 class RealLineScorer:
-    """KS, bins covered and, of a mixture, its modes.
+    """KS, bins covered, divergence and, of a mixture, its modes; of the discriminator its distance from the best.
 
     Args:
         target: A distribution on the real line.
@@ -83,28 +127,44 @@ class RealLineScorer:
         self.curve_size, self.final_size = sample_sizes(target)
 
     def curve(self, samples: Tensor) -> dict[str, float]:
-        """See `Scorer.curve`: the scores of the end are cheap enough for every evaluation."""
-        return self.final(samples)
+        """See `Scorer.curve`."""
+        _expect(samples, (self.curve_size, 1))
+        values = _float64(samples)
+        return self._coverage(values) | {"jsd_10k": jensen_shannon(values, self.target)}
 
-    def final(self, samples: Tensor) -> dict[str, float]:
+    def final(self, samples: Tensor, players: Players = Players()) -> dict[str, float]:
         """See `Scorer.final`."""
         _expect(samples, (self.final_size, 1))
-        values = samples.detach().to("cpu", torch.float64).flatten().numpy()
+        values = _float64(samples)
+        scores = self._coverage(values[:KS_SIZE]) | {"jsd_100k": jensen_shannon(values, self.target)}
+        if players.discriminator is not None:
+            gap = optimal_discriminator_gap(values, self.target, players.discriminator, players.known)
+            scores["d_gap"] = gap
+        return scores
+
+    def references(self) -> dict[str, dict[str, Any]]:
+        """See `Scorer.references`: here the floors are known, and there is no noise to speak of."""
+        floors: dict[str, float | None] = {"ks": ks_floor(KS_SIZE), "coverage": 1.0, "d_gap": None}
+        for n in (self.curve_size, self.final_size):
+            floors[f"jsd_{n // 1000}k"] = divergence_floor(self._draws(n), self.target)
+        if isinstance(self.target, Mixture):
+            floors |= perfect_mixture(self.target.modes, KS_SIZE).scores()
+        sizes = {"jsd_100k": self.final_size}
+        return {
+            s.name: _reference(s.label, s.direction, sizes.get(s.name, KS_SIZE), floors[s.name], None)
+            for s in scores_of(self.target)
+        }
+
+    def _draws(self, n: int) -> Iterator[NDArray[np.float64]]:
+        for seed in range(FLOOR_DRAWS):
+            yield _float64(self.target.sample((n,), torch.Generator().manual_seed(seed)))
+
+    def _coverage(self, values: NDArray[np.float64]) -> dict[str, float]:
         cdf = self.target.cdf
         scores = {"ks": ks_statistic(values, cdf), "coverage": bin_coverage(values, cdf)}
         if isinstance(self.target, Mixture):
             scores |= mixture_coverage(values, self.target.centres, self.target.std).scores()
         return scores
-
-    def references(self) -> dict[str, dict[str, Any]]:
-        """See `Scorer.references`: here the floors are known, and there is no noise to speak of."""
-        floors = {"ks": ks_floor(self.final_size), "coverage": 1.0}
-        if isinstance(self.target, Mixture):
-            floors |= perfect_mixture(self.target.modes, self.final_size).scores()
-        return {
-            score.name: _reference(score.label, score.direction, self.final_size, floors[score.name], None)
-            for score in scores_of(self.target)
-        }
 
 
 class ImageScorer:
@@ -146,7 +206,7 @@ class ImageScorer:
         _expect(samples, (self.curve_size, self.target.dimension))
         return self._score(samples)
 
-    def final(self, samples: Tensor) -> dict[str, float]:
+    def final(self, samples: Tensor, players: Players = Players()) -> dict[str, float]:
         """See `Scorer.final`."""
         _expect(samples, (self.final_size, self.target.dimension))
         return self._score(samples)
@@ -180,8 +240,12 @@ class ImageScorer:
         return torch.randint(256, (n, self.target.dimension), generator=generator, dtype=torch.uint8)
 
 
-def _reference(label: str, direction: str, n: int, floor: float, noise: float | None) -> dict[str, Any]:
+def _reference(label: str, direction: str, n: int, floor: float | None, noise: float | None) -> dict[str, Any]:
     return {"label": label, "direction": direction, "n": n, "floor": floor, "noise": noise}
+
+
+def _float64(samples: Tensor) -> NDArray[np.float64]:
+    return samples.detach().to("cpu", torch.float64).flatten().numpy()
 
 
 def _expect(samples: Tensor, shape: tuple[int, int]) -> None:

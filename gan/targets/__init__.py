@@ -1,4 +1,4 @@
-"""What a generator must learn: two exact distributions on the real line, and three sets of images.
+"""What a generator must learn: two exact distributions on the real line, three sets of images, and a point.
 
 This face imports no torch, so that plans and the command line can name a target at once.
 """
@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from gan.errors import InputError, nearest
 from gan.targets.images import ImageData, Images
-from gan.targets.real_line import Gaussian, Mixture
+from gan.targets.real_line import Gaussian, Mixture, Point
 
-__all__ = ["TARGETS", "Gaussian", "ImageData", "Images", "Mixture", "Target", "make_target"]
+__all__ = ["TARGETS", "Gaussian", "ImageData", "Images", "Mixture", "Point", "Target", "make_target"]
 
-Target = Gaussian | Mixture | Images
+Target = Gaussian | Mixture | Images | Point
 
 
 def _digits() -> Images:
@@ -36,6 +36,7 @@ TARGETS: Final[dict[str, Callable[..., Target]]] = {
     "digits": _digits,
     "mnist": _mnist,
     "fashion_mnist": _fashion_mnist,
+    "point": Point,
 }
 """Name of each target and what makes it; the keywords of the callable are the target's parameters."""
 
@@ -46,7 +47,7 @@ def make_target(name: str, **params: Any) -> Target:
     Args:
         name: A key of `TARGETS`.
         **params: The target's parameters: ``mean, std`` of ``gaussian``; ``modes, spacing, std`` of
-            ``mixture``; images have none.
+            ``mixture``; images and the point have none.
 
     Raises:
         InputError: An unknown name or parameter, or a value the target cannot have.

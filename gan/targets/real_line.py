@@ -1,4 +1,4 @@
-"""Targets on the real line, whose distribution function is known exactly."""
+"""Targets on the real line, whose distribution function is known exactly, and the point 0 of the two-number game."""
 
 from __future__ import annotations
 
@@ -65,6 +65,13 @@ class Gaussian:
         from scipy.special import ndtr
 
         return np.asarray(ndtr((np.asarray(x, dtype=np.float64) - self.mean) / self.std), dtype=np.float64)
+
+    def pdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """The density at x, exact, elementwise in float64."""
+        import numpy as np
+
+        deviation = (np.asarray(x, dtype=np.float64) - self.mean) / self.std
+        return np.asarray(np.exp(-(deviation**2) / 2) / (self.std * math.sqrt(2 * math.pi)), dtype=np.float64)
 
     def quantile(self, p: ArrayLike) -> NDArray[np.float64]:
         """The inverse of `cdf`, elementwise in float64; p in [0, 1]."""
@@ -157,6 +164,14 @@ class Mixture:
         deviations = (np.asarray(x, dtype=np.float64)[..., None] - self.centres) / self.std
         return np.asarray(ndtr(deviations).mean(axis=-1), dtype=np.float64)
 
+    def pdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """The density at x, exact, elementwise in float64: the mean of the components' densities."""
+        import numpy as np
+
+        deviations = (np.asarray(x, dtype=np.float64)[..., None] - self.centres) / self.std
+        densities = np.exp(-(deviations**2) / 2) / (self.std * math.sqrt(2 * math.pi))
+        return np.asarray(densities.mean(axis=-1), dtype=np.float64)
+
     def quantile(self, p: ArrayLike) -> NDArray[np.float64]:
         """The inverse of `cdf`, elementwise in float64; p in [0, 1].
 
@@ -182,6 +197,31 @@ class Mixture:
             args=(np.where(inside, share, 0.5),),
         )
         return np.where(inside, cast("NDArray[np.float64]", root.x), deviation)  # pyright: ignore[reportUnknownMemberType]
+
+
+@dataclass(frozen=True)
+class Point:
+    """All mass at 0: with a point for a generator and a slope for a discriminator, the game of two numbers.
+
+    The critic's loss is then yx and the generator's -yx, which is the game xy without a Nash descent up to a sign;
+    with cross entropy it is the Dirac-GAN (Mescheder et al. 2018, section 2).
+    """
+
+    name: ClassVar[Literal["point"]] = "point"
+    kind: ClassVar[Literal["point"]] = "point"
+    label: ClassVar[str] = "the game xy"
+    dimension: ClassVar[int] = 1
+    digest: ClassVar[str] = ""
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
+        return {"name": self.name, "digest": self.digest}
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """Return zeros, float32 [*shape, 1], on the generator's device."""
+        import torch
+
+        return torch.zeros(*shape, 1, device=generator.device)
 
 
 def _standard_normal(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:

@@ -71,6 +71,18 @@ LEVELS: dict[str, tuple[Target, dict[str, Any]]] = {
     "schedule": (Gaussian(), {"schedule": "linear"}),
     "passes": (Gaussian(), {"passes": "separate"}),
     "latents": (Gaussian(), {"latents": "reused", "generator_norm": "batch"}),
+    "latent": (Gaussian(), {"latent": "uniform"}),
+    "wasserstein": (Gaussian(), {"loss": "wasserstein"}),
+    "optimiser": (Gaussian(), {"optimiser": "sgd", "lr": 0.05}),
+    "updates": (Gaussian(), {"updates": "simultaneous"}),
+    "critic_steps": (DIGITS, {**IMAGE, "batch_size": 64, "critic_steps": 3}),
+    "penalty r1": (Gaussian(), {"penalty": "r1", "penalty_weight": 2.0}),
+    "penalty wgan_gp": (Gaussian(), {"loss": "wasserstein", "penalty": "wgan_gp", "critic_steps": 2}),
+    "penalty conv": (
+        DIGITS,
+        {**IMAGE, "discriminator": "conv", "discriminator_channels": (4, 8), "penalty": "wgan_gp"},
+    ),
+    "fixed generator": (Gaussian(), {"generator": "fixed_gaussian", "latent_dim": 1}),
     "generator_output tanh": (DIGITS, {**IMAGE}),
     "generator_output sigmoid": (DIGITS, {**IMAGE, "generator_output": "sigmoid"}),
     "discriminator conv": (DIGITS, {**IMAGE, "discriminator": "conv", "discriminator_channels": (4, 8)}),
@@ -108,6 +120,8 @@ def test_factors_of_one_number_train_side_by_side_as_alone() -> None:
         {"reduction": "sum"},
         {"schedule": "linear"},
         {"initialisation": "normal_002"},
+        {"loss": "wasserstein"},
+        {"latent": "uniform"},
     ]
     replicas = [Replica(str(i), Variant(batch_size=32, **n), 0) for i, n in enumerate(numbers)]
     mixed = history_of(cohort_of(replicas))
@@ -235,11 +249,11 @@ def test_sampling_in_training_mode_uses_the_batch() -> None:
 
 def test_summary_means_are_over_the_stated_steps() -> None:
     metrics = np.arange(1000, dtype=np.float64)[:, None] * np.ones(len(METRICS))
-    row, history = summarise(metrics, None, steps_per_epoch=400)
+    row, history = summarise(metrics, METRICS, None, steps_per_epoch=400)
     assert row["loss_discriminator"] == metrics[-100:, 0].mean()
     assert row["loss_discriminator_last"] == 999
     assert row["loss_generator_epoch"] == metrics[-400:, 1].mean()
-    assert math.isnan(summarise(metrics, None, None)[0]["loss_generator_epoch"])
+    assert math.isnan(summarise(metrics, METRICS, None, None)[0]["loss_generator_epoch"])
     points = [(s, v) for s, m, v in history if m == "value/discriminator"]
     assert len(points) == 200
     assert points[0] == (5, 2.0) and points[-1] == (1000, 997.0)

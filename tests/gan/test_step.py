@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from gan import streams
-from gan.networks import BatchNorm, Conv, Linear, Network
-from gan.step import METRICS, Game, Hyper, State, step
+from gan.networks import BatchNorm, Conv, Elementwise, Linear, Network
+from gan.step import METRICS, Batch, Game, Hyper, State, step
 from gan.variant import LEAKY_SLOPE, Variant
 
 CPU = torch.device("cpu")
@@ -29,6 +30,8 @@ def module_of(network: Network, params: dict[str, torch.Tensor], momentum: float
             layers.append(nn.Conv2d(layer.inputs, layer.outputs, 4, 2, 1))
         elif isinstance(layer, BatchNorm):
             layers.append(nn.BatchNorm1d(layer.features, momentum=momentum))
+        elif not isinstance(layer, Elementwise):
+            raise TypeError(layer)
         elif layer.kind == "reshape":
             layers.append(nn.Unflatten(1, layer.shape) if len(layer.shape) > 1 else nn.Flatten())
         else:
@@ -45,42 +48,65 @@ def module_of(network: Network, params: dict[str, torch.Tensor], momentum: float
     return module
 
 
-def reference(variant: Variant, game: Game, state: State, batches: list[tuple[torch.Tensor, ...]]) -> list[list[float]]:
-    """Train as the documents do: modules, torch.optim.Adam, LambdaLR, losses of torch.nn."""
+def reference(variant: Variant, game: Game, state: State, batches: list[Batch]) -> list[list[float]]:
+    """Train as the documents do: modules, torch.optim, LinearLR, losses of torch.nn, torch.autograd."""
     g = module_of(game.generator, state.generator.params, variant.batchnorm_momentum)
     d = module_of(game.discriminator, state.discriminator.params, variant.batchnorm_momentum)
-    betas = (variant.beta1, variant.beta2)
-    g_adam = torch.optim.Adam(g.parameters(), lr=variant.lr_generator, betas=betas)
-    d_adam = torch.optim.Adam(d.parameters(), lr=variant.lr_discriminator, betas=betas)
+
+    def optimiser(module: nn.Module, lr: float) -> torch.optim.Optimizer:
+        if variant.optimiser == "sgd":
+            return torch.optim.SGD(module.parameters(), lr=lr)
+        return torch.optim.Adam(module.parameters(), lr=lr, betas=(variant.beta1, variant.beta2))
+
+    g_optimiser, d_optimiser = optimiser(g, variant.lr_generator), optimiser(d, variant.lr_discriminator)
     end = 0.001 if variant.schedule == "linear" else 1.0
-    schedules = [torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=len(batches)) for o in (g_adam, d_adam)]
-    bce: Any = F.binary_cross_entropy_with_logits if variant.discriminator_output == "logit" else F.binary_cross_entropy
+    schedules = [
+        torch.optim.lr_scheduler.LinearLR(o, 1.0, end, total_iters=len(batches)) for o in (g_optimiser, d_optimiser)
+    ]
+    reduction = "sum" if variant.reduction == "sum" else "mean"
+
+    def cost(output: torch.Tensor, real: bool) -> torch.Tensor:
+        if variant.loss == "wasserstein":
+            return (-output if real else output).mean()
+        bce: Any = F.binary_cross_entropy_with_logits
+        bce = bce if variant.discriminator_output == "logit" else F.binary_cross_entropy
+        return bce(output, torch.full_like(output, float(real)), reduction=reduction)
+
+    def penalty(real: torch.Tensor, fake: torch.Tensor, between: torch.Tensor | None) -> torch.Tensor:
+        at = real if between is None else between * real + (1 - between) * fake
+        at = at.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(d(at).sum(), at, create_graph=True)
+        squares = gradient.square().sum(dim=1)
+        return 0.5 * squares.mean() if between is None else (squares.sqrt() - 1).square().mean()
+
     losses: list[list[float]] = []
-    for real, z_d, z_g in batches:
-        fake = g(z_d)
-        if variant.passes == "joint":
-            on_real, on_fake = d(torch.cat([real, fake.detach()])).split(len(real))
-        else:
-            on_real, on_fake = d(real), d(fake.detach())
-        reduction = "sum" if variant.reduction == "sum" else "mean"
-        halves = bce(on_real, torch.ones_like(on_real), reduction=reduction) + bce(
-            on_fake, torch.zeros_like(on_fake), reduction=reduction
-        )
-        d_loss = halves / 2 if variant.reduction == "mean" else halves
-        d_adam.zero_grad()
-        d_loss.backward()
-        d_adam.step()
+    for batch in batches:
+        seen_by_g = copy.deepcopy(d) if variant.updates == "simultaneous" else d
+        d_loss = torch.tensor(0.0)
+        fake = torch.tensor(0.0)
+        for i, (real, z_d) in enumerate(zip(batch.real, batch.z_d, strict=True)):
+            fake = g(z_d)
+            if variant.passes == "joint":
+                on_real, on_fake = d(torch.cat([real, fake.detach()])).split(len(real))
+            else:
+                on_real, on_fake = d(real), d(fake.detach())
+            halves = cost(on_real, True) + cost(on_fake, False)
+            if variant.penalty != "none":
+                halves = halves + variant.penalty_weight * penalty(
+                    real, fake.detach(), batch.between[i] if variant.penalty == "wgan_gp" else None
+                )
+            d_loss = halves / 2 if variant.reduction == "mean" else halves
+            d_optimiser.zero_grad()
+            d_loss.backward()
+            d_optimiser.step()
 
         if variant.latents == "fresh":
-            fake = g(z_g)
-        output = d(fake)
-        if variant.loss == "saturating":
-            g_loss = -bce(output, torch.zeros_like(output), reduction=reduction)
-        else:
-            g_loss = bce(output, torch.ones_like(output), reduction=reduction)
-        g_adam.zero_grad()
+            fake = g(batch.z_g)
+        output = seen_by_g(fake)
+        g_loss = -cost(output, False) if variant.loss == "saturating" else cost(output, True)
+        g_optimiser.zero_grad()
         g_loss.backward()
-        g_adam.step()
+        g_optimiser.step()
         for schedule in schedules:
             schedule.step()
         losses.append([d_loss.item(), g_loss.item()])
@@ -109,6 +135,22 @@ FACTORS: dict[str, dict[str, Any]] = {
     "ratio": {"lr_ratio": 4.0},
     "betas": {"beta1": 0.0, "beta2": 0.9},
     "linear": {"schedule": "linear"},
+    "wasserstein": {"loss": "wasserstein"},
+    "sgd": {"optimiser": "sgd", "lr": 0.1, "lr_ratio": 2.0, "schedule": "linear"},
+    "critic steps": {"critic_steps": 3},
+    "critic steps, reused": {"critic_steps": 2, "latents": "reused", "generator_norm": "batch"},
+    "simultaneous": {"updates": "simultaneous", "lr": 1e-2},
+    "R1": {"penalty": "r1", "penalty_weight": 3.0},
+    "R1, leaky": {"penalty": "r1", "discriminator_activation": "leaky_relu", "reduction": "sum_of_means"},
+    "WGAN-GP": {"loss": "wasserstein", "penalty": "wgan_gp", "critic_steps": 5, "beta1": 0.0, "beta2": 0.9},
+    "WGAN-GP conv": {
+        **IMAGE,
+        "loss": "wasserstein",
+        "penalty": "wgan_gp",
+        "discriminator": "conv",
+        "discriminator_channels": (4, 8),
+        "reduction": "sum_of_means",
+    },
     "tanh image": {**IMAGE},
     "sigmoid image": {**IMAGE, "generator_output": "sigmoid"},
     "conv": {**IMAGE, "discriminator": "conv", "discriminator_channels": (4, 8)},
@@ -123,39 +165,103 @@ FACTORS: dict[str, dict[str, Any]] = {
 }
 
 
+def batch_of(variant: Variant, dimension: int, seed: int) -> Batch:
+    rng = torch.Generator().manual_seed(seed)
+    n, times = variant.batch_size, range(variant.critic_steps)
+    return Batch(
+        real=tuple(torch.rand(n, dimension, generator=rng) for _ in times),
+        z_d=tuple(torch.randn(n, variant.latent_dim, generator=rng) for _ in times),
+        z_g=torch.randn(n, variant.latent_dim, generator=rng),
+        between=tuple(torch.rand(n, 1, generator=rng) for _ in times) if variant.penalty == "wgan_gp" else (),
+    )
+
+
 @pytest.mark.parametrize("name", FACTORS)
 def test_step_equals_modules_and_autograd(name: str) -> None:
     variant = Variant(**{"batch_size": 32, "lr": 1e-3, **FACTORS[name]})
     dimension = 64 if "generator_output" in FACTORS[name] else 1
     game = Game.of(variant, dimension)
     state = game.initial(lambda player: streams.generator(0, player, 0, CPU), variant.initialisation)
-    rng = torch.Generator().manual_seed(0)
-    batches = [
-        (
-            torch.rand(variant.batch_size, dimension, generator=rng),
-            torch.randn(variant.batch_size, variant.latent_dim, generator=rng),
-            torch.randn(variant.batch_size, variant.latent_dim, generator=rng),
-        )
-        for _ in range(STEPS)
-    ]
+    batches = [batch_of(variant, dimension, s) for s in range(STEPS)]
     expected = torch.tensor(reference(variant, game, state, batches))
     got: list[torch.Tensor] = []
     hyper = Hyper.of(variant)
-    for s, (real, z_d, z_g) in enumerate(batches):
-        state, metrics = step(game, state, hyper, real, z_d, z_g, torch.tensor(s + 1.0), torch.tensor(s / STEPS))
+    for s, batch in enumerate(batches):
+        state, metrics = step(game, state, hyper, batch, torch.tensor(s + 1.0), torch.tensor(s / STEPS))
         got.append(metrics[:2])
     # Rounding alone separates the two: it grows with the steps, a wrong term would be there from the first.
     torch.testing.assert_close(torch.stack(got)[0], expected[0], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(torch.stack(got), expected, rtol=2e-3, atol=2e-4)
 
 
+def one_step(variant: Variant, dimension: int = 1, seed: int = 0) -> dict[str, float]:
+    """The metrics of the first step."""
+    game = Game.of(variant, dimension)
+    state = game.initial(lambda player: streams.generator(seed, player, 0, CPU), variant.initialisation)
+    batch = batch_of(variant, dimension, seed)
+    _, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(1.0), torch.tensor(0.0))
+    return dict(zip(game.metrics, metrics.tolist(), strict=True))
+
+
 def test_value_of_the_discriminator_ignores_the_reduction() -> None:
-    values: list[float] = []
-    for reduction in ("mean", "sum_of_means", "sum"):
-        variant = Variant(reduction=reduction, batch_size=32)
-        game = Game.of(variant, 1)
-        state = game.initial(lambda player: streams.generator(0, player, 0, CPU), "default")
-        z = torch.randn(32, 20, generator=torch.Generator().manual_seed(0))
-        _, metrics = step(game, state, Hyper.of(variant), z[:, :1], z, z, torch.tensor(1.0), torch.tensor(0.0))
-        values.append(float(metrics[METRICS.index("value/discriminator")]))
+    reductions: tuple[Any, ...] = ("mean", "sum_of_means", "sum")
+    values = [one_step(Variant(reduction=r, batch_size=32))["value/discriminator"] for r in reductions]
     assert values[0] == values[1] == values[2]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("output", ["logit", "probability"])
+@pytest.mark.parametrize("loss", ["non_saturating", "saturating"])
+def test_gradient_on_the_logits_is_the_theory_s(loss: Any, output: Any, reduction: Any) -> None:
+    """-(1 - D) of the non-saturating loss and -D of the saturating one, whatever the reduction (Goodfellow 2014)."""
+    for seed in range(5):
+        told = one_step(Variant(loss=loss, discriminator_output=output, reduction=reduction, batch_size=32), seed=seed)
+        on_fakes = told["output/generator"]
+        expected = on_fakes if loss == "saturating" else 1 - on_fakes
+        assert told["gradient/logits"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_layers_gradients_add_up_to_the_whole() -> None:
+    told = one_step(Variant(generator_hidden=(8, 8, 8)))
+    layers = [told[f"gradient/generator/{i}"] for i in range(1, 5)]
+    assert all(norm > 0 for norm in layers)
+    assert sum(norm**2 for norm in layers) == pytest.approx(told["gradient/generator"] ** 2, rel=1e-5)
+
+
+def test_a_fixed_generator_stays_what_it_is() -> None:
+    variant = Variant(generator="fixed_gaussian", fixed_mean=-1.5, fixed_std=0.5, latent_dim=1)
+    game = Game.of(variant, 1)
+    state = game.initial(lambda player: streams.generator(0, player, 0, CPU), "default")
+    batch = batch_of(variant, 1, 0)
+    after, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(1.0), torch.tensor(0.0))
+    fakes, _ = game.generator(after.generator.params, {}, batch.z_g, training=True)
+    assert torch.equal(fakes, -1.5 + 0.5 * batch.z_g)
+    assert metrics[METRICS.index("gradient/generator")] == 0
+    assert not torch.equal(after.discriminator.params["0.weight"], state.discriminator.params["0.weight"])
+
+
+@pytest.mark.parametrize("h", [0.01, 0.1, 0.5])
+def test_two_numbers_spiral_out_by_the_exact_factor(h: float) -> None:
+    """Simultaneous steps on xy multiply the radius by sqrt(1 + h^2); alternating ones keep x^2 + y^2 - hxy."""
+    base: dict[str, Any] = {"generator": "point", "discriminator": "slope", "loss": "wasserstein", "lr": h}
+    base |= {"optimiser": "sgd", "reduction": "sum_of_means", "latent_dim": 1, "batch_size": 2}
+    for updates in ("simultaneous", "alternating"):
+        variant = Variant(**base, updates=updates)
+        game = Game.of(variant, 1)
+        state = game.initial(lambda player: streams.generator(3, player, 0, CPU), "default")
+        zeros = torch.zeros(2, 1)
+        batch = Batch((zeros,), (zeros,), zeros, ())
+
+        def numbers(state: State) -> tuple[float, float]:
+            return float(state.generator.params["0.weight"]), float(state.discriminator.params["0.weight"])
+
+        x, y = numbers(state)
+        for s in range(100):
+            state, _ = step(game, state, Hyper.of(variant), batch, torch.tensor(s + 1.0), torch.tensor(0.0))
+        new_x, new_y = numbers(state)
+        if updates == "simultaneous":
+            growth = ((new_x**2 + new_y**2) / (x**2 + y**2)) ** (1 / 200)
+            assert growth == pytest.approx((1 + h**2) ** 0.5, rel=1e-6)
+        else:
+            before, after = (a * a + b * b - h * a * b for a, b in ((x, y), (new_x, new_y)))
+            assert after == pytest.approx(before, rel=1e-4)

@@ -11,8 +11,8 @@ CPU = torch.device("cpu")
 
 
 def test_a_stream_does_not_depend_on_who_trains_beside_it() -> None:
-    alone = streams.Latents([7], "discriminator", 16, 5, CPU)
-    among = streams.Latents([1, 7, 3], "discriminator", 16, 5, CPU)
+    alone = streams.Latents([7], ["uniform"], "discriminator", 16, 5, CPU)
+    among = streams.Latents([1, 7, 3], ["normal", "uniform", "normal"], "discriminator", 16, 5, CPU)
     for step in (0, 1, 63, 64, 200):
         assert torch.equal(alone.at(step)[0], among.at(step)[1])
 
@@ -39,6 +39,12 @@ def test_samples_follow_their_distribution() -> None:
     batch = streams.Samples([0], Gaussian(3.0, 2.0), 50_000, CPU).at(0)
     assert abs(float(batch.mean()) - 3) < 0.05
     assert abs(float(batch.std()) - 2) < 0.05
+
+
+def test_latents_are_of_the_kind_that_was_asked_for() -> None:
+    normal, uniform = streams.Latents([0, 0], ["normal", "uniform"], "generator", 5_000, 2, CPU).at(0)
+    assert abs(float(normal.std()) - 1) < 0.05 and float(normal.abs().max()) > 3
+    assert abs(float(uniform.std()) - 3**-0.5) < 0.02 and float(uniform.abs().max()) <= 1
 
 
 def test_an_epoch_shows_every_image_once_in_the_replicas_own_order() -> None:

@@ -51,8 +51,15 @@ def test_every_target_says_what_it_is(name: str) -> None:
     assert target.label
     assert target == make_target(**{k: v for k, v in target.settings().items() if k != "digest"})
     assert (target.kind, target.dimension) == (
-        ("image", target.side**2) if isinstance(target, Images) else ("real_line", 1)
+        ("image", target.side**2) if isinstance(target, Images) else ("point" if name == "point" else "real_line", 1)
     )
+
+
+@pytest.mark.parametrize("target", [Gaussian(), Gaussian(-1.0, 0.1), Mixture()], ids=lambda t: t.label)
+def test_density_is_the_derivative_of_the_distribution_function(target: Gaussian | Mixture) -> None:
+    x = target.quantile(np.linspace(0.01, 0.99, 50))
+    h = 1e-5
+    assert target.pdf(x) == pytest.approx((target.cdf(x + h) - target.cdf(x - h)) / (2 * h), rel=1e-4, abs=1e-7)
 
 
 def test_equal_numbers_give_equal_settings() -> None:

@@ -1,0 +1,86 @@
+"""Divergences against numerical integration, and discriminators against the exact optimum."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import integrate
+
+from gan.scores.divergence import divergence_floor, jensen_shannon, optimal_discriminator_gap
+from gan.targets import Gaussian, Mixture
+
+Floats = NDArray[np.float64]
+TARGET = Gaussian(3.0, 2.0)
+
+
+def exact(one: Gaussian, other: Gaussian) -> float:
+    """The Jensen-Shannon divergence by numerical integration."""
+
+    def integrand(x: float) -> float:
+        p, q = float(one.pdf(x)), float(other.pdf(x))
+        return sum(0.5 * a * math.log(2 * a / (p + q)) for a in (p, q) if a > 1e-300)
+
+    return float(integrate.quad(integrand, -40, 40, limit=500, points=[one.mean, other.mean])[0])
+
+
+def samples(target: Gaussian | Mixture, n: int = 100_000, seed: int = 0) -> Floats:
+    return target.quantile(np.random.default_rng(seed).random(n))
+
+
+@pytest.mark.parametrize("other", [Gaussian(0.0, 1.0), Gaussian(3.0, 1.0), Gaussian(3.5, 2.0), Gaussian(3.0, 0.05)])
+def test_divergence_is_the_integral(other: Gaussian) -> None:
+    # Intervals merge points, which lowers it by a few thousandths at the most.
+    assert jensen_shannon(samples(other), TARGET) == pytest.approx(exact(other, TARGET), rel=0.03, abs=3e-4)
+
+
+def test_divergence_is_zero_for_the_target_and_log_2_for_what_is_apart() -> None:
+    assert jensen_shannon(TARGET.quantile((np.arange(100_000) + 0.5) / 100_000), TARGET) < 2e-4
+    assert jensen_shannon(samples(Gaussian(60.0, 0.1)), TARGET) == pytest.approx(math.log(2), abs=1e-3)
+    assert jensen_shannon(np.full(1_000, 3.3), TARGET) == pytest.approx(math.log(2), rel=0.1)
+
+
+def test_floor_falls_with_the_number_of_samples() -> None:
+    small, large = (divergence_floor((samples(TARGET, n, s) for s in range(5)), TARGET) for n in (10_000, 100_000))
+    assert small == pytest.approx(10 * large, rel=0.25)
+    assert 0 < large < 3e-4
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_optimal_discriminator_has_no_gap(known: bool) -> None:
+    other = Gaussian(0.0, 1.0)
+
+    def optimal(x: Floats) -> Floats:
+        return TARGET.pdf(x) / (TARGET.pdf(x) + other.pdf(x))
+
+    gap = optimal_discriminator_gap(samples(other), TARGET, optimal, other if known else None)
+    assert gap < (1e-12 if known else 0.02)
+
+
+def test_a_constant_discriminator_is_optimal_only_at_the_equilibrium() -> None:
+    def half(x: Floats) -> Floats:
+        return np.full_like(x, 0.5)
+
+    assert optimal_discriminator_gap(samples(TARGET), TARGET, half, TARGET) < 1e-12
+    assert optimal_discriminator_gap(samples(TARGET), TARGET, half) < 0.02
+    assert optimal_discriminator_gap(samples(Gaussian(0.0, 1.0)), TARGET, half) > 0.2
+    assert optimal_discriminator_gap(samples(Gaussian(100.0, 1.0)), TARGET, half) == pytest.approx(0.5, abs=1e-6)
+
+
+def test_a_generator_of_one_point_has_a_gap_too() -> None:
+    def sees(x: Floats) -> Floats:
+        return np.where(np.isclose(x, 1.0), 0.0, 1.0)
+
+    assert optimal_discriminator_gap(np.ones(100_000), TARGET, sees) == 0.0
+    assert optimal_discriminator_gap(np.ones(100_000), TARGET, lambda x: 1 - sees(x)) == 1.0
+
+
+def test_a_mixture_has_a_divergence_too(record_property: Any) -> None:
+    target = Mixture()
+    missing = samples(target)
+    missing = missing[missing < 0]
+    # Half of the modes: JSD = log 2 / 2 + (1/2) log(2/3) ... = 3/4 log(4/3), by hand.
+    assert jensen_shannon(missing, target) == pytest.approx(0.75 * math.log(4 / 3), abs=2e-3)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from benchmarks.ledger import Ledger
     from benchmarks.runner import Options
 
 app = typer.Typer(
@@ -22,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Names = Annotated[list[str] | None, typer.Argument(help="Study names or study files.", show_default=False)]
+Names = Annotated[list[str] | None, typer.Argument(help="Study names or study files, or all.", show_default=False)]
 Scale = Annotated[str, typer.Option(help="smoke (under a minute), laptop, or full (a GPU).")]
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, or one for a GPU.")]
@@ -74,15 +73,21 @@ def run(
 ) -> None:
     """Run studies: train what is missing, score, record, mirror to MLflow, and compile the reports.
 
-    Without names the default studies run, MNIST only where its files are. A finished study trains nothing.
+    Without names the default studies run; `all` runs every study, the default ones first. MNIST takes part only where
+    its files are. A finished study trains nothing.
     """
     from benchmarks import listing, runner
+    from gan.errors import InputError
     from studies import schema
 
     options = _options(scale, device, workers, runs_dir, data_dir, tracking_uri, seeds, mode, retry_failed)
     left_out: list[str] = []
     if not names:
         names, left_out = runner.default_studies(options.data_dir)
+    elif names == ["all"]:
+        names, left_out = runner.all_studies(options.data_dir)
+    elif "all" in names:
+        raise InputError("all: every study; expected it alone, or the names of some studies")
     for name in left_out:
         print(
             f"{name}: left out, its files are not in {options.data_dir} (set GAN_DATA_DIR or --data-dir; "
@@ -148,32 +153,33 @@ def report(
     publish: Annotated[bool, typer.Option("--publish", help="Write the committed reports/<study>/.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compile the reports of studies that were run."""
-    from benchmarks import runner, system
+    """Compile the reports of studies that were run; exit 1 where one is incomplete."""
+    from benchmarks import reporting, runner
     from gan.errors import InputError
-    from reports.compile import compile_report
-    from reports.index import compile_index
 
     ledgers = runner.runs_of(names, runs_dir, scale)
     if out is not None and publish:
         raise InputError("--out and --publish: expected one of the two")
     if publish and scale == "smoke":
         raise InputError("--publish: a smoke run answers nothing; expected --scale laptop or full")
-    written: list[str] = []
-    for ledger in ledgers:
-        study = ledger.directory.parent.name
-        folder = ledger.directory / "report"
-        if publish:
-            folder = system.REPOSITORY / "reports" / study
-        elif out is not None:
-            folder = out / study if len(ledgers) > 1 else out
-        try:
-            written.append(str(compile_report(ledger, folder)))
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written to ({error.strerror}); expected a writable folder") from None
-    if publish:
-        written.append(str(compile_index(system.REPOSITORY / "reports")))
+    written, gaps = reporting.compile_all(ledgers, out, publish)
     _emit(written, as_json, lambda paths: print("\n".join(paths)))
+    for gap in gaps:
+        print(gap, file=sys.stderr)
+    raise typer.Exit(1 if gaps else 0)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run directory, such as runs/gaussian/laptop.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
+    as_json: Json = False,
+) -> None:
+    """Set two runs side by side: the same study on two machines or at two commits, or two studies."""
+    from benchmarks import reporting
+
+    compared, text = reporting.compare(first, second)
+    _emit(compared, as_json, lambda _: print(text))
 
 
 @app.command()
@@ -219,7 +225,7 @@ def speed(
 def main() -> None:
     """Run the command line.
 
-    Exit 0: done; 1: some replicas could not be run; 2: the input is wrong; 130: interrupted.
+    Exit 0: done; 1: some replicas could not be run, or a report lacks some; 2: the input is wrong; 130: interrupted.
     """
     from gan.errors import InputError
 
@@ -267,20 +273,12 @@ def _train(prepared: list[Any], options: Options, report: bool) -> list[dict[str
 
     from rich.console import Console
 
-    from benchmarks import runner, system
+    from benchmarks import reporting, runner, system
     from benchmarks.engines import WorkerDied
     from benchmarks.engines.local import LocalEngine
     from benchmarks.progress import Progress
     from gan.errors import InputError
-    from reports.answer import answer
     from reports.compile import compile_report
-    from reports.evidence import gather
-
-    def answer_of(ledger: Ledger) -> str:
-        try:
-            return answer(gather(ledger))
-        except InputError:
-            return ""
 
     progress = Progress(Console(stderr=True))
     if not system.has_compiler(options.device):
@@ -289,7 +287,7 @@ def _train(prepared: list[Any], options: Options, report: bool) -> list[dict[str
     try:
         with LocalEngine(options.workers) as engine:
             for _, ledger, plan in prepared:
-                summary = runner.run(ledger, plan, options, engine, progress, answer_of)
+                summary = runner.run(ledger, plan, options, engine, progress, reporting.answer_of)
                 if report:
                     try:
                         summary.report = str(compile_report(ledger, ledger.directory / "report"))

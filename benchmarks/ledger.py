@@ -15,6 +15,7 @@ Every file is written under a temporary name, flushed to the disk and renamed: i
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Callable
@@ -23,13 +24,15 @@ from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from gan.errors import InputError
 
 Arrays = dict[str, NDArray[Any]]
 HISTORY = ["replica", "step", "metric", "value"]
+REQUIRED = {"cohorts": ["replica", "status"], "history": HISTORY}
+"""Columns without which a table is not one of this run's."""
 LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
 """Columns of a row: means of the last 100 steps, the last step, the mean of the last epoch."""
 
@@ -39,6 +42,18 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
+        self.unreadable: dict[str, str] | None = None
+        """Of a tolerant ledger: each file that could not be read, by its place in the directory, and why."""
+
+    def tolerant(self) -> Ledger:
+        """Return this ledger for reading what is left of it.
+
+        Its tables and arrays leave out the files that are damaged, foreign or gone, where this one raises, and
+        `unreadable` names them. A report is made of what there is; `run` must not train around a damaged file.
+        """
+        other = copy.copy(self)
+        other.unreadable = {}
+        return other
 
     def open_for_writing(self) -> None:
         """Make the directory.
@@ -74,7 +89,7 @@ class Ledger:
 
     def results(self) -> pd.DataFrame:
         """Return one row a replica of all finished cohorts, sorted by replica id."""
-        frames = [self.results_of(c) for c in self.finished_cohorts()]
+        frames = [rows for c in self.finished_cohorts() if len(rows := self.results_of(c))]
         if not frames:
             return pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
         rows = pd.concat(frames, ignore_index=True)
@@ -84,13 +99,26 @@ class Ledger:
         """Return one row a replica of a finished cohort, in its order."""
         return self._table("cohorts", cohort)
 
+    def inspect(self) -> dict[str, str]:
+        """Return the files of finished cohorts that are gone, damaged or foreign, and what is wrong with each.
+
+        Of histories and samples, which are large, only what tells whether they can be read; and nothing of a cohort
+        whose rows are lost, since nothing of it is used.
+        """
+        reader = self.tolerant()
+        for cohort in reader.finished_cohorts():
+            if len(reader.results_of(cohort)):
+                reader._table("history", cohort, columns=HISTORY[:1])
+                reader._keys("samples", cohort)
+        return dict(sorted((reader.unreadable or {}).items()))
+
     def history_of(self, cohort: str, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the history of a finished cohort."""
         return self._table("history", cohort, filters=[("metric", "in", metrics)] if metrics else None)
 
     def history(self, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the columns replica, step, metric, value, of the metrics named or of all."""
-        frames = [self.history_of(c, metrics) for c in self.finished_cohorts()]
+        frames = [rows for c in self.finished_cohorts() if len(rows := self.history_of(c, metrics))]
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(HISTORY))
 
     def cohort_of(self, replica: str) -> str | None:
@@ -119,11 +147,21 @@ class Ledger:
     def real_images(self) -> NDArray[Any] | None:
         """Return some training images, uint8 [n, pixels], of an image target."""
         path = self.directory / "real.safetensors"
-        return load_file(path).get("images") if path.exists() else None
+        try:
+            return load_file(path).get("images") if path.exists() else None
+        except (OSError, SafetensorError) as error:
+            self._refuse(path, "images", error)
+            return None
 
     def provenance(self) -> dict[str, Any]:
         """Return hardware, versions and times of the sessions that trained this run."""
-        return self._json("provenance.json")
+        try:
+            return self._json("provenance.json")
+        except InputError:
+            if self.unreadable is None:
+                raise
+            self.unreadable["provenance.json"] = "not the JSON this run wrote"
+            return {}
 
     # Writing.
 
@@ -166,11 +204,25 @@ class Ledger:
 
     def _table(self, part: str, cohort: str, **options: Any) -> pd.DataFrame:
         path = self._file(part, cohort)
+        columns = options.get("columns", REQUIRED[part])
         try:
-            return pd.read_parquet(path, **options)
+            table = pd.read_parquet(path, **options)
+            lacking = [name for name in columns if name not in table]
+            if lacking:
+                raise KeyError(f"no column {', '.join(lacking)}")
+            return table
         except (OSError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: not the table this run wrote ({reason}); move it away and run again") from None
+            self._refuse(path, "table", error)
+            return pd.DataFrame(columns=pd.Index(columns))
+
+    def _refuse(self, path: Path, kind: str, error: Exception) -> None:
+        """Raise for a file that cannot be read; a tolerant ledger notes it, without the place it has on a machine."""
+        lines = str(error.args[0] if isinstance(error, KeyError) else error).splitlines() or [type(error).__name__]
+        reason = lines[0].replace(str(path), path.name)
+        problem = "not there" if isinstance(error, FileNotFoundError) else f"not the {kind} this run wrote ({reason})"
+        if self.unreadable is None:
+            raise InputError(f"{path}: {problem}; move it away and run again") from None
+        self.unreadable[path.relative_to(self.directory).as_posix()] = problem
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.directory / name
@@ -183,11 +235,21 @@ class Ledger:
 
     def _tensors(self, part: str, replica: str, cohort: str | None) -> Arrays:
         cohort = cohort or self.cohort_of(replica)
-        if cohort is None:
+        keys = [k for k in self._keys(part, cohort) if k.startswith(f"{replica}/")] if cohort else []
+        if not (cohort and keys):
             return {}
         with safe_open(self._file(part, cohort), framework="np") as file:
-            keys = [k for k in file.keys() if k.startswith(f"{replica}/")]  # noqa: SIM118  (no mapping)
             return {k.removeprefix(f"{replica}/"): file.get_tensor(k) for k in keys}
+
+    def _keys(self, part: str, cohort: str) -> list[str]:
+        """Return the names of the arrays that a cohort's file holds."""
+        path = self._file(part, cohort)
+        try:
+            with safe_open(path, framework="np") as file:
+                return list(file.keys())
+        except (OSError, SafetensorError) as error:
+            self._refuse(path, "arrays", error)
+            return []
 
 
 def find_runs(runs_dir: Path) -> list[Ledger]:

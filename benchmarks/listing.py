@@ -34,6 +34,7 @@ def studies() -> list[dict[str, Any]]:
                 "default": study.default,
                 "title": study.title,
                 "question": study.question,
+                "claims": study.report.claims,
                 "variants": variants,
                 "seeds": seeds,
             }
@@ -43,17 +44,18 @@ def studies() -> list[dict[str, Any]]:
 
 def print_studies(found: list[dict[str, Any]]) -> None:
     """Print them as a table."""
-    table = Table("study", "variants", "seeds", "question", box=None, header_style="bold")
+    table = Table("study", "variants", "seeds", "claims", "question", box=None, header_style="bold")
     for study in found:
         seeds = ", ".join(f"{scale} {n}" for scale, n in study["seeds"].items())
         table.add_row(
             study["name"] + (" *" if study["default"] else ""),
             str(study["variants"]),
             seeds,
+            ", ".join(map(str, study["claims"])),
             study["question"],
         )
     Console().print(table)
-    print("* runs by default")
+    print("* runs by default; `ganbench run all` runs every study. Claims are those of studies/claims.toml.")
 
 
 def write_template(name: str, force: bool) -> Path:
@@ -62,8 +64,10 @@ def write_template(name: str, force: bool) -> Path:
     Raises:
         InputError: The name cannot be a study's, or a file of that name is there.
     """
-    if not name.replace("-", "").replace("_", "").isalnum() or name == "published":
+    if not name.replace("-", "").replace("_", "").isalnum():
         raise InputError(f"{name}: expected a name of letters, digits, '-' and '_'")
+    if name in schema.RESERVED:
+        raise InputError(f"{name}: a word of ganbench's own; expected another name than {', '.join(schema.RESERVED)}")
     path = Path(f"{name}.toml")
     if path.exists() and not force:
         raise InputError(f"{path}: there is a file of that name; expected another name, or --force")

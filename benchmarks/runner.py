@@ -175,14 +175,26 @@ def run(
 
 def default_studies(data_dir: Path) -> tuple[list[str], list[str]]:
     """Return the studies that run without being named, and those among them left out for want of data."""
+    return _by_data([study for study in _ours() if study.default], data_dir)
+
+
+def all_studies(data_dir: Path) -> tuple[list[str], list[str]]:
+    """Return every study of the repository, those that run by default first, and those left out for want of data."""
+    return _by_data(sorted(_ours(), key=lambda study: not study.default), data_dir)
+
+
+def _ours() -> list[schema.Study]:
+    return [schema.load(name) for name in schema.available()]
+
+
+def _by_data(studies: list[schema.Study], data_dir: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the studies whose data are there, and of the others."""
     run: list[str] = []
     left_out: list[str] = []
-    for name in schema.available():
-        study = schema.load(name)
-        if study.default:
-            target = schema.resolve(study, next(iter(study.scales))).target
-            there = not isinstance(target, Images) or target.available(data_dir)
-            (run if there else left_out).append(name)
+    for study in studies:
+        target = schema.resolve(study, next(iter(study.scales))).target
+        there = not isinstance(target, Images) or target.available(data_dir)
+        (run if there else left_out).append(study.name)
     return run, left_out
 
 
@@ -248,7 +260,13 @@ def _mirror(ledger: Ledger, plan: Plan, options: Options) -> Mirror | None:
     """Open the mirror, and tell it of cohorts that are in the ledger already."""
     if options.tracking_uri == NO_TRACKING:
         return None
-    mirror = Mirror(options.runs_dir, plan.to_json(), tracking_uri=options.tracking_uri, git_commit=system.commit())
+    mirror = Mirror(
+        options.runs_dir,
+        plan.to_json(),
+        tracking_uri=options.tracking_uri,
+        git_commit=system.commit(),
+        references=ledger.references,
+    )
     for id in ledger.finished_cohorts():
         rows = ledger.results_of(id)
         _push(mirror, ledger, id, rows[rows["replica"].isin(list(plan.replicas))])
@@ -297,9 +315,9 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
         "steps": cohort.steps,
     }
     # Every column in every row: a study in which all replicas fail has a table of the same shape.
-    empty = {
-        name: np.nan for name in (*LOSSES, "value_discriminator", *(s.name for s in scores_of(study.target) if s.final))
-    }
+    finals = [s.name for s in scores_of(study.target) if s.final]
+    repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
+    empty = dict.fromkeys((*LOSSES, "value_discriminator", *finals, *repeats), np.nan)
     settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
     return identity | empty | result.row | settings
 

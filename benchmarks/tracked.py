@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gan.variant import Variant
+from gan.verdict import judge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,8 @@ SUMMARY = (
     *("value_discriminator", "train_seconds", "failed_step"),
 )
 _FIELD = "variant/"  # prefix of the columns that hold the variant's fields
+_LEFT_OUT = re.compile(r"gradient/generator/\d+")  # curves of single layers: many, and seconds to write
+COVERING = ("modes", "coverage")  # scores that count how much of the target is covered: real data cover all of it
 
 Curves = dict[str, list[tuple[int, float]]]  # metric: (step, value), by step
 
@@ -82,6 +86,36 @@ def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:
     return {name: _thin(points) for name, points in finite.items() if points}
 
 
+def aggregates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what a variant's replicas come to: how many there are, how many failed, and the median of each score."""
+    values: dict[str, float] = {"replicas": len(rows), "failures": sum(row["status"] != "ok" for row in rows)}
+    for score in scores(rows[0]):
+        finite = [float(row[score]) for row in rows if is_finite(row[score])]
+        if finite:
+            values[f"median/{score}"] = float(np.median(finite))
+    return values
+
+
+def verdict(
+    row: Mapping[str, Any], curves: Curves, study: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Judge a replica as its study's report does; empty where nothing can be said of it.
+
+    Args:
+        row: Its result.
+        curves: Its whole history.
+        study: The plan's study, whose thresholds are the goal.
+        references: Direction and floor of each score.
+    """
+    if row["status"] == "failed" or not curves:
+        return ""
+    thresholds = study.get("report", {}).get("reached", {})
+    goal = {name: (float(at), references[name]["direction"]) for name, at in thresholds.items() if name in references}
+    floors = {name: references[name].get("floor") for name in COVERING if name in references}
+    covers = {name: float(full) for name, full in floors.items() if full}
+    return judge(curves, status=row["status"], steps=int(row["steps"]), goal=goal, covers=covers).verdict
+
+
 def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
     if len(points) <= POINTS:
         return points
@@ -89,7 +123,8 @@ def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
 
 
 def split_curves(history: pd.DataFrame) -> dict[str, Curves]:
-    """Split a cohort's history by replica and metric, each by step."""
+    """Split a cohort's history by replica and metric, each by step; curves of single layers stay in the ledger."""
+    history = history[~history["metric"].isin([m for m in history["metric"].unique() if _LEFT_OUT.fullmatch(m)])]
     split: defaultdict[str, Curves] = defaultdict(lambda: defaultdict(list))
     columns = (history[name].tolist() for name in ("replica", "step", "metric", "value"))
     for replica, step, metric, value in zip(*columns, strict=True):
@@ -101,7 +136,7 @@ def split_curves(history: pd.DataFrame) -> dict[str, Curves]:
 
 
 def files(curves: Curves, samples: Mapping[str, np.ndarray]) -> dict[str, bytes]:
-    """Return what a reader of one run wants to see: whole curves, and sample grids or quantiles."""
+    """Return what a reader of one run wants to see: unthinned curves, and sample grids or quantiles."""
     made: dict[str, bytes] = {}
     if curves:
         by_step: defaultdict[int, dict[str, float]] = defaultdict(dict)

@@ -101,6 +101,7 @@ class Mirror:
         tracking_uri: Another store; a server keeps the artifacts itself.
         git_commit: Commit of the code that trains, for the tags.
         retry_pauses: Seconds before each further attempt at what could not be written, at the end.
+        references: Reads what real data score, by score, when a replica is judged; without it none has a verdict.
     """
 
     def __init__(
@@ -111,14 +112,14 @@ class Mirror:
         tracking_uri: str | None = None,
         git_commit: str = "",
         retry_pauses: Sequence[float] = RETRY_PAUSES,
+        references: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
         self._study: Mapping[str, Any] = plan["study"]
         self._variants: Mapping[str, Any] = plan.get("variants", {})
-        self._command = str(plan.get("command", ""))
-        self._commit = git_commit
-        self._retry_pauses = retry_pauses
+        self._command, self._commit = str(plan.get("command", "")), git_commit
+        self._retry_pauses, self._references = retry_pauses, references
         self._planned: defaultdict[str, set[str]] = defaultdict(set)
         for replica in plan["replicas"]:
             self._planned[replica["variant"]].add(replica["id"])
@@ -241,8 +242,8 @@ class Mirror:
         return "\n\n".join(part for part in [*parts, f"Report: {report}" if report else ""] if part)
 
     def _write_note(self, answer: str, report: str) -> None:
-        client = self._connect()
-        client.set_experiment_tag(self._stats.experiment, "mlflow.note.content", self._note(answer, report))
+        note = self._note(answer, report)
+        self._connect().set_experiment_tag(self._stats.experiment, "mlflow.note.content", note)
 
     def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
         self._connect()
@@ -262,8 +263,9 @@ class Mirror:
         run = self._unfinished.get(replica)
         if run is None:
             own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
-            tags = {"mlflow.parentRunId": self._parent(row), **own}
-            run = self._create(f"{row['variant']} seed={row['seed']}", tags, time.time() - seconds)
+            judged = tracked.verdict(row, curves, self._study, self._references()) if self._references else ""
+            own |= {"mlflow.parentRunId": self._parent(row), "verdict": judged}
+            run = self._create(f"{row['variant']} seed={row['seed']}", own, time.time() - seconds)
             self._unfinished[replica] = run
         # Timestamps hang on the run's start, so that writing a half-written run again adds nothing twice.
         start, steps = run.info.start_time, max(int(row["steps"]), 1)
@@ -297,14 +299,8 @@ class Mirror:
         if not planned <= rows.keys() or self._complete.get(variant, 0) == len(planned):
             return
         chosen = [rows[replica] for replica in sorted(planned)]
-        failures = sum(row["status"] != "ok" for row in chosen)
-        values: dict[str, float] = {"replicas": len(chosen), "failures": failures}
-        for score in tracked.scores(chosen[0]):
-            finite = [float(row[score]) for row in chosen if tracked.is_finite(row[score])]
-            if finite:
-                values[f"median/{score}"] = float(np.median(finite))
         client, run_id, now = self._connect(), self._parent(chosen[0]), int(time.time() * 1000)
-        _log(client, run_id, [(name, value, now, 0) for name, value in values.items()], {})
+        _log(client, run_id, [(name, value, now, 0) for name, value in tracked.aggregates(chosen).items()], {})
         client.set_terminated(run_id, "FINISHED", now)
         self._complete[variant] = len(planned)
 

@@ -256,7 +256,7 @@ class Run:
             row |= scorer.final(samples, players)
             if self.cohort.target.kind != "point":
                 # The same replica on other latents: how much of the spread is the evaluation's own.
-                again = scorer.final(self.sample(k, scorer.final_size, draw=1), players)
+                again = scorer.final(self.sample(k, scorer.final_size, draw=1))
                 row |= {f"repeat/{name}": value for name, value in again.items()}
             result.samples["final"] = samples[: FINAL_SAMPLES[self.cohort.target.kind]].cpu().numpy()
             for name, player in self.of(k)._asdict().items():

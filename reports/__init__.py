@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_report", "load_results"]
 
+PUBLISHED = Path(__file__).parent
+
 
 def compile_report(ledger: Ledger, out: Path) -> Path:
     """Compile a study's report into a folder: see `reports.compile.compile_report`."""
@@ -20,13 +22,32 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     return compile_(ledger, out)
 
 
-def load_results(run_dir: str | Path) -> pd.DataFrame:
-    """Return the tidy results of a run directory, one row a replica, with the columns of `results.csv`.
+def load_results(study: str | Path) -> pd.DataFrame:
+    """Return the tidy results of a study, one row a replica, with the columns of `results.csv`.
+
+    Args:
+        study: The name of a study whose report is published in this repository ("gaussian"), or a run directory
+            (`runs/<study>/<scale>`), or a folder with a report's `results.csv`.
+
+    Returns:
+        Scores in their own units; NaN where a replica has none.
 
     Raises:
-        InputError: The directory holds no finished replica.
+        InputError: There is no such study, or the run directory holds no finished replica.
     """
+    import pandas as pd
+
     from benchmarks.ledger import Ledger
+    from gan.errors import InputError, nearest
     from reports.evidence import gather
 
-    return gather(Ledger(Path(run_dir))).results
+    if (Path(study) / "plan.json").exists():
+        return gather(Ledger(Path(study))).results
+    for folder in (PUBLISHED / study, Path(study)):
+        if (folder / "results.csv").exists():
+            # Only an empty cell is missing: a level may well be called "None" or "NA".
+            return pd.read_csv(folder / "results.csv", keep_default_na=False, na_values=[""])
+    names = [path.parent.name for path in PUBLISHED.glob("*/results.csv")]
+    raise InputError(
+        f"{study}: neither a published study nor a run directory with a plan.json; {nearest(str(study), names)}"
+    )

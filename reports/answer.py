@@ -1,148 +1,194 @@
-"""The one sentence that answers a study's question, computed from its results."""
+"""The answer to a study's question: sentences computed from its contrasts, the first of them the answer itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
-import numpy as np
-import pandas as pd
-
+from reports import published
+from reports.contrasts import Contrast
 from reports.evidence import Evidence
-from reports.statistics import separation, wilson
-from reports.tables import at_level, goal, number, ranking, reached, score_quartiles, score_values
-
-FEWEST = 4  # replicas a level: the quartiles of fewer are interpolated from the extremes
-
-
-@dataclass(frozen=True)
-class Group:
-    """The replicas at one level of the factor in question."""
-
-    level: str
-    values: np.ndarray
-    quartiles: np.ndarray
-    reached: int
-
-    @property
-    def reached_interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the share that reached the goal."""
-        return wilson(self.reached, len(self.values))
+from reports.findings import FEW, beyond_reach, by_size, effect, favours, named, p_value, seeds_for, size
+from reports.tables import at_level, counted, goal, number, ranking, score_iqm, share, spread, summarise
 
 
 def answer(evidence: Evidence) -> str:
-    """Return the sentence: how the levels compare, which other factor stands out, which variant is best.
+    """Return the whole answer: what the factor in question does, how often training failed, what else was found.
 
-    "Better" is said only where interquartile ranges do not touch, "tends to" where a median lies outside the
-    other's range; otherwise the sentence says that the levels do not differ. Fewer than `FEWEST` replicas
-    at a level allow no claim.
+    Nothing is called better unless its contrast is resolved: p at most 0.05 after Holm's correction over the
+    study's family of contrasts.
     """
-    groups = _groups(evidence, evidence.factor)
-    parts = [_comparison(evidence, groups) if len(groups) > 1 else _overall(evidence, evidence.results)]
-    if evidence.reached and not any(group.reached for group in groups):
-        parts.append(f"no replica reaches {goal(evidence)}")
-    parts += [_also(evidence, factor) for factor in evidence.factors if factor != evidence.factor]
+    return " ".join(sentences(evidence))
+
+
+def sentences(evidence: Evidence) -> list[str]:
+    """Return the answer's sentences; the first is what an index shows."""
+    family = evidence.contrasts()
+    alone = evidence.results.groupby("variant")["seed"].size().max() < 2
+    said = [_headline(evidence, family, alone)]
+    short = beyond_reach(evidence)
+    if short and not alone:
+        said.append(short)
+    said.append(_rates(evidence))
+    if family and not alone and not short:
+        said.append(_others(evidence, family))
     if len(evidence.variants) > 1:
-        parts.append(_best(evidence))
-    sentence = "; ".join(part for part in parts if part)
-    if len(evidence.missing):
-        sentence = f"so far, with {len(evidence.results)} of {len(evidence.planned)} replicas: {sentence}"
+        said.append(_best(evidence))
+    table = published.comparison(evidence, evidence.ledger)
+    if table is not None and len(table):
+        said.append(published.verdict_words(table))
     # A leading backtick is a factor's name, which keeps its case.
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    return [f"{s[0].upper()}{s[1:]}." for s in said if s]
 
 
-def _groups(evidence: Evidence, factor: str | None) -> list[Group]:
-    """Levels of a factor that have replicas, best median first."""
-    if factor is None:
-        return [_group(evidence, "", evidence.results)]
-    named = ((level, at_level(evidence, factor, level)) for level in evidence.factors[factor])
-    groups = [_group(evidence, level, replicas) for level, replicas in named if len(replicas)]
-    sign = 1 if evidence.direction(evidence.primary) == "lower" else -1
-    return sorted(groups, key=lambda group: sign * group.quartiles[1])
+def _headline(evidence: Evidence, family: list[Contrast], alone: bool) -> str:
+    own = [c for c in family if c.kind == "main" and c.factors[0] == evidence.factor and c.pairs]
+    if alone:
+        text = _alone(evidence)
+    elif own:
+        text = _effect(evidence, own)
+    elif evidence.factors and max(map(len, evidence.factors.values())) > 1:
+        where = f"on {evidence.study['target_label']}"
+        text = f"{where}, no seed has finished in every variant, so the levels of `{evidence.factor}` are not compared"
+    else:
+        text = _overall(evidence)
+    if len(evidence.missing):
+        return f"so far, with {len(evidence.results)} of {len(evidence.planned)} replicas: {text}"
+    return text
 
 
-def _group(evidence: Evidence, level: str, replicas: pd.DataFrame) -> Group:
-    return Group(
-        level,
-        score_values(evidence, replicas, evidence.primary),
-        score_quartiles(evidence, replicas, evidence.primary),
-        int(reached(evidence, replicas).sum()),
+def _effect(evidence: Evidence, own: list[Contrast]) -> str:
+    """The factor in question: the largest of its resolved effects, or of all where none is."""
+    where, score = f"on {evidence.study['target_label']}", evidence.label(evidence.primary)
+    resolved = [c for c in by_size(own) if c.resolved]
+    shown = (resolved or sorted(own, key=lambda c: (math.isnan(c.p), c.p, -size(c))))[0]
+    level, against = shown.levels[0], shown.against[0]
+    held = f"Holm-adjusted p {_equals(shown.p_holm)}; {shown.pairs} paired seeds"
+    if math.isnan(shown.p_holm):
+        held = f"{shown.pairs} paired seed{'s' if shown.pairs > 1 else ''}, too few for a test"
+    if not resolved:
+        needed = seeds_for(evidence, shown)
+        ending = f"; a 10 % difference takes about {needed:,}" if needed else ""
+        most = "" if len(own) == 1 else ", the surest of its effects,"
+        return (
+            f"{where}, the effect of `{shown.factors[0]}` on the {score} is not resolved: {level} against "
+            f"{against}{most} gives {_compared(shown, held + ending, ' the score')}"
+        )
+    verb = "scores better than" if favours(shown, evidence.direction(evidence.primary)) else "scores worse than"
+    amount = _compared(shown, held, f" its {score}")
+    text = f"{where}, `{shown.factors[0]}` {level} {verb} {against}, with {amount}"
+    return text if len(own) == 1 else f"{text}; of its {len(own)} effects {len(resolved)} are resolved"
+
+
+def _compared(contrast: Contrast, held: str = "", what: str = "") -> str:
+    """An effect in words: "0.72 times its KS statistic (95 % interval 0.61 to 0.85)"; `held` goes with the interval."""
+    interval = contrast.interval
+    level = "95 %" if contrast.pairs >= FEW else "nominal 95 %"
+    ends = f"{level} interval {effect(interval.low)} to {effect(interval.high)}"
+    bounds = [] if math.isnan(interval.low) else [ends]
+    inside = "; ".join([*bounds, held] if held else bounds)
+    amount = effect(interval.estimate)
+    text = f"{amount} times{what}" if contrast.ratio else f"a difference of {amount}"
+    return f"{text} ({inside})" if inside else text
+
+
+def _equals(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def _alone(evidence: Evidence) -> str:
+    """One seed a variant: what was measured, and that it has no interval."""
+    where, score = f"on {evidence.study['target_label']}", evidence.label(evidence.primary)
+    factor = evidence.factor
+    if factor is None or len(evidence.factors[factor]) < 2:
+        own = number(score_iqm(evidence, evidence.results, evidence.primary).estimate)
+        return f"{where}, {_scored(score, own)}, from one seed, of which no interval can be given"
+    measured = []
+    for level in evidence.factors[factor]:
+        replicas = at_level(evidence, factor, level)
+        if len(replicas):
+            measured.append(f"{level} {number(score_iqm(evidence, replicas, evidence.primary).estimate)}")
+    return (
+        f"{where}, one seed a variant allows no interval and no comparison (`{factor}`, {score}: {'; '.join(measured)})"
     )
 
 
-def _comparison(evidence: Evidence, groups: list[Group]) -> str:
-    best, worst = groups[0], groups[-1]
-    apart = separation(best.values, worst.values, evidence.direction(evidence.primary))
-    often, seldom = sorted((best, worst), key=lambda group: -group.reached / len(group.values))
-    reach_differs = bool(evidence.reached) and _reach_apart(often, seldom)
+def _scored(score: str, value: str) -> str:
+    return "the interquartile mean fails" if value == "failed" else f"{score} {value}"
+
+
+def _overall(evidence: Evidence) -> str:
+    """A study without a grid: its mean."""
+    mean = score_iqm(evidence, evidence.results, evidence.primary)
+    score, floor = evidence.label(evidence.primary), evidence.floor(evidence.primary)
     where = f"on {evidence.study['target_label']}"
-    fewest = min(len(group.values) for group in groups)
-    if fewest < FEWEST:
-        claim = f"{where}, too few replicas ({fewest} at a level of `{evidence.factor}`) to compare its levels"
-    elif not np.isfinite(best.quartiles[1]):
-        claim = f"{where}, the median replica fails at every level of `{evidence.factor}`"
-    elif apart == "clear":
-        claim = f"`{evidence.factor}` matters {where}: {best.level} scores better than {worst.level}"
-    elif apart == "partial":
-        claim = f"{where}, `{evidence.factor}` {best.level} tends to score better than {worst.level}"
-    elif reach_differs:
-        claim = (
-            f"{where}, `{evidence.factor}` {often.level} reaches the goal more often than {seldom.level}, "
-            "though their scores overlap"
-        )
-    else:
-        claim = f"{where}, the levels of `{evidence.factor}` do not differ beyond the spread of their replicas"
-    details = "; ".join(_describe(evidence, group, spelled=group is best) for group in groups)
-    return f"{claim} ({details})"
+    if math.isinf(mean.estimate):
+        return f"{where}, too many replicas fail for an interquartile mean of the {score}"
+    beside = f", where real data score {number(floor)}" if floor is not None else ""
+    low, high = number(mean.low), number(mean.high)
+    level = "95 %" if len(evidence.results) >= FEW else "nominal 95 %"
+    bounds = "" if low == "–" else f" ({level} interval {low} to {high})"
+    return (
+        f"{where}, the interquartile mean of the {score} is {number(mean.estimate)}{bounds} over "
+        f"{len(evidence.results)} replicas{beside}"
+    )
 
 
-def _reach_apart(often: Group, seldom: Group) -> bool:
-    return often.reached_interval[0] > seldom.reached_interval[1]
+def _rates(evidence: Evidence) -> str:
+    """How many replicas failed and how many reached the goal, by level of the factor in question."""
+    factor = evidence.factor
+    groups = {"": evidence.results}
+    if factor and len(evidence.factors[factor]) > 1:
+        groups = {level: at_level(evidence, factor, level) for level in evidence.factors[factor]}
+    counts = {level: summarise(evidence, replicas) for level, replicas in groups.items() if len(replicas)}
+
+    def shares(key: str) -> str:
+        return ", ".join(f"{level} {share(c[key], c['seeds'])}".strip() for level, c in counts.items())
+
+    total = sum(c["failures"] for c in counts.values())
+    parts = [f"failed: {shares('failures')}" if total else f"none of {len(evidence.results)} replicas failed"]
+    if evidence.reached:
+        parts.append(f"reached the goal ({goal(evidence)}): {shares('reached')}")
+    verdicts = summarise(evidence, evidence.results)["verdicts"]
+    if not evidence.factors and verdicts:
+        parts.append(f"verdicts: {counted(verdicts)}")
+    return "; ".join(parts)
 
 
-def _also(evidence: Evidence, factor: str) -> str:
-    """Another factor whose best and worst level stand clearly apart, in score or in how often they reach the goal."""
-    groups = _groups(evidence, factor)
-    if len(groups) < 2 or min(len(group.values) for group in groups) < FEWEST:
-        return ""
-    best, worst = groups[0], groups[-1]
-    clear = separation(best.values, worst.values, evidence.direction(evidence.primary)) == "clear"
-    if not clear and not (evidence.reached and _reach_apart(best, worst)):
-        return ""
-    ends = []
-    for group in (best, worst):
-        count = f", {group.reached} of {len(group.values)}" if evidence.reached else ""
-        ends.append(f"{group.level} {number(group.quartiles[1])}{count}")
-    return f"`{factor}` stands out: {ends[0]}, against {ends[1]}"
+def _others(evidence: Evidence, family: list[Contrast]) -> str:
+    """The largest resolved effect of another factor, and the largest resolved interaction."""
+    resolved = [c for c in by_size(family) if c.resolved]
+    main = next((c for c in resolved if c.kind == "main" and c.factors[0] != evidence.factor), None)
+    mixed = next((c for c in resolved if c.kind == "interaction"), None)
+    parts = []
+    if main:
+        parts.append(f"the largest other effect is {named(main)}: {_compared(main, what=' the score')}")
+    elif len(evidence.factors) > 1:
+        parts.append("no effect of another factor is resolved")
+    if mixed:
+        parts.append(f"the largest interaction: {_interaction(mixed)}")
+    elif any(c.kind == "interaction" for c in family):
+        parts.append("no interaction is resolved")
+    return "; ".join(parts)
 
 
-def _describe(evidence: Evidence, group: Group, spelled: bool) -> str:
-    """One level in numbers; the first is spelled out, so that the others can be short."""
-    low, middle, high = (number(q) for q in group.quartiles)
-    if middle == "failed":
-        score = "the median replica failed"
-    elif len(group.values) == 1:
-        score = f"{evidence.label(evidence.primary)} {middle} from one replica"
-    elif spelled:
-        score = f"median {evidence.label(evidence.primary)} {middle}, quartiles {low} to {high}"
-    else:
-        score = f"{middle}, {low} to {high}"
-    count = f", {group.reached} of {len(group.values)}" if evidence.reached else ""
-    of_what = f" replicas reach {goal(evidence)}" if count and spelled else ""
-    return f"{group.level}: {score}{count}{of_what}"
-
-
-def _overall(evidence: Evidence, replicas: pd.DataFrame) -> str:
-    group = _group(evidence, evidence.study["target_label"], replicas)
-    return f"on {_describe(evidence, group, spelled=True)}"
+def _interaction(contrast: Contrast) -> str:
+    """How much the first factor's effect depends on the second's level, in words."""
+    (one, two), (level, with_), (_, apart) = contrast.factors, contrast.levels, contrast.against
+    times = _compared(contrast, what=f" what it is with {apart}")
+    change = times if contrast.ratio else f"another than with {apart}, by {_compared(contrast)}"
+    return f"with `{two}` {with_} the effect of `{one}` {level} is {change}"
 
 
 def _best(evidence: Evidence) -> str:
-    """The best variant, its median, and what real data scores."""
+    """The best variant, its mean, and what real data scores."""
     variant = ranking(evidence)[0]
-    middle = number(score_quartiles(evidence, evidence.of(variant), evidence.primary)[1])
-    if middle == "failed":
-        return ""
+    mean = score_iqm(evidence, evidence.of(variant), evidence.primary)
+    if math.isinf(mean.estimate):
+        return "the interquartile mean fails in every variant"
     levels = ", ".join(f"{factor} {level}" for factor, level in evidence.variants.loc[variant].items())
     floor = evidence.floor(evidence.primary)
-    beside = f" against {number(floor)} for real data" if floor is not None else ""
-    return f"the best variant ({levels}) has median {middle}{beside}"
+    beside = f", beside {number(floor)} for real data" if floor is not None else ""
+    score = evidence.label(evidence.primary)
+    what = f"a {score}" if math.isnan(mean.low) else f"an interquartile mean {score}"
+    return f"the best variant ({levels}) has {what} of {spread(mean)}{beside}"

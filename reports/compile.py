@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.ledger import Ledger
-from reports import tables
-from reports.answer import answer
-from reports.evidence import Evidence, gather, to_csv, to_json
-from reports.statistics import separation
+from gan.verdict import thresholds_table
+from reports import findings, published, tables, theory
+from reports.answer import sentences
+from reports.evidence import Evidence, gather, level_label, to_csv, to_json
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,7 +28,8 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     `provenance.json` alone holds what two identical studies would not share: clock times, hardware, run ids.
 
     Args:
-        ledger: The study's run directory; an unfinished one gives a report marked incomplete.
+        ledger: The study's run directory; an unfinished one, or one with a file missing or damaged, gives a report
+            marked incomplete that names what is not there.
         out: Folder of the report. Other files in it stay; figures of a former report that are no more go.
 
     Returns:
@@ -41,6 +45,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     from reports.gallery import pictures
 
     evidence = gather(ledger)
+    ledger = evidence.ledger  # the tolerant one: a damaged file leaves a gap, not a traceback
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
@@ -73,87 +78,88 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # markdown, and the study's own words
     )
+    environment.filters["fill"] = lambda text: textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False)
     counts = evidence.results["status"].value_counts()
-    return environment.get_template("report.md.j2").render(
+    family = evidence.contrasts()
+    compared = published.comparison(evidence, evidence.ledger)
+    checks = theory.checks(evidence, evidence.ledger)
+    text = environment.get_template("report.md.j2").render(
         study=evidence.study,
+        claims=claims(evidence),
+        overrides=", ".join(f"`{k}` {level_label(v)}" for k, v in (evidence.study.get("overrides") or {}).items()),
         command=evidence.plan["command"],
         device=evidence.plan["device"],
-        answer=answer(evidence),
+        answer=sentences(evidence),
         replicas=len(evidence.results),
         planned=len(evidence.planned),
+        complaints=evidence.complaints,
         missing=missing_by_variant(evidence),
         diverged=int(counts.get("diverged", 0)),
         failed=int(counts.get("failed", 0)),
         primary=evidence.label(evidence.primary),
+        direction=evidence.direction(evidence.primary),
         goal=tables.goal(evidence),
         factors=list(evidence.factors),
+        variants=evidence.results["variant"].nunique(),
+        reference=", ".join(
+            f"`{f}` {level}" for f, level in evidence.reference.items() if len(evidence.factors[f]) > 1
+        ),
+        contrasts=family,
+        shown=min(len(family), findings.MANY),
+        pairs=max((c.pairs for c in family), default=0),
+        ratio=any(c.ratio for c in family),
+        contrasts_table=markdown(findings.contrasts_table(evidence)),
         variants_table=markdown(tables.variants_table(evidence)),
         levels_table=markdown(tables.levels_table(evidence)),
+        bundles_table=markdown(tables.bundles_table(evidence)),
+        variance_table=markdown(findings.variance_table(evidence)),
+        evaluation_variance=findings.evaluation_variance(evidence),
+        published_table=markdown(compared) if compared is not None else "",
+        published_caption=published.caption(compared) if compared is not None and len(compared) else "",
+        checks=[{"table": markdown(check.table), "section": check} for check in checks],
         scores_table=markdown(tables.scores_table(evidence)),
         settings_table=markdown(tables.settings_table(evidence)),
         fid=any(score.startswith("fid") for score in evidence.references),
         replicas_table=markdown(tables.replicas_table(evidence)),
+        thresholds_table=markdown(_thresholds()),
         figures=drawn,
-        limits=limits(evidence),
+        unresolved=findings.unresolved(evidence),
     )
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, Any]:
     """What an index says of this report, readable by a program."""
+    said = sentences(evidence)
+    study = evidence.study
     return {
-        "study": evidence.study["name"],
-        "title": evidence.study["title"],
-        "scale": evidence.study["scale"],
-        "target": evidence.study["target_label"],
-        "question": evidence.study["question"],
-        "answer": answer(evidence),
+        "study": study["name"],
+        "title": study["title"],
+        "scale": study["scale"],
+        "target": study["target_label"],
+        "question": study["question"],
+        "answer": " ".join(said),
+        "headline": said[0],
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),
+        "incomplete": bool(evidence.complaints) or not evidence.missing.empty,
+        "missing": evidence.complaints,
+        "missing_replicas": evidence.missing["id"].tolist(),
+        "claims": study.get("claims") or [],
+        "claim_texts": study.get("claim_texts") or {},
         "figures": [picture["name"] for picture in drawn],
     }
 
 
-def limits(evidence: Evidence) -> list[str]:
-    """What the study could not settle, one sentence each, from the data."""
-    said = []
-    if evidence.reached and not tables.any_variant_reaches(evidence):
-        said.append(f"No variant's median reaches {tables.goal(evidence)}: the training may be too short to answer.")
-    seeds = sorted({len(evidence.of(v)) for v in evidence.variants.index})
-    if seeds[-1] < 2:
-        said.append("There is one seed a variant: nothing can be said about the spread, and no interval given.")
-    else:
-        said.append(
-            f"Each variant has {seeds[-1]} seeds."
-            if len(seeds) == 1
-            else f"The variants have {seeds[0]} to {seeds[-1]} finished seeds."
-        )
-    broken = int((evidence.results["status"] != "ok").sum())
-    if broken:
-        said.append(
-            f"{broken} of {len(evidence.results)} replicas failed. They count in every rate and rank last in "
-            "every median; a median that falls on one reads *failed*."
-        )
-    for factor, levels in evidence.factors.items():
-        overlapping = overlaps(evidence, factor, levels)
-        if overlapping:
-            said.append(f"`{factor}`: the interquartile ranges of {' and '.join(overlapping)} overlap.")
-    return said
+def claims(evidence: Evidence) -> list[str]:
+    """Return the claims that the study bears on, "1: the saturating loss ..."."""
+    texts = evidence.study.get("claim_texts") or {}
+    return [f"{n}: {texts[str(n)]}" if str(n) in texts else str(n) for n in evidence.study.get("claims") or []]
 
 
-def overlaps(evidence: Evidence, factor: str, levels: list[str]) -> list[str]:
-    """Return the levels of a factor whose interquartile range of the primary score touches another's."""
-    direction = evidence.direction(evidence.primary)
-    values = {
-        level: tables.score_values(evidence, tables.at_level(evidence, factor, level), evidence.primary)
-        for level in levels
-    }
-    values = {level: v for level, v in values.items() if len(v)}
-    touching = []
-    for level, own in values.items():
-        others = (v for other, v in values.items() if other != level)
-        if any(separation(own, other, direction) != "clear" for other in others):
-            touching.append(level)
-    return touching
+def _thresholds() -> pd.DataFrame:
+    rows = [(f"`{name}`", tables.number(value), meaning) for name, value, meaning in thresholds_table()]
+    return pd.DataFrame(rows, columns=pd.Index(["threshold", "value", "meaning"]))
 
 
 def missing_by_variant(evidence: Evidence) -> dict[str, int]:
@@ -164,13 +170,13 @@ def missing_by_variant(evidence: Evidence) -> dict[str, int]:
 
 def markdown(table: pd.DataFrame) -> str:
     """Return a table as markdown, its cells as they are written: tabulate must not turn "0.50" into 0.5."""
+    if table.empty:
+        return ""
     return table.to_markdown(index=False, disable_numparse=True)
 
 
 def _move(fresh: Path, out: Path) -> None:
     """Move finished files into place, report.md last; drop figures of the former report that are no more."""
-    import json
-
     out.mkdir(parents=True, exist_ok=True)
     former = out / "summary.json"
     stale = set(json.loads(former.read_text(encoding="utf-8"))["figures"]) if former.exists() else set()

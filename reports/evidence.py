@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmarks.ledger import LOSSES, Ledger
 from gan.errors import InputError, nearest
+from reports.contrasts import Contrast, contrasts
+from reports.judgements import JUDGED, judgements
+from reports.statistics import worst_of
 
 EQUILIBRIUM = math.log(2)  # the discriminator's value when it cannot tell real from generated
+
+# Scores whose values span decades: distances do, shares and counts do not. They are compared by ratios, averaged by
+# their logarithms and drawn on a logarithmic axis.
+LOGARITHMIC = ("ks", "fid", "mode_kl", "jsd", "d_gap", "radius")
+
+
+def is_log(score: str) -> bool:
+    """Whether a score's values span decades, so that ratios of it are compared and not differences."""
+    return score.startswith(LOGARITHMIC)
 
 
 def level_label(value: Any) -> str:
@@ -37,6 +52,10 @@ class Evidence:
     """One row a finished replica, with the columns of `results.csv`."""
     variants: pd.DataFrame
     """Labels of each variant's levels: index variant, one column a factor."""
+    ledger: Ledger
+    """Where the histories and samples are; a tolerant one."""
+    complaints: list[str] = field(default_factory=list)
+    """What is missing or cannot be read, one sentence each; empty where the study is whole."""
 
     @property
     def study(self) -> dict[str, Any]:
@@ -53,6 +72,13 @@ class Evidence:
         """The factor that the question is about; None in a study without a grid."""
         named = self.study["report"].get("factor")
         return named if named in self.factors else next(iter(self.factors), None)
+
+    @property
+    def reference(self) -> dict[str, str]:
+        """The level of each factor that its others are held against: the study's own, else the first."""
+        chosen = self.study.get("reference", {})
+        labels = {name: level_label(chosen[name]) if name in chosen else "" for name in self.factors}
+        return {name: labels[name] if labels[name] in levels else levels[0] for name, levels in self.factors.items()}
 
     @property
     def scores(self) -> list[str]:
@@ -77,6 +103,11 @@ class Evidence:
         return self.plan["replicas"]
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds the plan asks for, ascending."""
+        return sorted({replica["seed"] for replica in self.planned})
+
+    @property
     def missing(self) -> pd.DataFrame:
         """Planned replicas that have not finished: columns id, variant, seed."""
         planned = pd.DataFrame(self.planned, columns=["id", "variant", "seed"])
@@ -98,28 +129,98 @@ class Evidence:
         """Finished replicas of one variant, by seed."""
         return self.results[self.results["variant"] == variant]
 
+    def grid(self, score: str) -> NDArray[np.float64]:
+        """A score over the whole grid.
+
+        Args:
+            score: A final score, in its own units.
+
+        Returns:
+            Shape [seeds, *levels], the factors and their levels in the grid's order; the worst infinity for a
+            replica that failed, NaN for one that has not finished.
+        """
+        levels = self.factors
+        grid = np.full((len(self.seeds), *map(len, levels.values())), np.nan)
+        place = {
+            variant: tuple(levels[name].index(label) for name, label in zip(levels, row, strict=True))
+            for variant, *row in self.variants.itertuples()
+        }
+        seed_place = {seed: i for i, seed in enumerate(self.seeds)}
+        worst = worst_of(self.direction(score))
+        columns = (self.results[name] for name in ("variant", "seed", "status", score))
+        for variant, seed, status, value in zip(*columns, strict=True):
+            failed = status != "ok" or math.isnan(value)
+            grid[(seed_place[seed], *place[variant])] = worst if failed else value
+        return grid
+
+    def log(self, score: str) -> bool:
+        """Whether a score is compared by ratios here: its values span decades, and none is zero."""
+        values = self.results.loc[self.results["status"] == "ok", score]
+        return is_log(score) and bool((values.dropna() > 0).all())
+
+    def contrasts(self) -> list[Contrast]:
+        """Main effects and two-way interactions of the primary score; see `reports.contrasts.contrasts`.
+
+        A seed that lacks a replica is left out of the contrasts that need it. Empty without a grid.
+        """
+        return self._contrasts
+
+    def whole_grid(self) -> NDArray[np.float64]:
+        """The primary score's grid, shape [seeds, *levels], of the seeds that every cell has."""
+        grid = self.grid(self.primary)
+        return grid[~np.isnan(grid).any(axis=tuple(range(1, grid.ndim)))] if grid.ndim > 1 else grid[~np.isnan(grid)]
+
+    @cached_property
+    def _contrasts(self) -> list[Contrast]:
+        varied = [len(levels) for levels in self.factors.values()]
+        if not varied or max(varied) < 2:
+            return []
+        score = self.primary
+        return contrasts(
+            self.grid(score), self.factors, self.reference, log=self.log(score), direction=self.direction(score)
+        )
+
 
 def gather(ledger: Ledger) -> Evidence:
-    """Read the plan, the references and every finished replica of a ledger.
+    """Read the plan, the references and every finished replica of a ledger, and judge each replica.
+
+    Files of finished cohorts that are gone, damaged or foreign are left out and named in the evidence's complaints.
 
     Raises:
         InputError: No cohort has finished yet, or the report asks for a score that the study has not.
     """
     plan, references = ledger.plan(), ledger.references()
+    ledger = ledger if ledger.unreadable is not None else ledger.tolerant()
+    if not plan:
+        raise InputError(f"{ledger.directory}: no plan.json there; expected the run directory of a study")
     rows = ledger.results()
+    problems = ledger.inspect()
     if rows.empty:
-        raise InputError(f"{ledger.directory}: no replica has finished, so there is nothing to report on yet.")
-    evidence = Evidence(plan, references, _tidy(rows, plan, references), _variants(plan))
-    if evidence.results.empty:
+        named = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+        raise InputError(
+            f"{ledger.directory}: no replica has finished, so there is nothing to report on yet."
+            + (f" ({named})" if named else "")
+        )
+    results = _tidy(rows, plan, references)
+    if results.empty:
         raise InputError(f"{ledger.directory}: none of its finished replicas is in its plan.")
-    wanted = [evidence.study["report"].get("score"), *evidence.reached]
-    for name in filter(None, wanted):
+    results[list(JUDGED)] = judgements(results, ledger.history(), plan["study"], references)
+    variants = _variants(plan)
+    evidence = Evidence(plan, references, results, variants, ledger, _complaints(plan, rows, problems))
+    for name in filter(None, [evidence.study["report"].get("score"), *evidence.reached]):
         if name not in evidence.scores:
             raise InputError(
                 f"{ledger.directory}: the report asks for the score '{name}', which the study has not; "
                 f"{nearest(name, evidence.scores)}"
             )
     return evidence
+
+
+def _levels(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return each variant's level of each factor; plans of before named levels have them in the variant's settings."""
+    factors = plan["study"]["factors"]
+    written = plan.get("levels", {})
+    return {name: written.get(name) or {f: fields[f] for f in factors} for name, fields in plan["variants"].items()}
 
 
 def _tidy(rows: pd.DataFrame, plan: dict[str, Any], references: Iterable[str]) -> pd.DataFrame:
@@ -131,14 +232,18 @@ def _tidy(rows: pd.DataFrame, plan: dict[str, Any], references: Iterable[str]) -
     rows["study"], rows["scale"] = plan["study"]["name"], plan["study"]["scale"]
     rows["variant"] = rows["replica"].map({id: replica["variant"] for id, replica in planned.items()})
     rows["seed"] = rows["replica"].map({id: replica["seed"] for id, replica in planned.items()})
+    of_variant = _levels(plan)
     for factor, levels in plan["study"]["factors"].items():
         # From the plan, not the parquet: a list-valued level has no plain column type.
         written = {level_label(v): v for v in levels if not isinstance(v, list | tuple)}
-        labels = rows["variant"].map({name: level_label(v[factor]) for name, v in plan["variants"].items()})
+        labels = rows["variant"].map({name: level_label(own[factor]) for name, own in of_variant.items()})
         rows[factor] = labels.map(lambda label, written=written: written.get(label, label))
+    for name in JUDGED:
+        rows[name] = None
     scores = [name for name in references if name in rows]
-    columns = ["study", "scale", "target", "variant", "seed", *plan["study"]["factors"], "status", "steps"]
-    columns += [*LOSSES, "value_discriminator", *scores, "replica"]
+    repeats = [f"repeat/{name}" for name in scores if f"repeat/{name}" in rows]
+    columns = ["study", "scale", "target", "variant", "seed", *plan["study"]["factors"], "status", *JUDGED, "steps"]
+    columns += [*LOSSES, "value_discriminator", *scores, *repeats, "replica"]
     position = rows["variant"].map(variant_order)
     ordered = rows.assign(_position=position).sort_values(["_position", "seed"], kind="stable")
     return ordered[columns].reset_index(drop=True)
@@ -146,8 +251,44 @@ def _tidy(rows: pd.DataFrame, plan: dict[str, Any], references: Iterable[str]) -
 
 def _variants(plan: dict[str, Any]) -> pd.DataFrame:
     factors = list(plan["study"]["factors"])
-    labels = {name: [level_label(fields[f]) for f in factors] for name, fields in plan["variants"].items()}
+    labels = {name: [level_label(levels[f]) for f in factors] for name, levels in _levels(plan).items()}
     return pd.DataFrame.from_dict(labels, orient="index", columns=pd.Index(factors)).rename_axis("variant")
+
+
+def _complaints(plan: dict[str, Any], rows: pd.DataFrame, problems: dict[str, str]) -> list[str]:
+    """Return a sentence for every file that is missing or cannot be read, with the replicas it leaves out."""
+    done = set(rows["replica"])
+    planned = {replica["id"]: replica for replica in plan["replicas"]}
+    said, cohorts = [], {c["id"]: c["replicas"] for c in [*plan.get("cohorts", []), *plan.get("retired", [])]}
+    for cohort, ids in cohorts.items():
+        lacking = [planned[id] for id in ids if id in planned and id not in done]
+        name = f"cohorts/{cohort}.parquet"
+        if lacking:
+            problem = problems.get(name, "not there: not trained yet, or lost")
+            said.append(f"`{name}`: {problem}. Left out: {_replicas(lacking)}.")
+    for name, problem in problems.items():
+        part, cohort = name.split("/")[0], name.split("/")[-1].split(".")[0]
+        held = cohorts.get(cohort)
+        if part == "cohorts" and held is None:
+            said.append(f"`{name}`: {problem}. The plan has no such cohort.")
+        elif part != "cohorts" and (held is None or any(id in planned for id in held)):
+            what = {"history": "Without curves and verdicts", "samples": "Without samples"}.get(part, "Left out")
+            whose = _replicas([planned[id] for id in held if id in planned]) if held else "its replicas"
+            said.append(f"`{name}`: {problem}. {what}: {whose}.")
+    return said
+
+
+def _replicas(replicas: list[dict[str, Any]]) -> str:
+    """Return replicas as a person reads them: "3 replicas (loss=saturating, seeds 0 to 2)"."""
+    seeds: dict[str, list[int]] = {}
+    for replica in replicas:
+        seeds.setdefault(replica["variant"], []).append(replica["seed"])
+    parts = []
+    for variant, own in seeds.items():
+        whole = own == list(range(own[0], own[0] + len(own))) and len(own) > 2
+        spelled = f"{own[0]} to {own[-1]}" if whole else ", ".join(map(str, own))
+        parts.append(f"{variant or 'the one variant'}, seed{'s' if len(own) > 1 else ''} {spelled}")
+    return f"{len(replicas)} replica{'s' if len(replicas) > 1 else ''} ({'; '.join(parts)})"
 
 
 def to_csv(results: pd.DataFrame) -> str:

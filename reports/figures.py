@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from reports.tables import number
 
@@ -40,18 +42,54 @@ STYLE: dict[Any, Any] = {
     "legend.handletextpad": 0.5,
 }
 REFERENCE: dict[str, Any] = {"color": "0.25", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
+VERDICT_COLOURS = {
+    "converged": "#0059a8",
+    "unsettled": "#c8c8c8",
+    "oscillating": "#f0b400",
+    "starved": "#56b4e9",
+    "collapsed": "#c8401c",
+    "diverged": "#1a1a1a",
+}
+"""One colour a verdict of `gan.verdict.VERDICTS`, the same in every figure; apart for colour-blind readers too."""
+LETTER = 0.062  # inches: the mean width of a letter at 8 points
 
 
 def palette(levels: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """Colours that colour-blind readers can tell apart, one a level, in a fixed order."""
+    """Colours that colour-blind readers can tell apart, one a level, in a fixed order; a ramp from eleven levels on."""
     import seaborn
 
-    return dict(zip(levels, seaborn.color_palette("colorblind", max(len(levels), 2)), strict=False))
+    name = "colorblind" if len(levels) <= 10 else "viridis"
+    return dict(zip(levels, seaborn.color_palette(name, max(len(levels), 2)), strict=False))
 
 
 def new_figure(height: float) -> Figure:
     """An empty figure of page width that keeps its labels clear of each other; `height` in inches."""
     return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+
+
+def row_figure(rows: int, extra: float) -> Figure:
+    """An empty figure for rows of labelled items, closer together the more there are; `extra` inches beside them."""
+    return new_figure(extra + (0.27 if rows <= 20 else 0.2) * rows)
+
+
+def label_rows(ax: Axes, names: Sequence[str]) -> Axes:
+    """Label rows 0, 1, ... from the top, in letters that leave most of the page to what is drawn."""
+    longest = max(map(len, names), default=0)
+    ax.set_yticks(range(len(names)), list(names), fontsize=8 if longest <= 36 else 7 if longest <= 48 else 6)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def place_legend(fig: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend above the axes, in as many columns as the page has room for; none without handles."""
+    widths = [0.5 + LETTER * len(str(handle.get_label())) for handle in handles]
+    for columns in range(len(handles), 0, -1):
+        # Matplotlib fills column by column, the first ones with one more where they do not come out even.
+        parts = np.array_split(np.array(widths), columns)
+        if sum(part.max() for part in parts) <= WIDTH or columns == 1:
+            fig.legend(handles=list(handles), loc="outside upper center", ncols=columns)
+            return
 
 
 def plot_band(ax: Axes, steps: np.ndarray, quartiles: np.ndarray, limits: tuple[float, float], **line: Any) -> Axes:
@@ -80,10 +118,28 @@ def plot_band(ax: Axes, steps: np.ndarray, quartiles: np.ndarray, limits: tuple[
     return ax
 
 
+class Decimals(LogLocator):
+    """Ticks at 1, 2 and 5 of each decade: evenly within a part of one, only whole ones over many."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """Return the ticks between two positive limits."""
+        decades = abs(math.log10(vmax / vmin)) if min(vmin, vmax) > 0 else 1.0
+        if decades < 0.5:
+            return [tick for tick in MaxNLocator(5).tick_values(vmin, vmax) if tick > 0]
+        # Over many decades matplotlib skips some, and then gives no ticks at all if asked for parts of one.
+        self.set_params(subs=(1, 1.5, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 3.5 else (1,))
+        return super().tick_values(vmin, vmax)
+
+
 def log_ticks(axis: Axis) -> Axis:
-    """Label a logarithmic axis at 1, 2 and 5 of each decade, in plain decimals."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    """Label a logarithmic axis in plain decimals, in powers of ten where they grow long."""
+
+    def text(value: float, _: object) -> str:
+        plain = 1e-4 <= value < 1e4 or value <= 0
+        return f"{value:g}" if plain else f"$10^{{{math.log10(value):.0f}}}$"
+
+    axis.set_major_locator(Decimals())
+    axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
     return axis
 
@@ -125,6 +181,10 @@ def facet_grid(
                 ha="left",
                 va="center",
             )
+    width = WIDTH / len(columns) / LETTER  # letters that fit above one column
+    if max(map(len, columns)) > width:
+        for ax, title in zip(axes[0], columns, strict=True):
+            ax.set_title(textwrap.fill(title, max(int(width), 8), break_long_words=False), fontsize=8)
     fig.supxlabel(xlabel, fontsize=8.5)
     fig.supylabel(ylabel, fontsize=8.5)
     return axes
@@ -267,10 +327,7 @@ def plot_strip(
         ax.scatter(np.full(failed.sum(), worst), height[failed], s=16, marker="x", color=colors[name], linewidths=1)
         at = medians[name] if np.isfinite(medians[name]) else worst
         ax.plot([at, at], [row - 0.36, row + 0.36], color="black", linewidth=1.6, solid_capstyle="butt")
-    ax.set_yticks(range(len(groups)), list(groups))
-    ax.set_ylim(len(groups) - 0.4, -0.6)
-    ax.grid(axis="y", visible=False)
-    return ax
+    return label_rows(ax, list(groups))
 
 
 def plot_absent(ax: Axes, side: int, columns: int, rows: int, text: str) -> Axes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reports import figures as draw
-from reports.evidence import Evidence
+from reports.evidence import EQUILIBRIUM, Evidence, is_log
 from reports.statistics import bands
 from reports.tables import number
-
-# Scores whose values span decades are drawn on a logarithmic axis: distances are, shares and counts are not.
-LOGARITHMIC = ("ks", "fid", "mode_kl")
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,7 @@ def band_facets(
 
     def cell(ax: Axes, i: int, j: int) -> None:
         for level in levels:
-            names = layout.cell(evidence, rows[i], columns[j], level)
-            replicas = evidence.results.loc[evidence.results["variant"].isin(names), "replica"]
+            replicas = recorded(evidence, table, layout.cell(evidence, rows[i], columns[j], level))
             steps, quartiles = quartile_curves(table, replicas, direction)
             marker = {"marker": "o", "markersize": 2.5} if len(steps) <= 20 else {}
             if len(steps):
@@ -102,6 +98,12 @@ def band_facets(
     return fig, draw.facet_grid(fig, *titles, cell, "training step", ylabel)
 
 
+def recorded(evidence: Evidence, table: pd.DataFrame, variants: Sequence[str]) -> pd.Series:
+    """Replicas of some variants that left a history, or failed too early to: one whose file is lost did not fail."""
+    results = evidence.results[evidence.results["variant"].isin(variants)]
+    return results.loc[results["replica"].isin(table["replica"]) | (results["status"] != "ok"), "replica"]
+
+
 def quartile_curves(table: pd.DataFrame, replicas: pd.Series, direction: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Steps, shape [steps], and quartiles over replicas, shape [3, steps]; see `statistics.bands`."""
     chosen = table[table["replica"].isin(replicas)]
@@ -109,11 +111,6 @@ def quartile_curves(table: pd.DataFrame, replicas: pd.Series, direction: str | N
     # A replica that failed before its first record has no row at all, yet it counts.
     curves = curves.reindex(list(replicas))
     return curves.columns.to_numpy(), bands(curves.to_numpy(float), direction)
-
-
-def is_log(score: str) -> bool:
-    """Whether a score is drawn on a logarithmic axis."""
-    return score.startswith(LOGARITHMIC)
 
 
 def score_axis(evidence: Evidence, score: str, values: np.ndarray) -> tuple[bool, tuple[float, float]]:
@@ -141,31 +138,48 @@ def room_for_failures(low: float, high: float, log: bool, direction: str) -> tup
     return float(place), float(low), float(high)
 
 
-def loss_limits(evidence: Evidence, table: pd.DataFrame, marks: list[float]) -> tuple[tuple[float, float], bool]:
-    """Limits of a loss's axis, and whether they cut curves: few extreme points must not flatten the rest."""
-    curves = [quartile_curves(table, evidence.of(v)["replica"], None)[1].ravel() for v in evidence.variants.index]
-    values = np.concatenate([*curves, marks])
+def loss_axis(values: np.ndarray, mark: float) -> tuple[tuple[float, float], bool, dict[str, Any]]:
+    """How to draw a loss, so that few extreme points do not flatten the rest.
+
+    Args:
+        values: All that is to be drawn, any shape.
+        mark: What must be in view.
+
+    Returns:
+        The limits of the axis, whether they cut curves, and the keywords of `Axes.set_yscale`: linear, or logarithmic
+        on both sides of zero where the largest values are hundreds of times the typical ones.
+    """
+    values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
+    linear: dict[str, Any] = {"value": "linear"}
     if values.size == 0:
-        return (0.0, 1.0), False
+        return (min(mark, 0.0), max(mark, 1.0)), False, linear
+    typical = float(np.median(np.abs(values))) or 1.0
+    extreme = max(float(np.quantile(np.abs(values), 0.995)), abs(mark))
+    if extreme > 300 * typical:
+        largest = 1.5 * float(np.abs(values).max())
+        low = -largest if values.min() < -typical else min(0.0, float(values.min()))
+        high = largest if values.max() > typical else max(mark, float(values.max()))
+        return (low, max(high, mark + typical)), False, {"value": "symlog", "linthresh": typical}
     low, high = np.quantile(values, [0.005, 0.995])
-    low, high = min([low, *marks]), max([high, *marks])
+    low, high = min(low, mark), max(high, mark)
     cut = bool(np.ptp(values) > 2 * (high - low) > 0)
     if not cut:
-        low, high = values.min(), values.max()
+        low, high = min(values.min(), mark), max(values.max(), mark)
     margin = 0.05 * max(high - low, 1e-6)
-    return (float(low - margin), float(high + margin)), cut
+    return (float(low - margin), float(high + margin)), cut, linear
 
 
-def reference_lines(evidence: Evidence, score: str, line: Callable[..., object]) -> list[Line2D]:
+def reference_lines(evidence: Evidence, score: str, line: Callable[..., object], **more: Any) -> list[Line2D]:
     """Draw a score's floor and threshold with `ax.axhline` or `ax.axvline`; return legend handles."""
+    style: dict[str, Any] = {**draw.REFERENCE, **more}
     handles = []
     floor, threshold = evidence.floor(score), evidence.reached.get(score)
-    if floor is not None:
-        line(floor, **draw.REFERENCE)
-        handles.append(Line2D([], [], **draw.REFERENCE, label=f"real data {number(floor)}"))
+    if floor is not None and (floor > 0 or not is_log(score)):  # zero has no place on a logarithmic axis
+        line(floor, **style)
+        handles.append(Line2D([], [], **style, label=f"real data {number(floor)}"))
     if threshold is not None:
-        dotted: dict[str, Any] = {**draw.REFERENCE, "linestyle": ":"}
+        dotted: dict[str, Any] = {**style, "linestyle": ":"}
         line(threshold, **dotted)
         handles.append(Line2D([], [], **dotted, label=f"goal {threshold:g}"))
     return handles
@@ -179,6 +193,74 @@ def colour_handles(evidence: Evidence, layout: Layout) -> list[Line2D]:
     return [Line2D([], [], color=colours[k], label=f"{layout.colour} {k}") for k in colours]
 
 
+def varied(evidence: Evidence) -> list[str]:
+    """The factors that tell variants apart: those of more than one level, or all where none has."""
+    return [f for f, levels in evidence.factors.items() if len(levels) > 1] or list(evidence.factors)
+
+
 def short_name(evidence: Evidence, variant: str) -> str:
     """Return a variant by its levels alone: "saturating · batch · 0.5"."""
-    return " · ".join(str(level) for level in evidence.variants.loc[variant]) or variant or "the variant"
+    levels = evidence.variants.loc[variant, varied(evidence)]
+    return " · ".join(str(level) for level in levels) or variant or "the variant"
+
+
+def row_key(evidence: Evidence) -> str:
+    """Return what the parts of a `short_name` are, for a caption: "(loss · lr_ratio)"."""
+    return f"({' · '.join(varied(evidence)) or 'one variant'})"
+
+
+def losses(evidence: Evidence) -> dict[str, str]:
+    """Return each variant's loss."""
+    return {name: fields.get("loss", "non_saturating") for name, fields in evidence.plan["variants"].items()}
+
+
+def equilibrium(evidence: Evidence) -> tuple[str, float]:
+    """Return what the discriminator's value is at the equilibrium, a label and the value, in `comparable_values`.
+
+    log 2 for the cross entropies (Goodfellow et al. 2014, theorem 1), 0 for the difference of a critic's means.
+    """
+    critics = set(losses(evidence).values()) == {"wasserstein"}
+    return ("equilibrium 0", 0.0) if critics else ("equilibrium log 2", EQUILIBRIUM)
+
+
+def comparable_values(evidence: Evidence, table: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
+    """Leave out what is on another scale of the discriminator's value: the critics of a study of cross entropies.
+
+    Args:
+        evidence: The study's.
+        table: Rows of the history.
+
+    Returns:
+        The rows to draw, the axis's label, and a sentence for the caption, maybe empty.
+    """
+    own = losses(evidence)
+    if "wasserstein" not in own.values():
+        return table, "discriminator's value (nats)", ""
+    if set(own.values()) == {"wasserstein"}:
+        return table, "critic's value", ""
+    kept = evidence.results.loc[evidence.results["variant"].map(own) != "wasserstein", "replica"]
+    said = " Wasserstein critics, whose value has another scale, are left out of the discriminator's value."
+    return table[table["replica"].isin(kept)], "discriminator's value (nats)", said
+
+
+def equilibrium_lines(evidence: Evidence, axes: Iterable[Axes]) -> list[Line2D]:
+    """Draw the equilibrium of the discriminator's value across the axes; return its legend handle."""
+    label, value = equilibrium(evidence)
+    # In front, and unlike a score's reference lines, which may stand in the panel beside.
+    style: dict[str, Any] = {**draw.REFERENCE, "linestyle": (0, (6, 1.5, 1, 1.5)), "zorder": 3}
+    for ax in axes:
+        ax.axhline(value, **style)
+    return [Line2D([], [], **style, label=label)]
+
+
+def curve_of(evidence: Evidence, metrics: Iterable[str]) -> str | None:
+    """The score to show through training: the primary one, or its kin at another sample size, or any.
+
+    Args:
+        evidence: The study's.
+        metrics: Names of the recorded metrics.
+    """
+    recorded = set(metrics)
+    curves = [name for name in evidence.references if f"score/{name}" in recorded]
+    kin = [name for name in curves if name.split("_")[0] == evidence.primary.split("_")[0]]
+    return next(iter([n for n in curves if n == evidence.primary] + kin + curves), None)

@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+# The statistics of pairs have their own module; this one hands them on.
+from reports.paired import holm, seeds_needed, signed_rank, smallest_p, variance_parts  # noqa: F401
+
 QUARTILES = (0.25, 0.5, 0.75)
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+
+
+class Interval(NamedTuple):
+    """An estimate with its confidence limits, in the estimate's units."""
+
+    estimate: float
+    low: float
+    high: float
+    method: str  # "BCa", "percentile", or "none": one run has no interval, and its limits are NaN
+
+
+class Survival(NamedTuple):
+    """The share of runs still without an event after each time, with its limits; every field of shape [times]."""
+
+    times: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 def worst_of(direction: str) -> float:
@@ -133,3 +159,192 @@ def bands(
         still = column[np.isfinite(column)] if direction is None else column
         columns.append(ranked_quantiles(still, probabilities, direction or "lower"))
     return np.array(columns).reshape(-1, len(probabilities)).T
+
+
+def middle_mean(*samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    """Mean of the middle half of all samples together, along an axis, with NaN where it holds both infinities."""
+    # scipy's trim_mean, but sorted: its partition adds equal samples in different orders, and so to different bits.
+    ordered = np.sort(np.moveaxis(np.concatenate(samples, axis=axis), axis, -1))
+    cut = ordered.shape[-1] // 4
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1))
+
+
+def _ranked(values: ArrayLike, direction: str | None) -> NDArray[np.float64]:
+    """Sorted values, shape [runs]: failed ones worst; without a direction, NaN is 0 and infinities keep their sign."""
+    runs = np.asarray(values, dtype=np.float64).ravel()
+    if direction is None:
+        return np.sort(np.where(np.isnan(runs), 0.0, runs))
+    return np.sort(np.where(np.isfinite(runs), runs, worst_of(direction)))
+
+
+def iqm(values: ArrayLike, direction: str | None = "lower") -> float:
+    """Interquartile mean over runs, every failed run ranked last (Agarwal et al. 2021, section 4.3).
+
+    The mean without the best and the worst quarter of runs: less swayed by outliers than the mean, and it
+    varies less from study to study than the median. A quarter is rounded down, as in ``scipy.stats.trim_mean``:
+    of 10 runs the middle 6 count, and of fewer than 4 all of them.
+
+    Args:
+        values: One score a run, shape [runs]; NaN or an infinity marks a failed run.
+        direction: "lower" or "higher": which end is good. None for differences of two scores: an infinity
+            keeps its sign (one side failed), and NaN (both sides failed) counts as 0.
+
+    Returns:
+        The mean; infinite where a failed run reaches the middle half; NaN without runs, or where differences
+        of both infinite signs reach the middle half.
+    """
+    runs = _ranked(values, direction)
+    return float(middle_mean(runs)) if runs.size else math.nan
+
+
+def iqm_interval(
+    strata: Sequence[ArrayLike],
+    direction: str | None = "lower",
+    *,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Interquartile mean over all runs, with a stratified bootstrap interval (Agarwal et al. 2021, section 4.1).
+
+    Runs are resampled within their stratum (Davison and Hinkley 1997, section 3.2). The interval is the
+    bias-corrected and accelerated one (Efron 1987). Where that is undefined, for constant scores or with failed
+    runs, it is the percentile interval, its limits rounded outwards to a resample; a resample whose middle half
+    holds both infinities then counts as -inf for the lower limit and +inf for the upper. `reports.simulation`
+    measures how often the interval contains the truth.
+
+    Args:
+        strata: The scores of each stratum (a variant, say), each of shape [runs of it]. A stratum of one run
+            cannot be resampled, so where there is one, all runs are resampled as one stratum.
+        direction: As for `iqm`.
+        confidence: Two-sided level.
+        resamples: How many.
+        seed: Of the resampling. The order of runs in a stratum does not matter.
+    """
+    samples = [sample for sample in (_ranked(stratum, direction) for stratum in strata) if sample.size]
+    runs = np.sort(np.concatenate(samples)) if samples else np.empty(0)
+    estimate = iqm(runs, direction)
+    if runs.size < 2:
+        return Interval(estimate, math.nan, math.nan, "none")
+    if min(sample.size for sample in samples) < 2:
+        samples = [runs]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # What scipy warns of here (no acceleration, infinite resamples) is decided below.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        rng = np.random.default_rng(seed)
+        result = stats.bootstrap(
+            samples, middle_mean, n_resamples=resamples, confidence_level=confidence, method="BCa", rng=rng
+        )
+    low, high = (float(limit) for limit in result.confidence_interval)
+    if np.isfinite(runs).all() and math.isfinite(low) and math.isfinite(high):
+        return Interval(estimate, low, high, "BCa")
+    return Interval(estimate, *_percentile_limits(result.bootstrap_distribution, confidence), "percentile")
+
+
+def _percentile_limits(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Percentile limits rounded outwards, so that no infinity is ever interpolated; NaN widens both."""
+    place = (1 - confidence) / 2 * (resampled.size - 1)
+    low = np.sort(np.where(np.isnan(resampled), -np.inf, resampled))[math.floor(place)]
+    high = np.sort(np.where(np.isnan(resampled), np.inf, resampled))[-1 - math.floor(place)]
+    return float(low), float(high)
+
+
+def probability_of_improvement(
+    one: ArrayLike,
+    other: ArrayLike,
+    direction: str = "lower",
+    *,
+    paired: bool = False,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Probability that a run of the first group beats one of the other, a tie counting one half.
+
+    The Mann-Whitney statistic over the product of the group sizes, averaged over settings (Agarwal et al. 2021,
+    section 4.3), with a 95 % percentile bootstrap interval, of no width where the groups do not overlap.
+
+    Args:
+        one: Scores of one group, shape [runs] or [runs, settings]: runs are compared within each setting only.
+            NaN or an infinity marks a failed run, worse than any other and tied with any failed one.
+        other: The same of the other group, with as many settings.
+        direction: "lower" or "higher": which end is good.
+        paired: Row i of both groups has the same seed, and is resampled with it; otherwise the groups are
+            resampled apart (stratified).
+        resamples: How many.
+        seed: Of the resampling.
+
+    Raises:
+        ValueError: The groups are paired, and not of the same size.
+    """
+    x, y = (np.atleast_2d(np.asarray(group, dtype=np.float64).T).T for group in (one, other))
+    if paired and len(x) != len(y):
+        raise ValueError(f"paired groups need as many runs each; there are {len(x)} and {len(y)}")
+    if not len(x) or not len(y):
+        return Interval(math.nan, math.nan, math.nan, "none")
+    x, y = (np.where(np.isfinite(group), group, worst_of(direction)) for group in (x, y))
+    gap = np.zeros((len(x), len(y)))  # higher less lower, summed over settings: one at a time to save memory
+    for a, b in zip(x.T, y.T, strict=True):
+        gap += np.greater.outer(a, b).astype(float) - np.less.outer(a, b)
+    wins = (1 + gap / x.shape[1] * (-1 if direction == "lower" else 1)) / 2
+    if min(wins.shape) < 2:
+        return Interval(float(wins.mean()), math.nan, math.nan, "none")
+    # A resample is how often it draws each run, so that each costs one product with the table of comparisons.
+    rng = np.random.default_rng(seed)
+    left, right = (rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
+    resampled = np.sum(left @ wins * (left if paired else right), axis=1)
+    return Interval(float(wins.mean()), *_percentile_limits(resampled, CONFIDENCE), "percentile")
+
+
+def performance_profile(values: ArrayLike, thresholds: Sequence[float], direction: str = "lower") -> NDArray:
+    """Share of runs at or beyond each threshold (Dolan and More 2002; Agarwal et al. 2021, section 4.2).
+
+    Args:
+        values: One score a run, shape [runs]; a failed run (NaN or an infinity) reaches no threshold.
+        thresholds: In the score's own units.
+        direction: "lower" or "higher": which side of a threshold is good.
+
+    Returns:
+        Shape [thresholds]; NaN without runs.
+    """
+    runs = np.asarray(values, dtype=np.float64).ravel()
+    return np.array([passes(runs, t, direction).sum() / runs.size if runs.size else np.nan for t in thresholds])
+
+
+def profile_band(
+    values: ArrayLike, thresholds: Sequence[float], direction: str = "lower", confidence: float = CONFIDENCE
+) -> NDArray[np.float64]:
+    """Pointwise Wilson limits of `performance_profile`, shape [2, thresholds]: each threshold's own interval."""
+    runs = np.asarray(values, dtype=np.float64).ravel()
+    limits = [wilson(int(passes(runs, t, direction).sum()), runs.size, confidence) for t in thresholds]
+    return np.array(limits).reshape(-1, 2).T
+
+
+def survival(times: ArrayLike, observed: ArrayLike, confidence: float = CONFIDENCE) -> Survival:
+    """Kaplan and Meier's (1958) estimate of the share of runs still without an event after each time.
+
+    The limits are the exponential Greenwood ones (Kalbfleisch and Prentice 1980), pointwise. They are NaN where
+    Greenwood's variance is undefined: before the first event, and where no run is left.
+
+    Args:
+        times: When each run had its event, or was last seen without it, shape [runs], in steps.
+        observed: Whether it had it, shape [runs].
+        confidence: Two-sided level.
+
+    Returns:
+        One entry for each distinct time, ascending.
+
+    Raises:
+        ValueError: A time is not finite, or the shapes differ.
+    """
+    ends, events = np.asarray(times, dtype=np.float64), np.asarray(observed, dtype=bool)
+    if ends.shape != events.shape or ends.ndim != 1 or not np.isfinite(ends).all():
+        raise ValueError(f"finite times [runs] with a flag each: got shapes {ends.shape} and {events.shape}")
+    if not ends.size:
+        return Survival(*(np.empty(0) for _ in Survival._fields))
+    curve = stats.ecdf(stats.CensoredData(uncensored=ends[events], right=ends[~events])).sf
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The confidence interval is undefined", category=RuntimeWarning)
+        band = curve.confidence_interval(confidence, method="log-log")
+    return Survival(curve.quantiles, curve.probabilities, band.low.probabilities, band.high.probabilities)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from reports.evidence import EQUILIBRIUM, Evidence, level_label
-from reports.statistics import QUARTILES, better, passes, ranked_quantiles, wilson
+from gan.verdict import VERDICTS
+from reports.evidence import Evidence, level_label
+from reports.statistics import QUARTILES, Interval, better, iqm, iqm_interval, passes, ranked_quantiles, wilson
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 
@@ -26,12 +28,19 @@ def number(value: float | None) -> str:
     return f"{value:#.3g}".rstrip(".") if abs(value) >= 0.0001 else f"{value:.1e}"
 
 
-def spread(quartiles: Any) -> str:
-    """Return a median and its interquartile range: "0.021 (0.018–0.030)"."""
-    low, middle, high = (number(float(q)) for q in quartiles)
-    if middle in ("failed", "–"):
-        return middle
-    return f"{middle} ({low}–{high})"
+def spread(interval: Interval) -> str:
+    """Return an estimate with its 95 % interval, "0.021 (0.018 to 0.030)"; alone where it has no width."""
+    middle, low, high = number(interval.estimate), number(interval.low), number(interval.high)
+    sure = middle in ("failed", "–") or low == "–" or interval.low == interval.high
+    return middle if sure else f"{middle} ({low} to {high})"
+
+
+def share(successes: int | None, trials: int) -> str:
+    """Return "12/16 (51–90 %)": a count with the 95 % Wilson interval of its rate."""
+    if successes is None:
+        return "–"
+    low, high = wilson(successes, trials)
+    return f"{successes}/{trials} ({100 * low:.0f}–{100 * high:.0f} %)"
 
 
 def reached(evidence: Evidence, replicas: pd.DataFrame) -> np.ndarray:
@@ -40,24 +49,6 @@ def reached(evidence: Evidence, replicas: pd.DataFrame) -> np.ndarray:
     for score, threshold in evidence.reached.items():
         met &= passes(replicas[score].to_numpy(float), threshold, evidence.direction(score))
     return met & (replicas["status"] == "ok").to_numpy()
-
-
-def summarise(evidence: Evidence, replicas: pd.DataFrame) -> dict[str, Any]:
-    """Counts and quartiles of a group of replicas.
-
-    Returns:
-        "seeds", "failures", "reached" (None without thresholds), and for each score its quartiles, shape
-        [3], in which failed replicas rank last. `value_discriminator` has no bad end: its
-        quartiles are over the replicas that finished.
-    """
-    counts = {
-        "seeds": len(replicas),
-        "failures": int((replicas["status"] != "ok").sum()),
-        "reached": int(reached(evidence, replicas).sum()) if evidence.reached else None,
-    }
-    finished = replicas.loc[replicas["status"] == "ok", "value_discriminator"].dropna()
-    quartiles = {s: score_quartiles(evidence, replicas, s) for s in evidence.scores}
-    return counts | quartiles | {"value_discriminator": ranked_quantiles(finished, QUARTILES)}
 
 
 def score_values(evidence: Evidence, replicas: pd.DataFrame, score: str) -> np.ndarray:
@@ -70,15 +61,46 @@ def score_quartiles(evidence: Evidence, replicas: pd.DataFrame, score: str) -> n
     return ranked_quantiles(score_values(evidence, replicas, score), QUARTILES, evidence.direction(score))
 
 
+def score_iqm(evidence: Evidence, replicas: pd.DataFrame, score: str) -> Interval:
+    """A score's interquartile mean over replicas, failed ones last, with its 95 % bootstrap interval.
+
+    Replicas are drawn again within their variant, so that an interval over many variants is of their mean alone.
+    """
+    strata = [score_values(evidence, own, score) for _, own in replicas.groupby("variant", sort=False)]
+    return iqm_interval(strata, evidence.direction(score))
+
+
+def summarise(evidence: Evidence, replicas: pd.DataFrame) -> dict[str, Any]:
+    """Counts of a group of replicas.
+
+    Returns:
+        "seeds", "failures", "reached" (None without thresholds), "verdicts" (a count by verdict, in the order of
+        `gan.verdict.VERDICTS`, of those there are), and "time_to_goal": the median step at which the goal was
+        reached, infinite where half of the replicas never did, NaN without thresholds or histories.
+    """
+    verdicts = replicas["verdict"].value_counts()
+    # A replica trained to its end without a verdict has lost its history: when it got there is not known.
+    known = replicas["verdict"].notna() | (replicas["status"] != "ok")
+    times = replicas.loc[known, "time_to_goal"].to_numpy(float)
+    return {
+        "seeds": len(replicas),
+        "failures": int((replicas["status"] != "ok").sum()),
+        "reached": int(reached(evidence, replicas).sum()) if evidence.reached else None,
+        "verdicts": {v: int(verdicts[v]) for v in VERDICTS if v in verdicts},
+        "time_to_goal": float(ranked_quantiles(times, [0.5])[0]) if evidence.reached else math.nan,
+    }
+
+
 def ranking(evidence: Evidence) -> list[str]:
-    """Variants with a finished replica, best median score first; ties go to more reached, then the plan."""
-    sign = 1 if evidence.direction(evidence.primary) == "lower" else -1
+    """Variants with a finished replica, best interquartile mean first; ties go to more reached, then the plan."""
+    direction = evidence.direction(evidence.primary)
+    sign = 1 if direction == "lower" else -1
     keys = {}
     for place, variant in enumerate(evidence.variants.index):
         replicas = evidence.of(variant)
         if len(replicas):
-            median = score_quartiles(evidence, replicas, evidence.primary)[1]
-            keys[variant] = (sign * median, -int(reached(evidence, replicas).sum()), place)
+            mean = iqm(score_values(evidence, replicas, evidence.primary), direction)
+            keys[variant] = (sign * mean, -int(reached(evidence, replicas).sum()), place)
     return sorted(keys, key=lambda variant: keys[variant])
 
 
@@ -90,14 +112,6 @@ def by_seed_rank(evidence: Evidence, variant: str) -> pd.DataFrame:
     return replicas.iloc[np.lexsort((replicas["seed"].to_numpy(), worth))]
 
 
-def share(successes: int | None, trials: int) -> str:
-    """Return "12/16 (51–90 %)": a count with the 95 % Wilson interval of its rate."""
-    if successes is None:
-        return "–"
-    low, high = wilson(successes, trials)
-    return f"{successes}/{trials} ({100 * low:.0f}–{100 * high:.0f} %)"
-
-
 def score_header(evidence: Evidence, score: str) -> str:
     """Return a score's column header, with what real data would score."""
     floor = evidence.floor(score)
@@ -105,47 +119,59 @@ def score_header(evidence: Evidence, score: str) -> str:
     return f"{evidence.label(score)} {ARROWS[evidence.direction(score)]}{beside}"
 
 
-def variants_table(evidence: Evidence) -> pd.DataFrame:
-    """One row a variant, best first: levels, seeds, failures, reached, and each score's median and quartiles.
+def counted(verdicts: Mapping[str, int]) -> str:
+    """Return "14 converged, 2 unsettled"."""
+    return ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()) or "–"
 
-    The best median of each score is bold.
+
+def _outcome(evidence: Evidence, summary: dict[str, Any]) -> dict[str, str]:
+    """Return the cells that say how a group of replicas ended."""
+    cells = {"failed": share(summary["failures"], summary["seeds"])}
+    if evidence.reached:
+        time = summary["time_to_goal"]
+        cells["reached"] = share(summary["reached"], summary["seeds"])
+        cells["steps to goal<br>(median)"] = "never" if math.isinf(time) else number(time)
+    return cells | {"verdicts": counted(summary["verdicts"])}
+
+
+def variants_table(evidence: Evidence) -> pd.DataFrame:
+    """One row a variant, best first: levels, each score's interquartile mean with its interval, how replicas ended.
+
+    The best mean of each score is bold, unless most variants share it.
     """
     order = ranking(evidence)
-    summaries = {variant: summarise(evidence, evidence.of(variant)) for variant in order}
+    means = {s: {v: score_iqm(evidence, evidence.of(v), s) for v in order} for s in evidence.scores}
     best = {}
-    for score in evidence.scores:
-        medians = [summaries[v][score][1] for v in order if np.isfinite(summaries[v][score][1])]
-        if medians:
-            best[score] = min(medians) if evidence.direction(score) == "lower" else max(medians)
+    for score, own in means.items():
+        finite = [interval.estimate for interval in own.values() if math.isfinite(interval.estimate)]
+        if finite:
+            first = min(finite) if evidence.direction(score) == "lower" else max(finite)
+            best[score] = first if finite.count(first) <= len(order) / 2 else None
     rows = []
     for variant in order:
-        summary = summaries[variant]
+        summary = summarise(evidence, evidence.of(variant))
         row = {factor: evidence.variants.loc[variant, factor] for factor in evidence.factors}
-        row |= {"seeds": summary["seeds"], "failed": summary["failures"]}
-        if evidence.reached:
-            row["reached"] = f"{summary['reached']}/{summary['seeds']}"
-        for score in evidence.scores:
-            text = spread(summary[score])
-            row[score_header(evidence, score)] = f"**{text}**" if summary[score][1] == best.get(score) else text
-        row[f"discriminator's value<br>equilibrium {EQUILIBRIUM:.3f}"] = spread(summary["value_discriminator"])
+        row["seeds"] = summary["seeds"]
+        for place, score in enumerate(evidence.scores):
+            text = spread(means[score][variant])
+            bold = means[score][variant].estimate == best.get(score)
+            row[score_header(evidence, score)] = f"**{text}**" if bold else text
+            if place == 0:
+                row |= _outcome(evidence, summary)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def levels_table(evidence: Evidence) -> pd.DataFrame:
-    """One row a level of each factor, pooled over all others, with 95 % Wilson intervals of its rates."""
+    """One row a level of each factor, pooled over all others, with 95 % intervals of its mean and rates."""
     rows = []
     for factor, levels in evidence.factors.items():
         for level in levels:
             replicas = at_level(evidence, factor, level)
-            if replicas.empty:
-                continue
-            summary = summarise(evidence, replicas)
-            row = {"factor": factor, "level": level, "failed": share(summary["failures"], summary["seeds"])}
-            if evidence.reached:
-                row["reached"] = share(summary["reached"], summary["seeds"])
-            row[score_header(evidence, evidence.primary)] = spread(summary[evidence.primary])
-            rows.append(row)
+            if len(replicas):
+                mean = spread(score_iqm(evidence, replicas, evidence.primary))
+                row = {"factor": factor, "level": level, score_header(evidence, evidence.primary): mean}
+                rows.append(row | _outcome(evidence, summarise(evidence, replicas)))
     return pd.DataFrame(rows)
 
 
@@ -172,10 +198,26 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
 
 
 def settings_table(evidence: Evidence) -> pd.DataFrame:
-    """The settings of a variant (gan/variant.py) that no factor varies, one row a setting."""
-    settings = next(iter(evidence.plan["variants"].values()))
-    shared = {name: value for name, value in settings.items() if name not in evidence.factors}
+    """The settings (gan/variant.py) that all variants share, one row a setting; a factor's bundle may vary several."""
+    first, *others = evidence.plan["variants"].values()
+    shared = {name: v for name, v in first.items() if all(other.get(name) == v for other in others)}
+    shared = {name: v for name, v in shared.items() if name not in evidence.factors}
     return pd.DataFrame({"setting": shared.keys(), "value": [level_label(value) for value in shared.values()]})
+
+
+def bundles_table(evidence: Evidence) -> pd.DataFrame:
+    """One row a level of each factor whose levels are named bundles of settings: what the level sets."""
+    variants = pd.DataFrame.from_dict(
+        {name: {k: level_label(v) for k, v in own.items()} for name, own in evidence.plan["variants"].items()}, "index"
+    )
+    varied = [name for name in variants if name not in evidence.factors and variants[name].nunique() > 1]
+    rows = []
+    for factor in (f for f in evidence.factors if f not in variants):
+        for level in evidence.factors[factor]:
+            own = variants.loc[evidence.variants.index[evidence.variants[factor] == level]]
+            sets = [f"`{name}` {own[name].iloc[0]}" for name in varied if len(own) and own[name].nunique() == 1]
+            rows.append({"factor": factor, "level": level, "settings": ", ".join(sets) or "–"})
+    return pd.DataFrame(rows)
 
 
 def replicas_table(evidence: Evidence) -> pd.DataFrame:

@@ -17,7 +17,7 @@ EDGES: Final = 100
 POINTS: Final = 100
 """Quantiles of the target, and as many of the samples, at which two discriminators are compared."""
 
-KERNEL_SAMPLES: Final = 10_000
+KERNEL_SAMPLES: Final = 4_000
 """Samples that a generator's density is estimated from where it is not known."""
 
 

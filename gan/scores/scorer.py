@@ -111,8 +111,8 @@ class PointScorer:
         return self.curve(samples)
 
     def references(self) -> dict[str, dict[str, Any]]:
-        """See `Scorer.references`: the equilibrium itself."""
-        return {s.name: _reference(s.label, s.direction, 1, 0.0, None) for s in scores_of(Point())}
+        """See `Scorer.references`: there are no data to set beside it."""
+        return {s.name: _reference(s.label, s.direction, 1, None, None) for s in scores_of(Point())}
 
 
 class RealLineScorer:

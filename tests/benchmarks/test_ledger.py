@@ -99,3 +99,58 @@ def test_real_images_are_kept_and_read(ledger: Ledger) -> None:
     ledger.write_references({"modes": {"floor": 10.0}}, {"images": images})
     kept = ledger.real_images()
     assert kept is not None and np.array_equal(kept, images)
+
+
+FILES = {"cohorts": "cohorts/one.parquet", "history": "history/one.parquet", "samples": "samples/one.safetensors"}
+DAMAGE = {
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:60]),
+    "empty": lambda path: path.write_bytes(b""),
+    "foreign": lambda path: path.write_text("not ours"),
+    "gone": lambda path: path.unlink(),
+    "another table": lambda path: pd.DataFrame({"x": [1]}).to_parquet(path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("part", FILES)
+def test_a_tolerant_ledger_names_what_it_cannot_read(ledger: Ledger, part: str, damage: str) -> None:
+    write_cohort(ledger, "one", ["a", "b"])
+    write_cohort(ledger, "two", ["c"])
+    DAMAGE[damage](ledger.directory / FILES[part])
+    reader = ledger.tolerant()
+    lost, gone = part == "cohorts", (part, damage) == ("cohorts", "gone")
+    assert reader.results()["replica"].tolist() == (["c"] if lost else ["a", "b", "c"])
+    # A cohort is finished by its row file: without it nothing else of it is read.
+    assert set(reader.history()["replica"]) == ({"c"} if part == "history" or gone else {"a", "b", "c"})
+    assert (reader.samples("a", "one") == {}) == (part == "samples")
+    assert list(reader.samples("c", "two")) == ["final"]
+    assert list(reader.unreadable or {}) == ([] if gone else [FILES[part]])
+    assert list(ledger.inspect()) == list(reader.unreadable or {})
+
+
+@pytest.mark.parametrize("part", FILES)
+def test_a_run_still_refuses_what_it_cannot_read(ledger: Ledger, part: str) -> None:
+    write_cohort(ledger, "one", ["a"])
+    (ledger.directory / FILES[part]).write_bytes(b"not ours")
+    ledger.tolerant().results()
+    ledger.inspect()
+    with pytest.raises(InputError, match=FILES[part]):
+        {"cohorts": ledger.finished, "history": ledger.history, "samples": lambda: ledger.samples("a", "one")}[part]()
+
+
+def test_a_whole_ledger_has_nothing_to_name(ledger: Ledger) -> None:
+    assert ledger.inspect() == {} and ledger.tolerant().results().empty
+    write_cohort(ledger, "one", ["a"])
+    assert ledger.inspect() == {} and ledger.unreadable is None
+
+
+def test_a_tolerant_ledger_goes_without_images_and_provenance(ledger: Ledger) -> None:
+    for name in ("real.safetensors", "provenance.json"):
+        (ledger.directory / name).write_text("not ours")
+    reader = ledger.tolerant()
+    assert reader.real_images() is None and reader.provenance() == {}
+    assert sorted(reader.unreadable or {}) == ["provenance.json", "real.safetensors"]
+    with pytest.raises(InputError, match=r"provenance\.json"):
+        ledger.provenance()
+    with pytest.raises(InputError, match=r"real\.safetensors"):
+        ledger.real_images()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -44,6 +45,36 @@ def test_a_plan_survives_its_own_file() -> None:
     assert again.to_json() == plan.to_json()
 
 
+def test_the_file_says_what_a_report_needs() -> None:
+    plan = plan_of("stabilisers").to_json()
+    study = plan["study"]
+    assert list(plan["levels"]) == list(plan["variants"])
+    assert plan["levels"]["recipe=r1 discriminator=conv"] == {"recipe": "r1", "discriminator": "conv"}
+    assert study["factors"]["recipe"] == ["plain", "linear_schedule", "r1", "wasserstein", "wgan_gp"]
+    assert study["reference"] == {"recipe": "plain", "discriminator": "mlp"}
+    assert study["claims"] == [6] and list(study["claim_texts"]) == ["6"]
+    assert study["checks"] == [] and study["published"] == [] and study["overrides"] == {}
+    assert set(study["report"]) == {"score", "factor", "reached", "notes"}
+
+
+def test_the_file_says_what_was_published() -> None:
+    study = json.loads(json.dumps(plan_of("system-d").to_json()))["study"]
+    assert [figure["at_epoch"] for figure in study["published"]] == [45, 45, 50, 50]
+    assert set(study["published"][0]) == {
+        *("quantity", "label", "value", "spread", "at_epoch", "steps", "protocol", "source", "not_comparable"),
+        "variant_levels",
+    }
+    assert study["overrides"]["discriminator_channels"] == [16, 32] and study["report"]["factor"] is None
+
+
+def test_every_study_can_be_planned_at_every_scale() -> None:
+    for name in schema.available():
+        for scale in schema.SCALES:
+            plan = plan_of(name, scale)
+            assert len(plan.replicas) == len(plan.study.variants) * plan.study.seeds, name  # no two of one id
+            assert sum(len(c.replicas) for c in plan.cohorts) == len(plan.replicas)
+
+
 def test_what_an_earlier_plan_decided_stays() -> None:
     old = plan_of(mode="loop").to_json()
     assert {c.mode for c in plan_of(earlier=old).cohorts} == {"loop"}
@@ -57,7 +88,9 @@ def test_what_an_earlier_plan_decided_stays() -> None:
 def test_fewer_seeds_and_more_again_find_the_same_cohorts() -> None:
     whole = plan_of()
     few = plan_of(seeds=4, earlier=whole.to_json())
-    assert len(few.replicas) == 4 * 12 and len(few.retired) == len(whole.cohorts)
+    assert len(few.replicas) == 4 * len(whole.study.variants)
+    waiting = {cohort["id"] for cohort in few.retired}  # those that hold a fifth seed
+    assert waiting and waiting == {c.id for c in whole.cohorts if any(r.seed >= 4 for r in c.replicas)}
     again = plan_of(earlier=few.to_json())
     placed = [r.id for c in again.cohorts for r in c.replicas]
     assert sorted(placed) == sorted(whole.replicas)  # nobody twice

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.ledger import Ledger
+from studies import schema
 
 STUDY = """
 title = "A small study"
@@ -176,6 +177,45 @@ def test_status_and_report(finished: Path) -> None:
     assert ours == (finished / "runs/small/smoke/report/report.md").read_bytes()
 
 
+def test_an_incomplete_report_exits_1_and_says_what_is_missing(finished: Path, tmp_path: Path) -> None:
+    here = tmp_path / "copy"
+    shutil.copytree(finished, here)
+    words = ("report", "small", "--scale", "smoke")
+    assert ganbench(*words, cwd=here).stderr == ""
+    ledger = ledger_of(here)
+    cohort = ledger.finished_cohorts()[0]
+    path = ledger.directory / "cohorts" / f"{cohort}.parquet"
+    left = 16 - len(pd.read_parquet(path))
+    path.write_bytes(b"not a table")
+    damaged = ganbench(*words, cwd=here, check=1)
+    path.unlink()
+    for said in (damaged, ganbench(*words, cwd=here, check=1)):
+        assert f"small: incomplete: {left} of 16 replicas are in the report" in said.stderr
+        assert f"{cohort}.parquet" in said.stderr
+        assert said.stdout.strip().endswith("report.md")  # what there is, is reported
+
+
+def test_two_runs_are_set_side_by_side(finished: Path) -> None:
+    run = "runs/small/smoke"
+    assert "small" in ganbench("compare", run, run, cwd=finished).stdout
+    compared = json.loads(ganbench("compare", run, run, "--json", cwd=finished).stdout)
+    assert isinstance(compared, dict) and compared
+
+
+def test_all_runs_every_study_that_has_its_data(tmp_path: Path) -> None:
+    done = ganbench("run", "all", "--scale", "smoke", "--dry-run", "--json", cwd=tmp_path)
+    planned = [plan["study"] for plan in json.loads(done.stdout)]
+    ours = {name: schema.load(name) for name in schema.available()}
+    needing = {name for name, study in ours.items() if study.target.name == "mnist"}
+    assert set(planned) == set(ours) - needing and "system-e" in planned
+    default = [ours[name].default for name in planned]
+    assert default == sorted(default, reverse=True)  # the default ones first
+    for name in needing:
+        assert f"{name}: left out" in done.stderr
+    without_names = json.loads(ganbench("run", "--scale", "smoke", "--dry-run", "--json", cwd=tmp_path).stdout)
+    assert [plan["study"] for plan in without_names] == [name for name in planned if ours[name].default]
+
+
 def test_new_writes_a_study_that_runs_dry(tmp_path: Path) -> None:
     ganbench("new", "mine", cwd=tmp_path)
     plan = json.loads(ganbench("run", "mine.toml", "--dry-run", "--json", cwd=tmp_path).stdout)
@@ -207,6 +247,12 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "report of nothing": (["report", "all"], ["runs", "no study"]),
     "unknown replica": (["show", "abc"], ["abc", "no finished replica"]),
     "ui of nothing": (["ui"], ["mlflow.db"]),
+    "all and more": (["run", "all", "gaussian"], ["all", "alone"]),
+    "a study named all": (["new", "all"], ["all", "another name"]),
+    "a study named claims": (["new", "claims"], ["claims", "another name"]),
+    "a study of no study": (["run", "published"], ["published", "no such study"]),
+    "comparing nothing": (["compare", "here", "there"], ["here", "no plan.json", "run directory"]),
+    "comparing one run": (["compare", "here"], ["Missing argument"]),
     "publishing a smoke run": (["report", "all", "--scale", "smoke", "--publish"], ["smoke"]),
 }
 

@@ -182,6 +182,66 @@ def test_a_diverged_replica_fails_and_logs_only_finite_values(runs_dir: Path) ->
         assert all(abs(value) < 1e300 for value in run.data.metrics.values())
 
 
+REFERENCES = {"ks": {"direction": "lower", "floor": 0.009}, "coverage": {"direction": "higher", "floor": 1.0}}
+
+
+def verdicts_of(runs_dir: Path) -> dict[str, str]:
+    return {run.data.tags["replica"]: run.data.tags.get("verdict", "") for run in runs_of(runs_dir)[1]}
+
+
+def test_a_child_carries_its_verdict(runs_dir: Path) -> None:
+    plan = make_plan()
+    plan["study"]["report"] = {"reached": {"ks": 0.05}}
+    lost, good, flat = (plan["replicas"][k]["id"] for k in (1, 2, 3))
+    history = make_history(plan, diverged=lost)
+    settled = history["replica"].eq(good) & history["metric"].eq("score/ks")
+    history.loc[settled, "value"] = 0.02
+    writer = Mirror(runs_dir, plan, references=lambda: REFERENCES)
+    writer.push(make_results(plan, lost), lambda: history)
+    assert writer.close().warning == ""
+    verdicts = verdicts_of(runs_dir)
+    assert (verdicts[lost], verdicts[good], verdicts[flat]) == ("diverged", "converged", "unsettled")
+
+
+def test_without_references_or_history_nothing_is_judged(runs_dir: Path) -> None:
+    plan = make_plan(seeds=1)
+    mirror(runs_dir, plan)
+    assert set(verdicts_of(runs_dir).values()) == {""}
+    row = {"status": "failed", "steps": 10}
+    assert tracked.verdict(row, {"score/ks": [(10, 0.01)]}, plan["study"], REFERENCES) == ""
+    assert tracked.verdict({**row, "status": "ok"}, {}, plan["study"], REFERENCES) == ""
+
+
+def test_the_verdict_is_the_report_s_own() -> None:
+    from reports.judgements import COVERING, judgements
+
+    assert tracked.COVERING == COVERING
+    plan = make_plan()
+    study = plan["study"] | {"report": {"reached": {"ks": 0.05}}}
+    results, history = make_results(plan), make_history(plan)
+    ours = [
+        tracked.verdict(
+            {str(k): v for k, v in row.items()}, tracked.split_curves(history)[row["replica"]], study, REFERENCES
+        )
+        for _, row in results.iterrows()
+    ]
+    assert ours == judgements(results, history, study, REFERENCES)["verdict"].tolist()
+
+
+def test_single_layers_and_second_scores_are_not_mirrored(runs_dir: Path) -> None:
+    plan = make_plan(seeds=1)
+    history = make_history(plan)
+    layers = history[history["metric"] == "loss/discriminator"].assign(metric="gradient/generator/1")
+    whole = layers.assign(metric="gradient/generator")
+    writer = Mirror(runs_dir, plan)
+    writer.push(make_results(plan).assign(**{"repeat/ks": 0.01}), lambda: pd.concat([history, layers, whole]))
+    assert writer.close().warning == ""
+    for child in runs_of(runs_dir)[1]:
+        assert "gradient/generator" in child.data.metrics
+        assert not any(name.startswith(("gradient/generator/", "repeat/")) for name in child.data.metrics)
+        assert "score/repeat/ks" not in child.data.metrics
+
+
 def test_a_parent_sums_up_when_all_its_replicas_are_there(runs_dir: Path) -> None:
     plan = make_plan()
     lost = plan["replicas"][1]["id"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ GAUSSIAN = {
         "lr_ratio": [0.5, 1, 2],
     },
     "report": {"score": "ks", "factor": "loss", "reached": {"ks": 0.05}, "notes": ""},
+    "claims": [1, 8],
+    "claim_texts": {"1": "The saturating loss starves the generator.", "8": "Balance matters more than the loss."},
+    "checks": ["logit_gradient"],
 }
 GAUSSIAN_SCORES = {
     "ks": {"label": "KS statistic", "direction": "lower", "n": 10000, "floor": 0.0087, "noise": 0.31},
@@ -57,6 +61,9 @@ DIGITS = {
         "reached": {"fid_500": 30, "modes": 10},
         "notes": "A shortened run.",
     },
+    "overrides": {"batch_size": 32, "generator_hidden": [32, 32]},
+    "claims": [1],
+    "claim_texts": {"1": "The saturating loss starves the generator."},
 }
 DIGITS_SCORES = {
     "fid_500": {"label": "FID at 500 samples", "direction": "lower", "n": 500, "floor": 2.1, "noise": 410.0},
@@ -86,7 +93,11 @@ def write_ledger(
 ) -> Ledger:
     """Write a finished study: scores grow with `difficulty`, replicas fail at the rate `failing`."""
     rng = np.random.default_rng(7)
-    study = {**study, "scale": "laptop"}
+    named = {f: levels for f, levels in study["factors"].items() if isinstance(levels, dict)}
+    factors = {f: list(levels) for f, levels in study["factors"].items()}
+    defaults = {"overrides": {}, "claims": [], "claim_texts": {}, "checks": [], "published": []}
+    reference = {f: levels[0] for f, levels in factors.items()}
+    study = {**defaults, "reference": reference, **study, "scale": "laptop", "factors": factors}
     grid = [
         dict(zip(study["factors"], levels, strict=True)) for levels in itertools.product(*study["factors"].values())
     ]
@@ -94,7 +105,19 @@ def write_ledger(
     def name(levels: dict[str, Any]) -> str:
         return " ".join(f"{k}={level_text(v)}" for k, v in levels.items())
 
-    variants = {name(levels): {**levels, "lr": 7e-4, "generator_hidden": [32, 32]} for levels in grid}
+    def settings(levels: dict[str, Any]) -> dict[str, Any]:
+        bundles = {k: v for f in named for k, v in named[f][levels[f]].items()}
+        plain = {f: level for f, level in levels.items() if f not in named}
+        return {
+            "loss": "non_saturating",
+            "lr": 7e-4,
+            "generator_hidden": [32, 32],
+            "penalty": "none",
+            **plain,
+            **bundles,
+        }
+
+    variants = {name(levels): settings(levels) for levels in grid}
     replicas, cohorts = [], []
     ledger = Ledger(directory)
     ledger.open_for_writing()
@@ -114,10 +137,10 @@ def write_ledger(
                 samples[f"{replica}/final"] = _samples(study, quality, rng)
         ledger.write_cohort(cohort, pd.DataFrame(rows), pd.concat(history), samples, {})
     plan = {"study": study, "device": "cpu", "command": f"ganbench run {study['name']} --scale laptop"}
+    plan |= {"levels": {name(levels): levels for levels in grid}}
     plan |= {"variants": variants, "replicas": replicas, "cohorts": cohorts}
-    provenance: dict[str, Any] = {
-        "sessions": [{"started": "2031-05-06T07:08:09", "wall_seconds": 123.456, "commit": "feedbee"}]
-    }
+    session = {"started": "2031-05-06T07:08:09", "finished": "2031-05-06T08:08:09+00:00", "wall_seconds": 123.456}
+    provenance: dict[str, Any] = {"sessions": [{**session, "commit": "feedbee", "trained": len(replicas)}]}
     provenance["mlflow"] = {"runs": ["run-id-of-the-tracker"]}
     for stem, content in {"plan": plan, "references": references, "provenance": provenance}.items():
         ledger.write_json(f"{stem}.json", content)
@@ -134,7 +157,10 @@ def _row(study, references, variant, levels, cohort, seed, replica, quality, div
         row[f"loss_discriminator{span}"] = value + 0.01 * rng.standard_normal()
         row[f"loss_generator{span}"] = 0.75 + quality + 0.02 * rng.standard_normal()
     row["value_discriminator"] = value
-    row |= {s: np.nan if diverged else _score(s, quality) for s in references}
+    scores = {s: np.nan if diverged else _score(s, quality) for s in references}
+    row |= scores
+    # Taken again on other latents, a score moves by a hundredth; what is counted stays.
+    row |= {f"repeat/{s}": v if s == "modes" else v * (1 + 0.01 * rng.standard_normal()) for s, v in scores.items()}
     row["train_seconds"] = 9.87
     return row | {f"variant/{k}": v for k, v in levels.items()}
 
@@ -156,15 +182,34 @@ def _history(study, references, levels, replica, quality, diverged, rng) -> pd.D
     evaluations = np.linspace(0, study["steps"], 11).astype(int)[1:]
     progress = steps / study["steps"]
     value = math.log(2) - min(0.6, quality * 0.8) * progress - 0.3 * np.exp(-progress * 15)
-    sign = -1 if levels.get("loss") == "saturating" else 1
-    generator = sign * (0.69 + quality * progress * 2 + 0.8 * np.exp(-progress * 15))
-    curves = {"value/discriminator": (steps, value), "loss/generator": (steps, generator)}
-    final = _score(next(iter(references)), quality)
+    saturating = levels.get("loss") == "saturating"
+    generator = (-1 if saturating else 1) * (0.69 + quality * progress * 2 + 0.8 * np.exp(-progress * 15))
+    fake = np.clip(0.5 - 0.4 * quality * progress, 0.01, 0.5)
+    norm = 0.3 + np.exp(-progress * 10)
+    curves = {"value/discriminator": (steps, value), "loss/discriminator": (steps, 2 * value)}
+    curves |= {"loss/generator": (steps, generator)}
+    curves |= {"output/real": (steps, 1 - fake), "output/fake": (steps, fake), "output/generator": (steps, fake)}
+    curves |= {"gradient/discriminator": (steps, norm), "gradient/generator": (steps, norm)}
+    curves |= {"gradient/logits": (steps, fake if saturating else 1 - fake)}
+    curves |= {f"gradient/generator/{layer}": (steps, norm / 2**layer) for layer in (1, 2, 3)}
     at = evaluations / study["steps"]
-    curves[f"score/{next(iter(references))}"] = (evaluations, final * (1 + 6 * np.exp(-6 * at)))
+    for score, reference in references.items():
+        final = _score(score, quality)
+        gone = 6 * np.exp(-6 * at)
+        curves[f"score/{score}"] = (
+            evaluations,
+            final * (1 + gone if reference["direction"] == "lower" else 1 - gone / 6),
+        )
+    if study["target"]["name"] != "gaussian":
+        epochs = steps[4::5]
+        curves |= {
+            "epoch/loss/discriminator": (epochs, 2 * value[4::5]),
+            "epoch/loss/generator": (epochs, generator[4::5]),
+        }
     tables = []
     for metric, (x, y) in curves.items():
-        noisy = y * (1 + 0.03 * rng.standard_normal(len(y)))
+        exact = metric.startswith(("output/generator", "gradient/logits", "score/modes", "score/coverage"))
+        noisy = y if exact else y * (1 + 0.03 * rng.standard_normal(len(y)))
         keep = x < 700 if diverged else np.ones(len(x), bool)
         tables.append(pd.DataFrame({"replica": replica, "step": x[keep], "metric": metric, "value": noisy[keep]}))
     return pd.concat(tables)
@@ -195,7 +240,7 @@ def gaussian(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
         tmp_path_factory.mktemp("gaussian") / "runs",
         GAUSSIAN,
         GAUSSIAN_SCORES,
-        6,
+        10,  # seeds: enough for the nine contrasts of this grid
         gaussian_difficulty,
         lambda levels: 0.0,
     )
@@ -228,6 +273,51 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return _with_factors(tmp_path_factory.mktemp("small") / "runs", {"loss": ["non_saturating", "saturating"]}, 3, 0.0)
 
 
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """One factor whose levels are named bundles of settings, of which the second is the reference."""
+    recipes = {"plain": {}, "r1": {"penalty": "r1", "lr": 1e-3}}
+    study = {
+        **GAUSSIAN,
+        "factors": {"recipe": recipes, "beta1": [0.0, 0.5]},
+        "reference": {"recipe": "r1", "beta1": 0.0},
+    }
+    study = {**study, "report": {**GAUSSIAN["report"], "factor": "recipe"}, "checks": []}
+    directory = tmp_path_factory.mktemp("bundles") / "runs"
+    return write_ledger(
+        directory, study, GAUSSIAN_SCORES, 8, lambda levels: 0.03 if levels["recipe"] == "r1" else 0.09, lambda _: 0.0
+    )
+
+
 @pytest.fixture
 def make_ledger() -> Callable[..., Ledger]:
     return _with_factors
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[..., Ledger]:
+    """Copy a run directory, so that a test may damage it; `change` edits its plan."""
+
+    def copy(ledger: Ledger, change: Callable[[dict[str, Any]], object] = lambda plan: None) -> Ledger:
+        shutil.copytree(ledger.directory, tmp_path / "run")
+        copied = Ledger(tmp_path / "run")
+        plan = copied.plan()
+        change(plan)
+        copied.write_json("plan.json", plan)
+        return copied
+
+    return copy
+
+
+@pytest.fixture
+def altered() -> Callable[..., Ledger]:
+    """A ledger whose rows were other ones."""
+
+    def alter(ledger: Ledger, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Ledger:
+        class Altered(Ledger):
+            def results(self) -> pd.DataFrame:
+                return change(super().results())
+
+        return Altered(ledger.directory)
+
+    return alter

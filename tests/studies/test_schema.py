@@ -55,7 +55,7 @@ def test_our_own_studies_are_good_at_every_scale(name: str) -> None:
     study = schema.load(name)
     assert set(study.scales) == set(schema.SCALES)
     for scale in study.scales:
-        assert len(schema.resolve(study, scale).variants) > 1
+        assert len(schema.resolve(study, scale).variants) > 1 or not study.grid
 
 
 def test_the_template_is_a_good_study(tmp_path: Path) -> None:
@@ -92,6 +92,29 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
     "conv on the real line": ("batch_size = 64", 'discriminator = "conv"', ["discriminator", "image"]),
     "tanh on the real line": ("batch_size = 64", 'generator_output = "tanh"', ["generator_output", "linear"]),
     "bad override of a scale": ("[8]", "[]", ["scales.laptop.base.generator_hidden"]),
+    "no list of levels": ("[0.5, 1, 2.0]", "2.0", ["grid.lr_ratio", "list of levels", "2.0"]),
+    "override of a factor": ("[8] }", "[8], lr_ratio = 4.0 }", ["scales.laptop.base.lr_ratio", "factor"]),
+    "no factor named": ('factor = "loss"', "", ["report.factor", "missing"]),
+    "claim out of range": ('factor = "loss"', 'factor = "loss"\nclaims = [9]', ["report.claims.0", "less than", "9"]),
+    "claim that is no number": ('factor = "loss"', 'factor = "loss"\nclaims = ["1"]', ["report.claims.0", "integer"]),
+    "claim twice": ('factor = "loss"', 'factor = "loss"\nclaims = [1, 1]', ["report.claims", "twice"]),
+    "unknown check": (
+        'factor = "loss"',
+        'factor = "loss"\nchecks = ["logit_gradients"]',
+        ["report.checks.0", "did you mean 'logit_gradient'"],
+    ),
+    "check twice": (
+        'factor = "loss"',
+        'factor = "loss"\nchecks = ["logit_gradient", "logit_gradient"]',
+        ["report.checks", "twice"],
+    ),
+    "check of another target": (
+        'factor = "loss"',
+        'factor = "loss"\nchecks = ["bilinear"]',
+        ["report.checks", "point"],
+    ),
+    "unknown key of the report": ('factor = "loss"', 'factor = "loss"\nclaim = [1]', ["report.claim", "claims"]),
+    "a path inside": ('title = "t"', 'title = "t"\npath = "x"', ["path"]),
     "a name inside": ('title = "t"', 'title = "t"\nname = "x"', ["name"]),
     "broken TOML": ("[grid]", "[grid", ["TOML", "line"]),
 }
@@ -109,6 +132,43 @@ def test_bad_studies_are_refused_with_their_place(case: str, tmp_path: Path) -> 
     for word in words:
         assert word in message, message
     assert "\n" not in message
+
+
+def test_a_study_without_a_grid_has_one_variant_and_no_factor(tmp_path: Path) -> None:
+    alone = GOOD.replace('[grid]\nloss = ["non_saturating", "saturating"]\nlr_ratio = [0.5, 1, 2.0]\n', "")
+    resolved = schema.resolve(schema.load(write(tmp_path, alone.replace('factor = "loss"\n', ""))), "smoke")
+    assert list(resolved.variants) == ["base"] and resolved.levels == {"base": {}}
+    assert resolved.factors == resolved.reference == {} and resolved.report["factor"] is None
+    with pytest.raises(InputError, match=r"report\.factor: 'loss' is not in the grid"):
+        schema.load(write(tmp_path, alone))
+
+
+def test_what_a_report_needs_is_resolved(tmp_path: Path) -> None:
+    text = GOOD.replace('factor = "loss"', 'factor = "loss"\nclaims = [8, 1]\nchecks = ["logit_gradient"]')
+    study = schema.load(write(tmp_path, text))
+    resolved = schema.resolve(study, "laptop")
+    assert resolved.levels["loss=saturating lr_ratio=2"] == {"loss": "saturating", "lr_ratio": 2.0}
+    assert list(resolved.levels) == list(resolved.variants)
+    assert resolved.overrides == {"generator_hidden": [8]} and schema.resolve(study, "smoke").overrides == {}
+    assert list(resolved.claims) == [1, 8] and "starves" in resolved.claims[1]
+    assert resolved.checks == ["logit_gradient"] and resolved.published == []
+    assert resolved.report == {"score": "ks", "factor": "loss", "reached": {"ks": 0.05}, "notes": ""}
+
+
+@pytest.mark.parametrize(
+    ("base", "expected"),
+    [("", 1), ("lr_ratio = 2.0", 2.0), ("lr_ratio = 4.0", 0.5)],  # the default, the base's own, the first
+)
+def test_the_reference_is_the_base_s_own_level_or_the_first(base: str, expected: float, tmp_path: Path) -> None:
+    study = schema.load(write(tmp_path, GOOD.replace("batch_size = 64", f"batch_size = 64\n{base}")))
+    assert schema.resolve(study, "smoke").reference == {"loss": "non_saturating", "lr_ratio": expected}
+
+
+def test_files_beside_the_studies_are_no_studies() -> None:
+    assert not set(schema.RESERVED) & set(schema.available())
+    for name in schema.RESERVED:
+        with pytest.raises(InputError, match=f"{name}: no such study"):
+            schema.load(name)
 
 
 def test_too_many_conv_layers_are_refused(tmp_path: Path) -> None:

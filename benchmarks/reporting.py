@@ -1,0 +1,84 @@
+"""What the command line asks of the reports: compile them, say what they lack, set two runs side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import system
+from benchmarks.ledger import Ledger
+from gan.errors import InputError
+from reports.answer import answer
+from reports.compile import compile_report
+from reports.evidence import gather
+
+
+def answer_of(ledger: Ledger) -> str:
+    """Return the answer to a study's question, empty while there is nothing to answer from."""
+    try:
+        return answer(gather(ledger))
+    except InputError:
+        return ""
+
+
+def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> tuple[list[str], list[str]]:
+    """Compile the reports of run directories.
+
+    Args:
+        ledgers: The run directories.
+        out: A folder, in which several reports get one each; without it `report/` in each run directory.
+        publish: Write the repository's own `reports/<study>/` and its index instead.
+
+    Returns:
+        The files written, and what the reports lack, a line each.
+
+    Raises:
+        InputError: A folder cannot be written to, or a run has nothing to report on.
+    """
+    written: list[str] = []
+    gaps: list[str] = []
+    for ledger in ledgers:
+        study = ledger.directory.parent.name
+        folder = ledger.directory / "report"
+        if publish:
+            folder = system.REPOSITORY / "reports" / study
+        elif out is not None:
+            folder = out / study if len(ledgers) > 1 else out
+        try:
+            path = compile_report(ledger, folder)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be written to ({error.strerror}); expected a writable folder") from None
+        written.append(str(path))
+        gaps += gaps_of(path)
+    if publish:
+        from reports.index import compile_index
+
+        written.append(str(compile_index(system.REPOSITORY / "reports")))
+    return written, gaps
+
+
+def gaps_of(report: Path) -> list[str]:
+    """Return what a report lacks, a line each, as the summary beside it says; empty where the study is whole."""
+    summary = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))
+    if not summary.get("incomplete"):
+        return []
+    head = f"{summary['study']}: incomplete: {summary['replicas']} of {summary['planned']} replicas are in the report"
+    return [head, *(f"{summary['study']}: {said}" for said in summary.get("missing", []))]
+
+
+def compare(first: Path, second: Path) -> tuple[dict[str, Any], str]:
+    """Set two run directories side by side.
+
+    Returns:
+        The comparison, and the same as markdown.
+
+    Raises:
+        InputError: A directory holds no `plan.json` or no finished replica, or the two have no score in common.
+    """
+    from reports.compare import compare as compare_runs
+    from reports.compare import render
+
+    compared = compare_runs(first, second)
+    return compared, render(compared)

@@ -1,0 +1,344 @@
+"""Statements of theory, each beside what this study measured: the losses' gradients, the game of two numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.ledger import Ledger
+from reports.evidence import Evidence
+from reports.tables import number, reached, share, spread
+from reports.theory_optimum import jensen_shannon, optimal_discriminator
+from reports.theory_section import (
+    CROSS_ENTROPY,
+    NONE,
+    Section,
+    counts,
+    curves,
+    iqm_of,
+    lacking,
+    median_of,
+    plural,
+    sentence,
+    spearman,
+    unchecked,
+    with_settings,
+)
+
+ROUNDING = 1e-4
+"""Largest relative difference that float32 means over a batch and a window of steps may show."""
+DIGITS_LOST = 0.01
+"""1 - D keeps no digits that D near 1 has not: smaller gradients are compared on this scale."""
+BINS = {"D(G(z)) < 0.01": 0.01, "0.01 to 0.1": 0.1, "0.1 to 0.5": 0.5, "> 0.5": math.inf}
+TOLERANCE = 0.01
+"""Of a growth factor's logarithm and of a ratio of radii, relative: float32 over a whole run."""
+PLAIN = {"loss": "wasserstein", "optimiser": "sgd", "penalty": "none", "schedule": "constant", "critic_steps": 1}
+PLAIN |= {"generator": "point", "discriminator": "slope"}
+"""Settings of the game xy: theory's rates are of no other."""
+STRENGTHS = {"lr_ratio": "learning rate of D over that of G", "critic_steps": "steps of D to one of G"}
+
+
+def checks(evidence: Evidence, ledger: Ledger) -> list[Section]:
+    """Return a section for each of the study's checks, in its order.
+
+    A check for which the study has not measured enough gives a section that says what is missing.
+    """
+    return [CHECKS[name](evidence, ledger) for name in evidence.study.get("checks") or []]
+
+
+def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
+    """Does the gradient on the logit vanish where theory says it does, and what does that do to training?"""
+    name, title = "logit_gradient", "The generator loss and its gradient on the discriminator's logit"
+    text = (
+        "With D = σ(o), the non-saturating loss −log D has the gradient −(1 − σ(o)) on the logit of a fake, and the "
+        "saturating loss log(1 − D) has −σ(o), which vanishes where the discriminator rejects fakes (Goodfellow et "
+        "al. 2014, section 3). The mean size of autograd's gradient must therefore be 1 − mean D(G(z)), or mean "
+        "D(G(z)), of the same batch, to the rounding of float32. The table has the largest relative difference over "
+        f"all recorded windows of steps (gradients of the non-saturating loss under {DIGITS_LOST:g} on that scale, "
+        "since 1 − D has no more digits), the median gradient where D(G(z)) is small or large, and how training "
+        "ended."
+    )
+    measured = ("gradient/logits", "output/generator")
+    missing = lacking(ledger, measured)
+    if missing:
+        return unchecked(name, title, text, f"the history has no {' and no '.join(f'`{m}`' for m in missing)}")
+    replicas = with_settings(evidence, "loss", "optimiser", "reduction", "discriminator_output")
+    applies = replicas["loss"].isin(CROSS_ENTROPY) & (replicas["reduction"] != "sum")
+    applies &= replicas["discriminator_output"] == "logit"
+    if not applies.all():
+        text += (
+            f" Not checked: {plural(int((~applies).sum()), 'replica')} with a Wasserstein loss, a loss summed over the "
+            "batch, or a discriminator that outputs probabilities."
+        )
+    replicas = replicas[applies]
+    windows = curves(ledger, measured, replicas["replica"]).merge(replicas[["replica", "loss", "optimiser"]])
+    if windows.empty:
+        return unchecked(name, title, text, "no replica with cross entropy on logits has recorded gradients")
+    windows["difference"] = _difference(windows)
+    edges = [-math.inf, *BINS.values()]
+    windows["bin"] = pd.cut(windows["output/generator"], edges, right=False, labels=list(BINS))
+    rows = []
+    for (loss, optimiser), own in replicas.groupby(["loss", "optimiser"], sort=False):
+        its = windows[(windows["loss"] == loss) & (windows["optimiser"] == optimiser)]
+        row = {"loss": str(loss), "optimiser": str(optimiser)} | counts(own)
+        row["largest relative difference"] = f"{_small(its['difference'].max())} ({plural(len(its), 'window')})"
+        for label in BINS:
+            inside = its[its["bin"] == label]
+            median = f"{number(inside['gradient/logits'].median())} ({plural(inside['replica'].nunique(), 'replica')})"
+            row[f"gradient, {label}"] = median if len(inside) else NONE
+        row[f"{evidence.label(evidence.primary)}<br>IQM"] = spread(
+            iqm_of(own, evidence.primary, evidence.direction(evidence.primary), finished=False)
+        )
+        row["at the goal"] = share(int(reached(evidence, own).sum()), len(own)) if evidence.reached else NONE
+        row["starved"] = share(_starved(own), len(own))
+        rows.append(row)
+    return Section(name, title, text, _said_of_logits(evidence, replicas, windows), pd.DataFrame(rows))
+
+
+def _difference(windows: pd.DataFrame) -> pd.Series:
+    """Relative difference of the measured gradient from theory's, a window."""
+    saturating, output = windows["loss"] == "saturating", windows["output/generator"]
+    theory = output.where(saturating, 1 - output)
+    scale = theory.clip(lower=np.where(saturating, np.finfo(np.float32).tiny, DIGITS_LOST))
+    return (windows["gradient/logits"] - theory).abs() / scale
+
+
+def _starved(replicas: pd.DataFrame) -> int | None:
+    return int((replicas["verdict"] == "starved").sum()) if "verdict" in replicas else None
+
+
+def _said_of_logits(evidence: Evidence, replicas: pd.DataFrame, windows: pd.DataFrame) -> str:
+    largest = windows["difference"].max()
+    of = f"{plural(len(windows), 'window')} of {plural(windows['replica'].nunique(), 'replica')}"
+    agrees = "agrees with theory to rounding" if largest <= ROUNDING else "does not agree with theory"
+    said = [f"autograd's gradient on the logit {agrees}: the largest relative difference in {of} is {_small(largest)}"]
+    both = windows.groupby("bin", observed=True)["loss"].nunique() == windows["loss"].nunique()
+    lowest = next((label for label in BINS if both.get(label, False)), None)
+    if lowest is not None:
+        medians = windows[windows["bin"] == lowest].groupby("loss", sort=False)["gradient/logits"].median()
+        each = ", ".join(f"{number(median)} with `{loss}`" for loss, median in medians.items())
+        said.append(f"where D(G(z)) is {lowest.removeprefix('D(G(z)) ')} its median is {each}")
+    ends = []
+    for loss, own in replicas.groupby("loss", sort=False):
+        starved, at_goal = _starved(own), int(reached(evidence, own).sum())
+        parts = [] if starved is None else [f"{starved} starved"]
+        parts += [f"{at_goal} reached the goal"] if evidence.reached else []
+        ends += [f"of {plural(len(own), 'replica')} with `{loss}` {' and '.join(parts)}"] if parts else []
+    return sentence([*said, ", ".join(ends)])
+
+
+def growth_per_step(h: float) -> float:
+    """Factor by which a simultaneous step of size h multiplies the radius in the game xy: sqrt(1 + h²).
+
+    The step is the matrix [[1, -h], [h, 1]], a rotation times that factor (Mescheder et al. 2018, section 2). Two
+    different sizes count by their geometric mean, up to a factor that is bounded.
+    """
+    return math.sqrt(1 + h * h)
+
+
+def radius_ratio_bound(h_first: float, h_second: float) -> float:
+    """Largest over smallest radius that alternating steps of these sizes can show in the game xy.
+
+    x ← x − h₁y, y ← y + h₂x conserves h₂x² + h₁y² − h₁h₂xy, so the orbit stays on an ellipse and the ratio of radii is
+    at most that of its axes, the root of the form's eigenvalues' ratio. With both h this is x² + y² − hxy, of
+    eigenvalues 1 ± h/2: sqrt((1 + h/2) / (1 − h/2)).
+
+    Returns:
+        Infinite from h₁h₂ = 4 on, where the form is no ellipse.
+    """
+    low, high = np.linalg.eigvalsh(
+        [[h_second, -h_first * h_second / 2], [-h_first * h_second / 2, h_first]],
+    )
+    return math.sqrt(high / low) if low > 1e-12 * high else math.inf
+
+
+def bilinear(evidence: Evidence, ledger: Ledger) -> Section:
+    """Do simultaneous steps spiral out, and alternating ones stay on their ellipse, at exactly theory's rates?"""
+    name, title = "bilinear", "The game xy: simultaneous steps spiral out, alternating steps stay on an orbit"
+    text = (
+        "Player one minimises xy over x, player two −xy over y; the equilibrium is x = y = 0. Simultaneous steps of "
+        "size h multiply the radius by sqrt(1 + h²) each (the modulus of the step's eigenvalues 1 ± ih; Goodfellow "
+        "2016, section 7.2; Mescheder et al. 2018, section 2). Alternating steps conserve x² + y² − hxy (check by "
+        "substitution), whose eigenvalues are 1 ± h/2: the largest radius over the smallest is at most "
+        "sqrt((1 + h/2) / (1 − h/2)). The growth is from the first evaluation to the last, the ratio over all of them, "
+        "so that it may stay under its bound; deviations are of the growth's logarithm, and of the ratio above its "
+        "bound."
+    )
+    fields = ["updates", "lr", "lr_ratio", "reduction", "batch_size", *PLAIN]
+    replicas = with_settings(evidence, *fields)
+    points = curves(ledger, ["score/radius"], replicas["replica"])
+    if points.empty:
+        return unchecked(name, title, text, "the history has no `score/radius`")
+    replicas = replicas.join(_radii(points), on="replica")
+    rows, deviations = [], {"simultaneous": [], "alternating": []}
+    for _, own in replicas.groupby(fields, sort=False):
+        settings = own.iloc[0]
+        sizes = _step_sizes(settings)
+        followed = own[own["growth"].notna()]
+        row = {"updates": settings["updates"], "lr": f"{settings['lr']:g}"} | counts(own)
+        row["evaluations"] = f"{followed['evaluations'].median():.0f}" if len(followed) else NONE
+        row["growth a step<br>(min to max)"] = _range(followed["growth"], "{:.6f}")
+        row["largest over smallest radius<br>(min to max)"] = _range(followed["ratio"], "{:.4g}")
+        exact, worst = NONE, math.nan
+        if sizes and settings["updates"] == "simultaneous":
+            growth = growth_per_step(math.sqrt(sizes[0] * sizes[1]))
+            exact = f"growth {growth:.6f}"
+            if math.isclose(*sizes):
+                worst = float((followed["growth"].map(math.log) / math.log(growth) - 1).abs().max())
+            else:  # the radius grows so only on average over a turn: a run need not be long enough
+                exact += " in the long run"
+        elif sizes and math.isfinite(bound := radius_ratio_bound(*sizes)):
+            exact, worst = f"ratio ≤ {bound:.4g}", float((followed["ratio"] / bound - 1).clip(lower=0).max())
+            # A bounded orbit does not diverge.
+            worst = math.inf if (own["status"] == "diverged").any() else worst
+        row["exact"], row["largest relative deviation"] = exact, NONE if math.isnan(worst) else _small(worst)
+        rows.append(row)
+        if not math.isnan(worst):
+            deviations[settings["updates"]].append((worst, len(followed), int((own["status"] == "diverged").sum())))
+    said = [_said_of_game(updates, found) for updates, found in deviations.items() if found]
+    nothing = "Not checked: no variant plays the game xy by plain gradient descent in equal steps."
+    return Section(name, title, text, sentence(said) or nothing, pd.DataFrame(rows))
+
+
+def _radii(points: pd.DataFrame) -> pd.DataFrame:
+    """Return by replica the `growth` a step, the `ratio` of radii and the number of `evaluations`."""
+    rows = {}
+    for replica, own in points[points["score/radius"] > 0].groupby("replica", sort=False):
+        steps, radius = own["step"].to_numpy(float), own["score/radius"].to_numpy(float)
+        if len(steps) > 1:
+            growth = math.exp(math.log(radius[-1] / radius[0]) / (steps[-1] - steps[0]))
+            rows[replica] = (growth, radius.max() / radius.min(), len(radius))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(["growth", "ratio", "evaluations"]))
+
+
+def _step_sizes(settings: pd.Series) -> tuple[float, float] | None:
+    """Return the step sizes of D and G in the game xy, None where the variant plays another game."""
+    if any(settings[name] != value for name, value in PLAIN.items()):
+        return None
+    # The discriminator's loss is the mean of two halves, or their sum; a sum over the batch counts for both players.
+    batch = settings["batch_size"] if settings["reduction"] == "sum" else 1
+    half, root = (0.5 if settings["reduction"] == "mean" else 1.0), math.sqrt(settings["lr_ratio"])
+    return settings["lr"] * root * half * batch, settings["lr"] / root * batch
+
+
+def _said_of_game(updates: str, found: list[tuple[float, int, int]]) -> str:
+    worst, replicas, diverged = max(f[0] for f in found), sum(f[1] for f in found), sum(f[2] for f in found)
+    broken = f", {diverged} of which diverged" if diverged else ""
+    of = f"{plural(replicas, 'replica')}{broken}"
+    if updates == "simultaneous":
+        fit = "spiral out at theory's rate" if worst <= TOLERANCE else "do not grow at theory's rate"
+        return f"simultaneous steps {fit} (largest relative deviation {_small(worst)}, {of})"
+    if worst <= TOLERANCE:
+        return f"alternating steps stay within the bound of their orbit (largest excess {_small(worst)}, {of})"
+    by = f"by {worst:.1e} of it, " if math.isfinite(worst) else ""
+    return f"alternating steps leave the bound of their orbit ({by}{of})"
+
+
+def _small(difference: float) -> str:
+    """Return a difference that ought to be none: "2.7e-08", or 0."""
+    return f"{difference:.1e}" if difference else "0"
+
+
+def _range(values: pd.Series, form: str) -> str:
+    low, high = form.format(values.min()), form.format(values.max())
+    return NONE if values.empty else low if low == high else f"{low} to {high}"
+
+
+def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
+    """Does a stronger discriminator take the gradient from the generator's first layers first?"""
+    name, title = (
+        "layer_gradients",
+        "The gradient of each of the generator's layers, against the discriminator's strength",
+    )
+    text = (
+        "The nearer the discriminator is to the optimum, the smaller the generator's gradient (Arjovsky and Bottou "
+        "2017, theorem 2.4, for the saturating loss). That the first layers, those at the latent, starve first is a "
+        "claim: they do if their gradient, and its share of the last layer's, fall as the discriminator's strength "
+        "grows. Norms are each replica's median over the last half of training, then the median over replicas; "
+        "*trend* is Spearman's correlation with the strength over replicas."
+    )
+    replicas = with_settings(evidence, "loss", *STRENGTHS)
+    varied = [strength for strength in STRENGTHS if replicas[strength].nunique() > 1]
+    if not varied:
+        return unchecked(name, title, text, f"no variant differs in {' or '.join(f'`{s}`' for s in STRENGTHS)}")
+    norms = _layer_norms(evidence, ledger)
+    if norms.empty:
+        return unchecked(name, title, text, "the history has no `gradient/generator/1` in the last half of training")
+    layers = [column for column in norms if column != "last"]
+    norms["share"] = norms[1] / norms["last"].where(norms["last"] > 0)
+    replicas = replicas.join(norms, on="replica")
+    trends = len(varied) * replicas["loss"].nunique() * 2
+    rows, said = [], []
+    for strength in varied:
+        for loss, own in replicas.groupby("loss", sort=False):
+            weakest = own[own[strength] == own[strength].min()]["share"].median()
+            for level, at in own.groupby(strength):
+                row = {"strength": f"`{strength}` {level:g}", "loss": str(loss)} | counts(at)
+                for layer in layers:
+                    row[f"layer {layer}"] = "{} (n = {})".format(*_shown(at[layer]))
+                median, n = median_of(at["share"])
+                row["first layer over last"] = f"{number(median)} (n = {n})"
+                row["against the weakest D"] = number(median / weakest) if weakest > 0 else NONE
+                rows.append(row)
+            if own[strength].nunique() > 1:
+                row = {"strength": f"`{strength}`, *trend*", "loss": str(loss)} | counts(own)
+                row |= {f"layer {layer}": _trend(own[strength], own[layer]) for layer in layers}
+                rows.append(row | {"first layer over last": _trend(own[strength], own["share"])})
+                said.append(_said_of_layers(own, strength, str(loss), trends))
+    nothing = "Not checked: the variants of one loss differ in no such setting."
+    return Section(name, title, text, sentence(said) or nothing, pd.DataFrame(rows).fillna(NONE))
+
+
+def _layer_norms(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
+    """Return each replica's median gradient norm over the last half, by id: columns 1 to L, and `last`, its own L."""
+    metrics = [f"gradient/generator/{layer}" for layer in range(1, 101)]
+    history = ledger.history(metrics)
+    if history.empty:
+        return pd.DataFrame()
+    late = history["step"] > evidence.study["steps"] / 2
+    history = history[late & history["replica"].isin(evidence.results["replica"]) & np.isfinite(history["value"])]
+    layer = history["metric"].str.rsplit("/", n=1).str[-1].astype(int)
+    norms = history.assign(layer=layer).groupby(["replica", "layer"])["value"].median().unstack()
+    if 1 not in norms or norms.shape[1] < 2:
+        return pd.DataFrame()
+    return norms.assign(last=norms.ffill(axis=1).iloc[:, -1])
+
+
+def _shown(values: pd.Series) -> tuple[str, int]:
+    median, n = median_of(values)
+    return number(median), n
+
+
+def _trend(strength: pd.Series, values: pd.Series) -> str:
+    rho, p, n = spearman(strength, values)
+    return NONE if math.isnan(rho) else f"{rho:+.2f} (p {'< 1e-4' if p < 1e-4 else f'= {p:.2g}'}, n = {n})"
+
+
+def _said_of_layers(own: pd.DataFrame, strength: str, loss: str, trends: int) -> str:
+    """Return one finding; a trend counts at 5 % shared among all that are asked about (Bonferroni)."""
+    first, p_first, n = spearman(own[strength], own[1])
+    relative, p_share, _ = spearman(own[strength], own["share"])
+    silent = len(own) - n
+    of = f"Spearman over {plural(n, 'replica')}: first layer {first:+.2f}, its share of the last {relative:+.2f}"
+    of += f", {silent} without a gradient" if silent else ""
+    falls, share_falls = (r < 0 and p <= 0.05 / trends for r, p in ((first, p_first), (relative, p_share)))
+    grows = STRENGTHS[strength]
+    if math.isnan(first):
+        return f"with `{loss}` too few replicas ({n}) record gradients for a trend with the {grows}"
+    if falls and share_falls:
+        return f"with `{loss}` the first layers starve first as the {grows} grows ({of})"
+    if falls:
+        return f"with `{loss}` the gradient falls as the {grows} grows, but not in the first layers first ({of})"
+    return f"with `{loss}` the first layer's gradient does not fall as the {grows} grows ({of})"
+
+
+CHECKS: dict[str, Callable[[Evidence, Ledger], Section]] = {
+    "logit_gradient": logit_gradient,
+    "jensen_shannon": jensen_shannon,
+    "optimal_discriminator": optimal_discriminator,
+    "bilinear": bilinear,
+    "layer_gradients": layer_gradients,
+}

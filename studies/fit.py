@@ -1,0 +1,111 @@
+"""Settings that are each allowed and do not go together: refused here, by name, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gan.errors import InputError
+from gan.replica import Scoring
+from gan.scores import sample_sizes
+from gan.targets import Images, Target
+from gan.variant import Variant
+
+# Kinds of targets on which a check has something to measure.
+CHECK_KINDS = {
+    "logit_gradient": ("real_line", "image"),
+    "jensen_shannon": ("real_line",),
+    "optimal_discriminator": ("real_line",),
+    "bilinear": ("point",),
+    "layer_gradients": ("real_line", "image"),
+}
+
+
+def check_fit(variant: Variant, scoring: Scoring, target: Target, place: Path) -> None:
+    """Refuse a variant that makes no GAN on this target.
+
+    Raises:
+        InputError: Naming the setting and what it would need.
+    """
+    _check_players(variant, target, place)
+    outputs = ("tanh", "sigmoid") if isinstance(target, Images) else ("linear",)
+    if variant.generator_output not in outputs:
+        raise InputError(
+            f"{place}: generator_output: the target {target.name} needs {' or '.join(outputs)}, "
+            f"got {variant.generator_output!r}"
+        )
+    _check_losses(variant, place)
+    if isinstance(target, Images):
+        _check_batches(variant, scoring, target, place)
+    if variant.discriminator == "conv":
+        if not isinstance(target, Images):
+            raise InputError(f"{place}: discriminator: conv needs an image target, got {target.name}; expected mlp")
+        if target.side >> len(variant.discriminator_channels) < 1:
+            raise InputError(
+                f"{place}: discriminator_channels: {len(variant.discriminator_channels)} layers halve a side of "
+                f"{target.side} to nothing; expected at most {target.side.bit_length() - 1}"
+            )
+
+
+def _check_players(variant: Variant, target: Target, place: Path) -> None:
+    """The game in two numbers has players of its own; a fixed Gaussian plays on the real line alone."""
+    point = target.kind == "point"
+    for player, its_own in (("generator", "point"), ("discriminator", "slope")):
+        chosen = getattr(variant, player)
+        if point and chosen != its_own:
+            raise InputError(f'{place}: {player}: the target {target.name} needs "{its_own}", got {chosen!r}')
+        if chosen == its_own and not point:
+            raise InputError(f"{place}: {player}: {its_own} needs the target point, got {target.name}; expected mlp")
+    if variant.generator == "fixed_gaussian" and target.kind != "real_line":
+        raise InputError(
+            f"{place}: generator: fixed_gaussian needs a target of one dimension, got {target.name}; expected mlp"
+        )
+    if variant.generator == "fixed_gaussian" and (variant.latent, variant.latent_dim) != ("normal", 1):
+        raise InputError(
+            f'{place}: latent_dim: fixed_gaussian scales its latent, so it needs latent = "normal" and latent_dim = 1, '
+            f"got {variant.latent!r} and {variant.latent_dim}"
+        )
+    if variant.generator != "mlp" and variant.generator_norm == "batch":
+        raise InputError(f"{place}: generator_norm: {variant.generator} has no layers to normalise; expected none")
+    if point and variant.discriminator_norm == "batch":
+        raise InputError(f"{place}: discriminator_norm: slope has no layers to normalise; expected none")
+
+
+def _check_losses(variant: Variant, place: Path) -> None:
+    if variant.discriminator_output == "logit":
+        return
+    if variant.loss == "wasserstein":
+        raise InputError(f"{place}: discriminator_output: the wasserstein loss needs logit, as a critic's output")
+    if variant.penalty != "none":
+        raise InputError(f"{place}: discriminator_output: the penalty {variant.penalty} needs logit")
+
+
+def _check_batches(variant: Variant, scoring: Scoring, target: Images, place: Path) -> None:
+    """Refuse batches that a data set cannot fill, or that leave one sample to BatchNorm."""
+    batch, images = variant.batch_size, target.train_size
+    if batch > images:
+        raise InputError(f"{place}: batch_size: {batch} is more than the {images:,} images of {target.name}")
+    norms = "batch" in (variant.generator_norm, variant.discriminator_norm)
+    if norms and variant.last_batch == "keep" and images % batch == 1:
+        raise InputError(
+            f"{place}: batch_size: {batch} leaves a last batch of one of {images:,} images, and BatchNorm needs two; "
+            'expected another size, or last_batch = "drop"'
+        )
+    if scoring.sampling == "train" and norms and any(size % batch == 1 for size in sample_sizes(target)):
+        raise InputError(
+            f"{place}: batch_size: {batch} leaves one of the scored samples to a batch of its own, and BatchNorm needs "
+            'two; expected another size, or scoring.sampling = "eval"'
+        )
+
+
+def check_theory(checks: list[str], target: Target, place: Path) -> None:
+    """Refuse a check that has nothing to measure on this target.
+
+    Raises:
+        InputError: Naming the check and the targets it is for.
+    """
+    names = {"real_line": "gaussian or mixture", "image": "images", "point": "point"}
+    for check in checks:
+        kinds = CHECK_KINDS[check]
+        if target.kind not in kinds:
+            expected = " or ".join(names[kind] for kind in kinds)
+            raise InputError(f"{place}: report.checks: {check} needs the target {expected}, got {target.name}")

@@ -1,0 +1,166 @@
+"""The grid of a study: its factors, the settings that each level stands for, and the variants they make."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from gan.errors import InputError, nearest
+from gan.variant import FIELDS, Variant
+from studies.sections import expectation
+
+# Columns of results.csv that a factor's name must leave alone; a target's scores come on top.
+COLUMNS = frozenset(
+    {
+        *("study", "scale", "target", "variant", "seed", "status", "verdict", "steps", "replica", "cohort", "device"),
+        *("time_to_goal", "drift", "oscillation", "time_to_collapse", "value_discriminator"),
+        *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
+    }
+)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # of a factor or a bundle: a variant's name is made of them
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a factor."""
+
+    written: Any
+    """As it stands in the file; of a bundle its name."""
+    settings: dict[str, Any]
+    """What it sets."""
+    key: str
+    """The place of its settings in the file; of a bundle each stands below it."""
+    bundle: bool = False
+
+    @property
+    def placed(self) -> dict[str, Any]:
+        """Its settings under the keys they stand at in the file."""
+        return {f"{self.key}.{k}" if self.bundle else self.key: v for k, v in self.settings.items()}
+
+
+Factors = dict[str, list[Level]]
+
+
+def factors_of(grid: Mapping[str, Any], place: Path) -> Factors:
+    """Read `[grid]`: a factor is a list of levels of one setting, or a table of named bundles of settings.
+
+    Args:
+        grid: As the file has it.
+        place: The file, for messages.
+
+    Raises:
+        InputError: A factor, level or setting that is not what it should be.
+    """
+    factors = {name: _factor(name, content, place) for name, content in grid.items()}
+    set_by: dict[str, str] = {}  # setting: the factor that sets it
+    for name, levels in factors.items():
+        for level in levels:
+            for setting in level.settings:
+                if set_by.setdefault(setting, name) != name:
+                    key, other = level.key + (f".{setting}" if level.bundle else ""), set_by[setting]
+                    raise InputError(
+                        f"{place}: {key}: the factor {other} sets {setting} already; expected it in one factor"
+                    )
+    return factors
+
+
+def _factor(name: str, content: Any, place: Path) -> list[Level]:
+    key = f"grid.{name}"
+    if isinstance(content, dict):
+        return _bundles(name, cast("dict[str, Any]", content), place)
+    if name not in FIELDS:
+        raise InputError(f"{place}: {key}: no such factor; {nearest(name, FIELDS)}")
+    if not isinstance(content, list):
+        raise InputError(f"{place}: {key}: expected a list of levels, or a table of bundles, got {content!r}")
+    if not content:
+        raise InputError(f"{place}: {key}: empty; expected at least one level")
+    levels: list[Any] = []
+    for level in content:
+        if level in levels:
+            raise InputError(f"{place}: {key}: {level!r} stands there twice; expected distinct levels")
+        levels.append(level)
+    return [Level(level, {name: level}, key) for level in levels]
+
+
+def _bundles(name: str, content: dict[str, Any], place: Path) -> list[Level]:
+    key = f"grid.{name}"
+    if name in FIELDS:
+        raise InputError(
+            f"{place}: {key}: named bundles need a name of their own, and {name} is a setting; "
+            "expected another name, or a list of its levels"
+        )
+    if name in COLUMNS or not _NAME.fullmatch(name):
+        raise InputError(
+            f"{place}: {key}: not a name for a factor; expected letters, digits and '_', and no column of results.csv"
+        )
+    if not content:
+        raise InputError(f"{place}: {key}: empty; expected at least one bundle")
+    levels: list[Level] = []
+    for bundle, settings in content.items():
+        if not _NAME.fullmatch(bundle):
+            raise InputError(f"{place}: {key}.{bundle}: expected a name of letters, digits, '_', '.', '+' and '-'")
+        if not isinstance(settings, dict):
+            raise InputError(f"{place}: {key}.{bundle}: expected a table of settings, got {settings!r}")
+        for setting in settings:
+            if setting not in FIELDS:
+                raise InputError(
+                    f"{place}: {key}.{bundle}.{setting}: no such setting of a variant; {nearest(setting, FIELDS)}"
+                )
+        levels.append(Level(bundle, dict(settings), f"{key}.{bundle}", bundle=True))
+    return levels
+
+
+def reference_level(levels: list[Level], base: Variant) -> Any:
+    """Return the level that a factor's others are contrasted with: the base's own if it is there, else the first."""
+    settings = base.settings()
+    own = [level for level in levels if all(settings[k] == v for k, v in level.settings.items())]
+    return (own or levels)[0].written
+
+
+def variant_name(levels: Mapping[str, Any]) -> str:
+    """Return a variant's name in its study: its levels, such as ``loss=saturating lr_ratio=2``."""
+    return " ".join(f"{factor}={_label(level)}" for factor, level in levels.items()) or "base"
+
+
+def _label(level: Any) -> str:
+    if isinstance(level, list):
+        return "-".join(map(str, level))
+    if isinstance(level, float):
+        short = f"{level:g}"
+        return short if float(short) == level else repr(level)
+    return str(level)
+
+
+@cache
+def _adapter() -> TypeAdapter[Variant]:
+    """Build the checks from Variant's annotations once: a grid asks hundreds of times."""
+    return TypeAdapter(Variant)
+
+
+def make_variant(placed: Mapping[str, Any], place: Path) -> Variant:
+    """Build a variant from settings under the keys they stand at in the file; later ones win.
+
+    Raises:
+        InputError: No such setting, or a value that it cannot have.
+    """
+    keys: dict[str, str] = {}
+    for key in placed:
+        name = key.rpartition(".")[2]
+        if name not in FIELDS:
+            raise InputError(f"{place}: {key}: no such setting of a variant; {nearest(name, FIELDS)}")
+        keys[name] = key
+    # Through JSON, because only there are types strict and lists still welcome as tuples.
+    content = json.dumps({name: placed[key] for name, key in keys.items()}, default=str)
+    try:
+        return _adapter().validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise InputError(f"{place}: {keys[name]}: {expectation(first)}") from None

@@ -1,0 +1,147 @@
+"""A study at one scale: its grid spelled out, everything named, everything checked."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gan.errors import InputError, nearest
+from gan.replica import Scoring
+from gan.scores import scores_of
+from gan.targets import Target, make_target
+from gan.variant import Variant
+from studies.files import is_ours
+from studies.fit import check_fit, check_theory
+from studies.grid import Factors, factors_of, make_variant, reference_level, variant_name
+from studies.published import claim_texts, figures_of
+from studies.sections import Study
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A study at one scale: everything named, everything checked."""
+
+    name: str
+    title: str
+    question: str
+    scale: str
+    target: Target
+    target_settings: dict[str, Any]
+    factors: dict[str, list[Any]]
+    """Grid factors and their levels, in the file's order; the levels of bundles are their names."""
+    variants: dict[str, Variant]
+    """By name, in the grid's order."""
+    seeds: int
+    steps: int
+    scoring: Scoring
+    report: dict[str, Any]
+    levels: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Of each variant by name, its level of each factor."""
+    reference: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Of each factor, the level that the others are contrasted with."""
+    overrides: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Settings of the base that are changed at this scale."""
+    claims: dict[int, str] = field(default_factory=dict[int, str])
+    """The documents' claims that the study is about, by number."""
+    checks: list[str] = field(default_factory=list[str])
+    """Statements of theory that the report checks."""
+    published: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Published figures to hold the results against."""
+
+
+def resolve(study: Study, scale: str, seeds: int | None = None) -> Resolved:
+    """Spell a study out at one scale.
+
+    Args:
+        study: As loaded.
+        scale: ``smoke``, ``laptop`` or ``full``.
+        seeds: Instead of the scale's number of seeds.
+
+    Raises:
+        InputError: The scale is not there, or a target, factor, level, setting or score is not what it should be.
+    """
+    place = study.path
+    if scale not in study.scales:
+        raise InputError(f"{place}: scales: no scale '{scale}'; {nearest(scale, study.scales)}")
+    chosen = study.scales[scale]
+    try:
+        target = make_target(study.target.name, **(study.target.model_extra or {}))
+    except InputError as error:
+        raise InputError(f"{place}: target: {error}") from None
+    factors = factors_of(study.grid, place)
+    _check_overrides(chosen.base, scale, factors, place)
+    base = {f"base.{k}": v for k, v in study.base.items()}
+    base |= {f"scales.{scale}.base.{k}": v for k, v in chosen.base.items()}
+    start = make_variant(base, place)
+    scoring = Scoring(**study.scoring.model_dump())
+    variants: dict[str, Variant] = {}
+    levels: dict[str, dict[str, Any]] = {}
+    for combination in itertools.product(*factors.values()):
+        placed = {key: value for level in combination for key, value in level.placed.items()}
+        written = {factor: level.written for factor, level in zip(factors, combination, strict=True)}
+        name = variant_name(written)
+        variant = make_variant({**base, **placed}, place)
+        check_fit(variant, scoring, target, place)
+        twin = next((other for other, known in variants.items() if known == variant), None)
+        if twin is not None:
+            raise InputError(f"{place}: grid: {twin!r} and {name!r} are the same GAN; expected levels that differ")
+        variants[name], levels[name] = variant, written
+    _check_report(study, target, place)
+    written = {factor: [level.written for level in its] for factor, its in factors.items()}
+    report = study.report.model_dump(include={"score", "factor", "reached"})
+    return Resolved(
+        name=study.name,
+        title=study.title,
+        question=study.question,
+        scale=scale,
+        target=target,
+        target_settings={"name": study.target.name, **(study.target.model_extra or {})},
+        factors=written,
+        variants=variants,
+        seeds=seeds or chosen.seeds,
+        steps=chosen.steps,
+        scoring=scoring,
+        report={**report, "notes": chosen.notes},
+        levels=levels,
+        reference={factor: reference_level(its, start) for factor, its in factors.items()},
+        overrides=dict(chosen.base),
+        claims={number: claim_texts()[number] for number in sorted(study.report.claims)},
+        checks=list(study.report.checks),
+        # A person's own file may share a study's name without being that study.
+        published=figures_of(study.name, target, written) if is_ours(place) else [],
+    )
+
+
+def _check_overrides(overrides: dict[str, Any], scale: str, factors: Factors, place: Path) -> None:
+    """Refuse an override that the grid would win over: it would change nothing."""
+    for name in overrides:
+        if name in factors:
+            raise InputError(
+                f"{place}: scales.{scale}.base.{name}: a factor of the grid, which sets it; expected another setting"
+            )
+
+
+def _check_report(study: Study, target: Target, place: Path) -> None:
+    report = study.report
+    finals = [s.name for s in scores_of(target) if s.final]
+    for key, name in [("score", report.score), *((f"reached.{n}", n) for n in report.reached)]:
+        if name not in finals:
+            raise InputError(
+                f"{place}: report.{key}: {name!r} is no final score of {target.name}; {nearest(name, finals)}"
+            )
+    for factor in study.grid:
+        if factor in finals:
+            raise InputError(f"{place}: grid.{factor}: a score of {target.name}; expected another name for the factor")
+    if study.grid and report.factor is None:
+        raise InputError(f"{place}: report.factor: missing; expected the factor that the question is about")
+    if report.factor is not None and report.factor not in study.grid:
+        known = nearest(report.factor, study.grid) if study.grid else "expected no such key without a grid"
+        raise InputError(f"{place}: report.factor: {report.factor!r} is not in the grid; {known}")
+    lists: dict[str, list[Any]] = {"claims": list(report.claims), "checks": list(report.checks)}
+    for key, listed in lists.items():
+        for entry in listed:
+            if listed.count(entry) > 1:
+                raise InputError(f"{place}: report.{key}: {entry!r} stands there twice; expected distinct {key}")
+    check_theory(list(report.checks), target, place)

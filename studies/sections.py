@@ -1,0 +1,123 @@
+"""The sections of a study file as pydantic models, and how a section that is wrong is told to a person."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gan.errors import nearest
+
+SCALES = ("smoke", "laptop", "full")
+ScaleName = Literal["smoke", "laptop", "full"]
+
+CHECKS = ("logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients")
+"""What a report may hold against theory."""
+CheckName = Literal["logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients"]
+
+CLAIMS = 8  # in the documents, numbered from 1; `claims.toml` words them
+
+_Text = Annotated[str, MinLen(1)]
+
+
+class Section(BaseModel):
+    """What all sections share: no key that is not expected, no type that is not meant."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TargetSection(Section):
+    """`[target]`: a registered name and that target's own parameters."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    name: _Text
+
+
+class ReportSection(Section):
+    """`[report]`: what the answer is about."""
+
+    score: _Text
+    """The primary score."""
+    factor: str | None = None
+    """The grid factor the question asks about; a study without a grid has none."""
+    reached: dict[str, float] = Field(min_length=1)
+    """Scores a replica must reach to count as a success."""
+    claims: list[Annotated[int, Ge(1), Le(CLAIMS)]] = []
+    """Claims of the documents that this study confirms or refutes."""
+    checks: list[CheckName] = []
+    """Statements of theory that its report holds the measurements against."""
+
+
+class ScaleSection(Section):
+    """`[scales.NAME]`: how much is trained, and what differs from the base at this scale."""
+
+    seeds: Annotated[int, Gt(0), Lt(100_000)]
+    steps: Annotated[int, Gt(0), Lt(1_000_000_000)]
+    notes: str = ""
+    """Markdown for the report: what was shortened or narrowed, and what that means."""
+    base: dict[str, Any] = {}
+    """Overrides of `[base]`."""
+
+
+class ScoringSection(Section):
+    """`[scoring]`: as gan.replica.Scoring."""
+
+    evaluations: Annotated[int, Gt(0)] = 10
+    sampling: Literal["eval", "train"] = "eval"
+    seed: Annotated[int, Ge(0)] = 0
+
+
+class Study(Section):
+    """A question, the grid that answers it, and how much of it to train at each scale."""
+
+    name: str
+    path: Path
+    """The file; neither this nor the name stands in it."""
+    title: _Text
+    question: _Text
+    default: bool = False
+    """Run by `ganbench run` without names."""
+    target: TargetSection
+    base: dict[str, Any] = {}
+    grid: dict[str, Any] = {}
+    """A list of levels of one setting, or a table of named bundles of settings; `studies/grid.py` checks it."""
+    scoring: ScoringSection = ScoringSection()
+    report: ReportSection
+    scales: dict[ScaleName, ScaleSection]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first of pydantic's errors in a study file as one line: the key, what was expected, what was got."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "extra_forbidden":
+        *parents, name = first["loc"]
+        return f"{key}: no such key; {nearest(str(name), _keys_at(model, parents))}"
+    return f"{key}: {expectation(first)}"
+
+
+def _keys_at(model: type[BaseModel], parents: list[int | str]) -> list[str]:
+    """Return the keys a section may have."""
+    sections = {"report": ReportSection, "scoring": ScoringSection, "scales": ScaleSection}
+    section = sections.get(str(parents[0]), model) if parents and model is Study else model
+    return [k for k in section.model_fields if section is not Study or k not in ("name", "path")]
+
+
+def expectation(error: Any) -> str:
+    """Turn one of pydantic's errors into: what was expected, what was got, the nearest valid value."""
+    got = error["input"]
+    if error["type"] == "missing":
+        return "missing; expected this key"
+    if error["type"] == "literal_error":
+        valid = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+        close = difflib.get_close_matches(str(got), valid, n=1, cutoff=0.4)
+        hint = f" (did you mean '{close[0]}'?)" if close else ""
+        return f"expected one of {', '.join(valid)}, got {got!r}{hint}"
+    if isinstance(got, float) and not math.isfinite(got):
+        return f"expected a finite number, got {got!r}"
+    message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"expected {message}, got {got!r}"

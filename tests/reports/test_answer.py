@@ -1,0 +1,172 @@
+"""The answer follows the data, and claims no more than it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.ledger import Ledger
+from reports.answer import answer, sentences
+from reports.evidence import gather
+from reports.findings import (
+    beyond_reach,
+    by_size,
+    contrasts_table,
+    effect,
+    evaluation_variance,
+    p_value,
+    seeds_for,
+    size,
+    unresolved,
+    variance_table,
+)
+from reports.tables import at_level, score_iqm
+
+Make = Callable[..., Ledger]
+
+
+def test_the_answer_follows_the_data(gaussian, altered: Make) -> None:
+    def swap(rows: pd.DataFrame) -> pd.DataFrame:
+        place = {(r["variant"], r["seed"]): r["id"] for r in gaussian.plan()["replicas"]}
+        other = {"non_saturating": "saturating", "saturating": "non_saturating"}
+        old = zip(rows["variant"], rows["variant/loss"], strict=True)
+        names = [variant.replace(f"loss={loss}", f"loss={other[loss]}") for variant, loss in old]
+        return rows.assign(replica=[place[v, s] for v, s in zip(names, rows["seed"], strict=True)])
+
+    plain, swapped = sentences(gather(gaussian))[0], sentences(gather(altered(gaussian, swap)))[0]
+    assert "`loss` saturating scores worse than non_saturating" in plain
+    assert "`loss` saturating scores better than non_saturating" in swapped
+
+
+def test_the_answer_says_when_nothing_is_resolved_and_what_it_would_take(gaussian, altered: Make) -> None:
+    def noise(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.sort_values("replica")  # by a hash: without regard to the variant
+        return rows.assign(ks=0.2 * np.exp(0.3 * np.random.default_rng(5).standard_normal(len(rows))))
+
+    evidence = gather(altered(gaussian, noise))
+    said = sentences(evidence)
+    assert "the effect of `loss` on the KS statistic is not resolved" in said[0] and "better" not in said[0]
+    assert re.search(r"a 10 % difference takes about \d+\)\.$", said[0])
+    assert "o effect of another factor is resolved; no interaction is resolved" in said[2]
+    assert any("two-way interactions" in s for s in unresolved(evidence))
+    assert "No variant's median reaches" in unresolved(evidence)[0]
+
+
+def test_the_numbers_of_the_answer_are_the_data(gaussian) -> None:
+    evidence = gather(gaussian)
+    text = answer(evidence)
+    for level in ("non_saturating", "saturating"):
+        replicas = at_level(evidence, "loss", level)
+        assert f"{level} {(replicas['ks'] <= 0.05).sum()}/{len(replicas)} (" in text
+    (main,) = [c for c in evidence.contrasts() if c.factors == ("loss",)]
+    # By hand: the ratio of geometric means over the other factors, within each seed; the middle 6 of the 10.
+    logs = evidence.results.assign(log=np.log(evidence.results["ks"])).groupby(["seed", "loss"])["log"].mean().unstack()
+    ratios = np.sort((logs["saturating"] - logs["non_saturating"]).to_numpy(float))
+    middle = float(np.exp(ratios[2:-2].mean()))
+    assert main.interval.estimate == pytest.approx(middle) and f"with {effect(middle)} times its KS statistic" in text
+
+
+def test_the_first_sentence_is_short_and_each_is_one(digits, gaussian, bundles) -> None:
+    for ledger in (digits, gaussian, bundles):
+        said = sentences(gather(ledger))
+        assert len(said[0].split()) <= 60
+        assert all(s.endswith(".") and s[0] in f"`{s[0].upper()}" for s in said)
+
+
+def test_the_answer_names_the_largest_other_effect_and_interaction(gaussian, altered: Make) -> None:
+    def shift(rows: pd.DataFrame) -> pd.DataFrame:
+        """BatchNorm ten times worse, and under the saturating loss a hundred times; each seed a little different."""
+        batch = rows["variant/generator_norm"] == "batch"
+        factor = np.where(batch & (rows["variant/loss"] == "saturating"), 100, np.where(batch, 10, 1))
+        return rows.assign(ks=1e-4 * factor * np.exp(np.random.default_rng(0).normal(0, 1e-3, len(rows))))
+
+    said = sentences(gather(altered(gaussian, shift)))
+    # The mean effect of BatchNorm is the geometric mean of 10 and 100.
+    assert "`generator_norm` batch against none: 31.6 times the score" in said[2]
+    assert "with `generator_norm` batch the effect of `loss` saturating is 10.0 times what it is with none" in said[2]
+
+
+def test_two_seeds_resolve_nothing_and_the_report_says_so(make_ledger: Make, tmp_path) -> None:
+    ledger = make_ledger(tmp_path / "run", factors={"loss": ["non_saturating", "saturating"]}, seeds=2, failing=0.0)
+    evidence = gather(ledger)
+    said = beyond_reach(evidence)
+    assert said.startswith("2 paired seeds cannot resolve anything among 1 contrasts") and "0.50" in said
+    assert "is not resolved" in sentences(evidence)[0] and "cannot resolve anything" in sentences(evidence)[1]
+    assert any("cannot resolve" in s for s in unresolved(evidence))
+    # Of two runs an interval is the two runs: it holds the median half of the time.
+    assert "nominal 95 % interval" in sentences(evidence)[0] and any("at most 50 %" in s for s in unresolved(evidence))
+    assert seeds_for(evidence, evidence.contrasts()[0]) is None
+
+
+def test_enough_seeds_are_within_reach(bundles) -> None:
+    evidence = gather(bundles)
+    assert "nominal" not in answer(evidence) and "at most" not in " ".join(unresolved(evidence))
+    assert beyond_reach(evidence) == "" and "`recipe` plain scores worse than r1" in answer(evidence)
+
+
+@pytest.mark.parametrize("factors", [{}, {"loss": ["non_saturating", "saturating"]}])
+def test_one_seed_has_no_interval(make_ledger: Make, tmp_path, factors: dict[str, list[str]]) -> None:
+    evidence = gather(make_ledger(tmp_path / "run", factors=factors, seeds=1, failing=0.0))
+    first = sentences(evidence)[0]
+    assert "no interval can be given" in first or "allows no interval" in first
+    assert "95 %" not in first and "better" not in answer(evidence) and "nan" not in answer(evidence)
+    assert variance_table(evidence).empty and "one seed a variant" in " ".join(unresolved(evidence))
+
+
+def test_a_study_without_a_grid_gives_its_mean_and_verdicts(make_ledger: Make, tmp_path) -> None:
+    evidence = gather(make_ledger(tmp_path / "run", factors={}, seeds=16, failing=0.1))
+    first, rates, *_ = sentences(evidence)
+    mean = score_iqm(evidence, evidence.results, "ks")
+    assert effect(mean.estimate) in first and "95 % interval" in first and "over 16 replicas" in first
+    failures = (evidence.results["status"] != "ok").sum()
+    assert 0 < failures < 5 and f"Failed: {failures}/16 (" in rates and f"{failures} diverged" in rates
+    assert contrasts_table(evidence).empty and evidence.contrasts() == []
+
+
+def test_when_everything_fails_the_answer_says_that(make_ledger: Make, tmp_path) -> None:
+    ledger = make_ledger(tmp_path / "run", factors={"loss": ["non_saturating", "saturating"]}, seeds=8, failing=1.0)
+    evidence = gather(ledger)
+    text = answer(evidence)
+    assert "fails in every variant" in text and "better" not in text and "nan" not in text
+    assert "8/8" in text and evaluation_variance(evidence) == ""
+
+
+def test_the_table_of_effects_is_by_size_and_complete(digits) -> None:
+    evidence = gather(digits)
+    table = contrasts_table(evidence)
+    sizes = [size(c) for c in by_size(evidence.contrasts())]
+    assert sizes == sorted(sizes, reverse=True) and len(table) == len(evidence.contrasts()) == 6
+    assert set(table["resolved"]) <= {"**yes**", "no"}
+    assert table["P(improvement)"].eq("–").sum() == 3  # of the interactions
+    # A failed side has no finite ratio.
+    assert table["ratio (95 % interval)"].str.contains("∞").any()
+
+
+def test_variance_is_shared_out_where_nothing_failed(gaussian, digits) -> None:
+    table = variance_table(gather(gaussian))
+    parts = table["share of variance"].str.removesuffix(" %").astype(float)
+    assert parts.sum() == pytest.approx(100, abs=0.5) and table["source"].iloc[-1] == "rest"
+    needed = table.set_index("source")["seeds to resolve 10 %"]
+    assert int(needed["`loss`"].replace(",", "")) > 1 and needed["rest"] == "–"
+    assert variance_table(gather(digits)).empty  # some replicas failed: there is no variance to share
+
+
+def test_an_evaluation_repeated_says_what_is_noise(gaussian, altered: Make) -> None:
+    said = evaluation_variance(gather(gaussian))
+    # In the fixture seeds differ by a third and evaluations by a hundredth.
+    assert re.search(
+        r"99\.\d % of the variance of the logarithm of the KS statistic lies between seeds and 0\.\d %", said
+    )
+    noisy = gather(altered(gaussian, lambda rows: rows.assign(**{"repeat/ks": rows["ks"].sample(frac=1).to_numpy()})))
+    assert not re.search(r" 0\.\d % between", evaluation_variance(noisy))
+    unrepeated = gather(altered(gaussian, lambda rows: rows.drop(columns="repeat/ks")))
+    assert evaluation_variance(unrepeated) == ""
+
+
+def test_effects_and_p_values_as_written() -> None:
+    assert [effect(v) for v in (np.inf, -np.inf, -0.5, 0.0, -0.0)] == ["∞", "−∞", "−0.500", "0", "0"]
+    assert [p_value(p) for p in (1e-6, 0.02, 1.0, np.nan)] == ["< 0.0001", "0.020", "1.0", "–"]

@@ -1,0 +1,217 @@
+"""What a report knows: rows, grid and verdicts, lined up with the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.ledger import Ledger
+from gan.errors import InputError
+from gan.verdict import VERDICTS
+from reports import load_results
+from reports.answer import answer
+from reports.evidence import gather, is_log, to_csv
+from reports.judgements import JUDGED, curves_of, judgements
+from reports.statistics import Interval
+from reports.tables import by_seed_rank, counted, number, ranking, share, spread, summarise, variants_table
+
+Make = Callable[..., Ledger]
+
+
+def test_results_csv_has_its_columns_and_every_replica(digits) -> None:
+    evidence = gather(digits)
+    losses = [f"loss_{p}{s}" for s in ("", "_last", "_epoch") for p in ("discriminator", "generator")]
+    scores = ["fid_500", "modes", "hq_share", "mode_kl"]
+    assert list(evidence.results) == [
+        *("study", "scale", "target", "variant", "seed", "loss", "generator_norm", "discriminator"),
+        *("status", *JUDGED, "steps", *losses, "value_discriminator"),
+        *(*scores, *(f"repeat/{s}" for s in scores), "replica"),
+    ]
+    plan = digits.plan()
+    assert evidence.results["replica"].tolist() == [r["id"] for r in plan["replicas"]]
+    lines = to_csv(evidence.results).splitlines()
+    assert len(lines) == len(plan["replicas"]) + 1
+    diverged = evidence.results[evidence.results["status"] == "diverged"]
+    assert len(diverged) > 0 and diverged["fid_500"].isna().all() and set(diverged["verdict"]) == {"diverged"}
+
+
+def test_a_row_read_back_is_the_row(digits, tmp_path) -> None:
+    (tmp_path / "results.csv").write_text(to_csv(gather(digits).results))
+    written, read = gather(digits).results, load_results(tmp_path)
+    assert list(read) == list(written) and set(read["generator_norm"]) == {"none", "batch"}
+    np.testing.assert_allclose(read["fid_500"], written["fid_500"], rtol=1e-6)
+
+
+def test_a_numeric_factor_stays_numeric(gaussian) -> None:
+    assert sorted(gather(gaussian).results["lr_ratio"].unique()) == [0.5, 1, 2]
+
+
+def test_a_notebook_gets_the_same_table(gaussian) -> None:
+    pd.testing.assert_frame_equal(load_results(gaussian.directory), gather(gaussian).results)
+    # By name: what is published with this repository.
+    assert set(load_results("gaussian")["study"]) == {"gaussian"}
+    with pytest.raises(InputError, match="did you mean 'gaussian'"):
+        load_results("gausian")
+    with pytest.raises(InputError, match="neither a published study nor a run directory"):
+        load_results(gaussian.directory / "cohorts")
+
+
+def test_the_order_in_which_cohorts_finished_changes_nothing(gaussian, altered: Make) -> None:
+    shuffled = altered(gaussian, lambda rows: rows.sample(frac=1, random_state=3))
+    assert to_csv(gather(shuffled).results) == to_csv(gather(gaussian).results)
+    assert answer(gather(shuffled)) == answer(gather(gaussian))
+
+
+def test_a_replica_is_called_what_the_plan_calls_it(small, copy_of: Make) -> None:
+    def widen(plan: dict[str, Any]) -> None:
+        plan["study"]["factors"]["lr_ratio"] = [1]
+
+        def name(old: str) -> str:
+            return f"{old} lr_ratio=1"
+
+        plan["variants"] = {name(k): {**v, "lr_ratio": 1.0} for k, v in plan["variants"].items()}
+        plan["levels"] = {name(k): {**v, "lr_ratio": 1} for k, v in plan["levels"].items()}
+        plan["replicas"] = [{**r, "variant": name(r["variant"])} for r in plan["replicas"]]
+
+    evidence = gather(copy_of(small, widen))
+    assert len(evidence.results) == 6 and evidence.missing.empty and evidence.complaints == []
+    assert evidence.results["variant"].str.endswith("lr_ratio=1").all()
+
+
+def test_an_older_plan_has_its_levels_in_its_variants(small, copy_of: Make) -> None:
+    def age(plan: dict[str, Any]) -> None:
+        del plan["levels"]
+        for key in ("reference", "overrides", "claims", "claim_texts", "checks", "published"):
+            del plan["study"][key]
+
+    old, new = gather(copy_of(small, age)), gather(small)
+    pd.testing.assert_frame_equal(old.results, new.results)
+    assert old.reference == new.reference == {"loss": "non_saturating"}
+
+
+def test_named_bundles_are_levels(bundles) -> None:
+    evidence = gather(bundles)
+    assert evidence.factors == {"recipe": ["plain", "r1"], "beta1": ["0", "0.5"]}
+    assert set(evidence.results["recipe"]) == {"plain", "r1"}
+    assert evidence.reference == {"recipe": "r1", "beta1": "0"}
+    (main, *_) = [c for c in evidence.contrasts() if c.factors == ("recipe",)]
+    assert (main.levels, main.against) == (("plain",), ("r1",)) and main.interval.estimate > 1.5
+
+
+def test_the_grid_holds_each_replica_in_its_place(digits) -> None:
+    evidence = gather(digits)
+    grid = evidence.grid("fid_500")
+    assert grid.shape == (10, 2, 2, 2)
+    place = {"loss": 0, "generator_norm": 1, "discriminator": 2}
+    for row in evidence.results.to_dict("records"):
+        at = tuple(evidence.factors[f].index(row[f]) for f in place)
+        cell = grid[(row["seed"], *at)]
+        assert cell == (row["fid_500"] if row["status"] == "ok" else np.inf)
+    # Where higher is better the worst is the other infinity, whatever was scored before the failure.
+    assert (np.isneginf(evidence.grid("modes")) == np.isposinf(grid)).all()
+
+
+def test_a_replica_that_has_not_finished_is_no_failure(small, copy_of: Make) -> None:
+    ledger = copy_of(small)
+    (ledger.directory / "cohorts" / f"{ledger.plan()['cohorts'][1]['id']}.parquet").unlink()
+    evidence = gather(ledger)
+    grid = evidence.grid("ks")
+    assert np.isnan(grid[:, 1]).all() and np.isfinite(grid[:, 0]).all()
+    assert [c.pairs for c in evidence.contrasts()] == [0] and len(evidence.whole_grid()) == 0
+    assert not evidence.contrasts()[0].resolved
+    assert "no seed has finished in every variant" in answer(evidence)
+
+
+def test_contrasts_are_computed_once_and_by_ratio_where_scores_span_decades(gaussian, altered: Make) -> None:
+    evidence = gather(gaussian)
+    assert evidence.contrasts() is evidence.contrasts() and all(c.ratio for c in evidence.contrasts())
+    assert is_log("fid_10k") and not is_log("modes") and not is_log("coverage")
+    # A score of exactly zero has no logarithm: differences then.
+    zero = gather(altered(gaussian, lambda rows: rows.assign(ks=rows["ks"].where(rows["seed"] > 0, 0.0))))
+    assert not any(c.ratio for c in zero.contrasts())
+
+
+def test_an_unknown_score_names_the_nearest(small, copy_of: Make) -> None:
+    ledger = copy_of(small, lambda plan: plan["study"]["report"].update(reached={"coverages": 1}))
+    with pytest.raises(InputError, match="did you mean 'coverage'"):
+        gather(ledger)
+
+
+def test_a_folder_without_a_plan_is_refused_by_name(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"no plan\.json"):
+        gather(Ledger(tmp_path))
+
+
+def test_verdicts_come_from_the_history_and_the_goal(gaussian, small, copy_of: Make) -> None:
+    results = gather(gaussian).results
+    assert set(results["verdict"]) <= set(VERDICTS) and "converged" in set(results["verdict"])
+    met = results["time_to_goal"].notna()
+    assert (results.loc[results["verdict"] == "converged", "ks"] <= 0.06).all() and met.any()
+    # A goal that nobody can meet: nobody converges.
+    strict = gather(copy_of(small, lambda plan: plan["study"]["report"].update(reached={"ks": 1e-9})))
+    assert "converged" not in set(strict.results["verdict"]) and strict.results["time_to_goal"].isna().all()
+
+
+def test_nothing_is_said_of_a_replica_without_history() -> None:
+    rows = pd.DataFrame({"replica": ["a", "b", "c"], "status": ["ok", "failed", "diverged"], "steps": 10})
+    empty = pd.DataFrame({"replica": [], "step": [], "metric": [], "value": []})
+    table = judgements(rows, empty, {"report": {}}, {})
+    assert table["verdict"].tolist() == [None, None, "diverged"] and table["drift"].isna().all()
+    assert curves_of(empty) == {}
+
+
+def test_curves_are_by_step_whatever_the_order() -> None:
+    rows = [("a", 2, "x", 0.2), ("b", 1, "x", 1.1), ("a", 1, "x", 0.1), ("a", 1, "y", np.nan)]
+    history = pd.DataFrame(rows, columns=pd.Index(["replica", "step", "metric", "value"]))
+    curves = curves_of(history)
+    assert curves["a"]["x"] == [(1, 0.1), (2, 0.2)] and curves["b"] == {"x": [(1, 1.1)]}
+    assert np.isnan(curves["a"]["y"][0][1])
+
+
+def test_failures_count_and_rank_last(digits) -> None:
+    evidence = gather(digits)
+    rows = digits.results()
+    for variant in evidence.variants.index:
+        mine = rows[rows["variant"] == variant]
+        summary = summarise(evidence, evidence.of(variant))
+        assert summary["failures"] == (mine["status"] != "ok").sum() == summary["verdicts"].get("diverged", 0)
+        assert summary["seeds"] == len(mine) == 10 == sum(summary["verdicts"].values())
+        assert by_seed_rank(evidence, variant)["status"].ne("ok").is_monotonic_increasing
+    collapsed = [v for v in evidence.variants.index if "loss=saturating" in v and "conv" in v]
+    assert set(ranking(evidence)[-len(collapsed) :]) == set(collapsed)
+    assert "failed" in variants_table(evidence).tail(len(collapsed)).to_markdown()
+
+
+def test_a_replica_that_failed_with_a_score_still_counts_as_failed(gaussian, altered: Make) -> None:
+    first = gaussian.plan()["replicas"][0]["variant"]
+    broken = altered(
+        gaussian, lambda rows: rows.assign(status=rows["status"].mask(rows["variant"] == first, "diverged"))
+    )
+    evidence = gather(broken)
+    summary = summarise(evidence, evidence.of(first))
+    assert summary["reached"] == 0 and summary["failures"] == 10 and ranking(evidence)[-1] == first
+    assert np.isposinf(evidence.grid("ks")).sum() == 10
+
+
+def test_the_median_time_to_the_goal_counts_those_that_never_got_there(digits) -> None:
+    evidence = gather(digits)
+    for variant in evidence.variants.index:
+        replicas = evidence.of(variant)
+        expected = np.median(replicas["time_to_goal"].fillna(np.inf))
+        found = summarise(evidence, replicas)["time_to_goal"]
+        assert found == expected or (np.isinf(expected) and np.isinf(found))
+
+
+def test_numbers_read_as_a_person_writes_them() -> None:
+    assert [number(v) for v in (0.03, 12.0, 1234.5, 0.00001, np.inf, np.nan, None)] == [
+        *("0.0300", "12", "1,234", "1.0e-05", "failed", "–", "–")
+    ]
+    assert spread(Interval(0.2, 0.1, 0.3, "BCa")) == "0.200 (0.100 to 0.300)"
+    assert spread(Interval(0.2, np.nan, np.nan, "none")) == "0.200" and spread(Interval(1.0, 1.0, 1.0, "BCa")) == "1"
+    assert spread(Interval(np.inf, 0.1, np.inf, "percentile")) == "failed"
+    assert share(12, 16) == "12/16 (51–90 %)" and share(None, 3) == "–"
+    assert counted({"converged": 14, "unsettled": 2}) == "14 converged, 2 unsettled" and counted({}) == "–"

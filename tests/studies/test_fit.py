@@ -1,0 +1,99 @@
+"""Settings that are each allowed and make no GAN together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from gan.errors import InputError
+from gan.scores import scores_of
+from gan.targets import TARGETS, make_target
+from gan.variant import Variant
+from studies import schema
+from studies.fit import CHECK_KINDS, check_theory
+
+
+def study(tmp_path: Path, target: str, **settings: Any) -> str:
+    score = scores_of(make_target(target))[0].name
+    base = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f"title = 't'\nquestion = 'q?'\n[target]\nname = '{target}'\n[base]\n{base}\n"
+        f"[report]\nscore = '{score}'\nreached = {{ {score} = 1.0 }}\n[scales.smoke]\nseeds = 2\nsteps = 10\n"
+    )
+    return str(path)
+
+
+IMAGE: dict[str, Any] = {"generator_output": "tanh", "batch_size": 32}
+POINT: dict[str, Any] = {"generator": "point", "discriminator": "slope", "batch_size": 2}
+FIXED: dict[str, Any] = {"generator": "fixed_gaussian", "latent_dim": 1}
+
+GOOD = [
+    ("gaussian", {}),
+    ("gaussian", {"loss": "wasserstein", "penalty": "wgan_gp"}),
+    ("gaussian", FIXED),
+    ("mixture", FIXED),
+    ("gaussian", {"discriminator_output": "probability", "loss": "saturating"}),
+    ("digits", IMAGE),
+    ("digits", IMAGE | {"discriminator": "conv", "penalty": "r1"}),
+    ("point", POINT | {"loss": "wasserstein", "optimiser": "sgd"}),
+    ("point", POINT | {"penalty": "r1"}),  # the Dirac-GAN
+]
+
+
+@pytest.mark.parametrize(("target", "settings"), GOOD)
+def test_what_goes_together_is_accepted(target: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    assert schema.load(study(tmp_path, target, **settings)).base == settings
+
+
+BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("gaussian", {"loss": "wasserstein", "discriminator_output": "probability"}, "discriminator_output: .*logit"),
+    ("gaussian", {"penalty": "r1", "discriminator_output": "probability"}, "discriminator_output: .*r1 needs logit"),
+    ("gaussian", {"penalty": "wgan_gp", "discriminator_output": "probability"}, "discriminator_output: .*wgan_gp"),
+    ("point", {"discriminator": "slope"}, "generator: the target point needs \"point\", got 'mlp'"),
+    ("point", {"generator": "point"}, "discriminator: the target point needs \"slope\", got 'mlp'"),
+    ("point", POINT | {"generator_output": "tanh"}, "generator_output: the target point needs linear"),
+    ("point", POINT | {"generator_norm": "batch"}, "generator_norm: point has no layers"),
+    ("point", POINT | {"discriminator_norm": "batch"}, "discriminator_norm: slope has no layers"),
+    ("gaussian", {"generator": "point"}, "generator: point needs the target point, got gaussian"),
+    ("gaussian", {"discriminator": "slope"}, "discriminator: slope needs the target point, got gaussian"),
+    ("digits", IMAGE | {"generator": "point"}, "generator: point needs the target point, got digits"),
+    ("digits", IMAGE | FIXED, "generator: fixed_gaussian needs a target of one dimension, got digits"),
+    ("point", POINT | FIXED, 'generator: the target point needs "point"'),
+    ("gaussian", FIXED | {"latent_dim": 2}, "latent_dim: fixed_gaussian .*\"?latent_dim = 1, got 'normal' and 2"),
+    ("gaussian", FIXED | {"latent": "uniform"}, "latent_dim: fixed_gaussian .*got 'uniform' and 1"),
+    ("gaussian", FIXED | {"generator_norm": "batch"}, "generator_norm: fixed_gaussian has no layers"),
+    ("gaussian", {"generator_output": "sigmoid"}, "generator_output: the target gaussian needs linear"),
+    ("digits", {"batch_size": 32}, "generator_output: the target digits needs tanh or sigmoid"),
+    ("mixture", {"discriminator": "conv"}, "discriminator: conv needs an image target"),
+]
+
+
+@pytest.mark.parametrize(("target", "settings", "message"), BAD)
+def test_what_does_not_is_refused(target: str, settings: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = study(tmp_path, target, **settings)
+    with pytest.raises(InputError, match=message) as refused:
+        schema.load(path)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_every_check_has_a_target_to_measure_on() -> None:
+    assert set(CHECK_KINDS) == set(schema.CHECKS)
+    for check in schema.CHECKS:
+        fitting = [name for name in TARGETS if make_target(name).kind in CHECK_KINDS[check]]
+        assert fitting
+        for name in TARGETS:
+            if name in fitting:
+                check_theory([check], make_target(name), Path("x.toml"))
+            else:
+                with pytest.raises(InputError, match=rf"x.toml: report.checks: {check} needs the target .*got {name}"):
+                    check_theory([check], make_target(name), Path("x.toml"))
+
+
+def test_the_players_that_are_refused_are_all_there_are() -> None:
+    # Whoever adds a kind of player must say on which targets it plays.
+    kinds = {"generator": {"mlp", "fixed_gaussian", "point"}, "discriminator": {"mlp", "conv", "slope"}}
+    for player, known in kinds.items():
+        assert set(get_args(get_type_hints(Variant)[player])) == known

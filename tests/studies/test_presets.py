@@ -1,0 +1,245 @@
+"""The presets against the documents' systems: every row of their table, setting by setting, at full scale.
+
+The table's words stand beside what a variant calls them. Nothing here is taken from the study files.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gan.targets import Images, make_target
+from gan.variant import LEAKY_SLOPE, LINEAR_SCHEDULE_END, Variant
+from studies import schema
+
+SYSTEMS = ("system-a", "system-b", "system-c", "system-d")
+
+# Row of the table: of each system, the settings that it means.
+TABLE: dict[str, tuple[dict[str, Any], ...]] = {
+    "latent": (
+        {"latent": "normal", "latent_dim": 20},
+        {"latent": "normal", "latent_dim": 64},
+        {"latent": "normal", "latent_dim": 100},
+        {"latent": "normal", "latent_dim": 100},
+    ),
+    "generator's widths": (
+        {"generator": "mlp", "generator_hidden": (32, 32)},
+        {"generator": "mlp", "generator_hidden": (128, 256, 512, 1024)},
+        {"generator": "mlp", "generator_hidden": (256, 512)},
+        {"generator": "mlp", "generator_hidden": (256, 512, 1024)},
+    ),
+    "generator's hidden layers": (
+        {"generator_norm": "none", "generator_activation": "relu"},
+        {"generator_norm": "batch", "generator_activation": "relu", "batchnorm_momentum": 0.1},
+        {"generator_norm": "none", "generator_activation": "leaky_relu"},
+        {"generator_norm": "batch", "generator_activation": "relu", "batchnorm_momentum": 0.8},
+    ),
+    "generator's output": (
+        {"generator_output": "linear"},
+        {"generator_output": "sigmoid"},  # MNIST in [0, 1]
+        {"generator_output": "tanh"},  # MNIST in [-1, 1]
+        {"generator_output": "tanh"},
+    ),
+    "discriminator's widths": (
+        {"discriminator": "mlp", "discriminator_hidden": (32, 64, 32)},
+        {"discriminator": "mlp", "discriminator_hidden": (512, 256, 128)},
+        {"discriminator": "mlp", "discriminator_hidden": (512, 256)},
+        {"discriminator": "conv", "discriminator_channels": (64, 128)},
+    ),
+    "discriminator's hidden layers": (
+        {"discriminator_norm": "none", "discriminator_activation": "relu"},
+        {"discriminator_norm": "none", "discriminator_activation": "leaky_relu"},
+        {"discriminator_norm": "none", "discriminator_activation": "leaky_relu"},
+        {"discriminator_norm": "batch", "discriminator_activation": "leaky_relu"},
+    ),
+    "discriminator output": (
+        {"discriminator_output": "logit"},
+        {"discriminator_output": "logit"},
+        {"discriminator_output": "logit"},
+        {"discriminator_output": "probability"},
+    ),
+    "initialisation": (
+        {"initialisation": "normal_002"},
+        {"initialisation": "default"},
+        {"initialisation": "default"},
+        {"initialisation": "default"},
+    ),
+    "optimiser": (
+        {"optimiser": "adam", "beta1": 0.9, "beta2": 0.999},
+        {"optimiser": "adam", "beta1": 0.9, "beta2": 0.999},
+        {"optimiser": "adam", "beta1": 0.9, "beta2": 0.999},
+        {"optimiser": "adam", "beta1": 0.5, "beta2": 0.999},
+    ),
+    "lr of D, lr of G": (
+        {"lr_discriminator": 1e-3, "lr_generator": 5e-4, "lr_ratio": 2.0},
+        {"lr_discriminator": 1e-4, "lr_generator": 1e-4},
+        {"lr_discriminator": 2e-4, "lr_generator": 2e-4},
+        {"lr_discriminator": 2e-4, "lr_generator": 2e-4},
+    ),
+    "schedule": (
+        {"schedule": "linear"},
+        {"schedule": "constant"},
+        {"schedule": "constant"},
+        {"schedule": "constant"},
+    ),
+    "batch": (
+        {"batch_size": 512},
+        {"batch_size": 256, "last_batch": "keep"},
+        {"batch_size": 64, "last_batch": "keep"},
+        {"batch_size": 128, "last_batch": "keep"},
+    ),
+    "discriminator sees": (
+        {"passes": "joint"},
+        {"passes": "separate"},
+        {"passes": "separate"},
+        {"passes": "separate"},
+    ),
+    "discriminator loss": (
+        {"reduction": "mean"},
+        {"reduction": "mean"},
+        {"reduction": "sum_of_means"},
+        {"reduction": "sum_of_means"},
+    ),
+    "generator step": (
+        {"latents": "fresh"},
+        {"latents": "fresh"},
+        {"latents": "reused"},
+        {"latents": "reused"},
+    ),
+    "generator loss": ({"loss": "non_saturating"},) * 4,
+    # What none of the documents has.
+    "nothing else": ({"penalty": "none", "critic_steps": 1, "updates": "alternating"},) * 4,
+}
+CASES = [(row, name, k) for row in TABLE for k, name in enumerate(SYSTEMS)]
+
+
+def full(name: str) -> schema.Resolved:
+    return schema.resolve(schema.load(name), "full")
+
+
+def only_variant(name: str) -> Variant:
+    (variant,) = full(name).variants.values()
+    return variant
+
+
+@pytest.mark.parametrize(("row", "name", "k"), CASES, ids=[f"{name}: {row}" for row, name, _ in CASES])
+def test_a_preset_is_the_documents_system(row: str, name: str, k: int) -> None:
+    variant = only_variant(name)
+    for setting, expected in TABLE[row][k].items():
+        value = getattr(variant, setting)
+        assert value == (pytest.approx(expected, rel=1e-12) if isinstance(expected, float) else expected), setting
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("system-a", "N(3, 2²)"), ("system-b", "MNIST"), ("system-c", "MNIST"), ("system-d", "MNIST")]
+)
+def test_the_target(name: str, label: str) -> None:
+    assert full(name).target.label == label
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "steps_per_epoch", "last"),
+    [("system-b", 500, 235, 96), ("system-c", 50, 938, 32), ("system-d", 50, 469, 96)],
+)
+def test_the_length_in_epochs(name: str, epochs: int, steps_per_epoch: int, last: int) -> None:
+    resolved, variant = full(name), only_variant(name)
+    assert isinstance(resolved.target, Images)
+    images, batch = resolved.target.train_size, variant.batch_size
+    assert math.ceil(images / batch) == steps_per_epoch and images % batch == last
+    assert resolved.steps == epochs * steps_per_epoch
+
+
+def test_the_length_of_a() -> None:
+    assert full("system-a").steps == 3000
+    laptop = schema.resolve(schema.load("system-a"), "laptop")
+    assert (laptop.steps, laptop.seeds, laptop.overrides) == (3000, 24, {})
+    assert laptop.variants == full("system-a").variants
+
+
+@pytest.mark.parametrize(("name", "sampling"), [("system-b", "train"), ("system-c", "eval"), ("system-d", "eval")])
+def test_samples_are_taken_in_the_mode_that_was_shown(name: str, sampling: str) -> None:
+    assert full(name).scoring.sampling == sampling
+
+
+def test_the_constants_of_the_table() -> None:
+    assert (LEAKY_SLOPE, LINEAR_SCHEDULE_END) == (0.2, 0.001)
+
+
+def test_what_runs_by_default() -> None:
+    assert [name for name in (*SYSTEMS, "system-e") if schema.load(name).default] == ["system-a"]
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_only_the_full_scale_is_the_documents_own(name: str) -> None:
+    study = schema.load(name)
+    assert full(name).overrides == {}
+    for scale in ("smoke", "laptop"):
+        resolved = schema.resolve(study, scale)
+        if resolved.steps < full(name).steps or resolved.overrides:
+            assert resolved.report["notes"]  # what was shortened or narrowed is said
+        # Nothing but widths is ever narrowed: the rest is what the system is.
+        assert set(resolved.overrides) <= {"generator_hidden", "discriminator_hidden", "discriminator_channels"}
+        if resolved.overrides and scale == "laptop":
+            assert "wide" in resolved.report["notes"]
+
+
+PUBLISHED = {
+    "system-a": {("loss_discriminator_last", None): 0.6926, ("loss_generator_last", None): 0.6935},
+    "system-b": {},
+    "system-c": {},
+    "system-d": {
+        ("loss_discriminator_epoch", 45): 0.3414,
+        ("loss_generator_epoch", 45): 2.7712,
+        ("loss_discriminator_epoch", 50): 0.3680,
+        ("loss_generator_epoch", 50): 2.7854,
+    },
+}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_published_figures_are_the_documents_own(name: str) -> None:
+    resolved = full(name)
+    assert {(f["quantity"], f["at_epoch"]): f["value"] for f in resolved.published} == PUBLISHED[name]
+    assert all(f["steps"] == resolved.steps and f["source"] and f["protocol"] for f in resolved.published)
+    assert not any(f["not_comparable"] for f in resolved.published)
+
+
+def test_published_figures_of_mnist_are_those_of_the_paper() -> None:
+    figures = {f["variant_levels"]["loss"]: f for f in full("mnist").published}
+    assert {loss: (f["quantity"], f["value"], f["spread"]) for loss, f in figures.items()} == {
+        "saturating": ("fid_10k", 9.8, 0.9),
+        "non_saturating": ("fid_10k", 6.8, 0.5),
+    }
+    assert all("Inception" in f["not_comparable"] and "Lucic" in f["source"] for f in figures.values())
+
+
+def test_system_e_is_the_game_without_a_nash_descent() -> None:
+    resolved = full("system-e")
+    assert resolved.target == make_target("point") and resolved.steps == 500
+    assert resolved.factors == {"updates": ["simultaneous", "alternating"], "lr": [0.05, 0.1, 0.2, 0.5]}
+    for variant in resolved.variants.values():
+        # The losses yx and -yx: no half, no average over halves, and no optimiser between gradient and step.
+        assert (variant.generator, variant.discriminator, variant.loss) == ("point", "slope", "wasserstein")
+        assert (variant.reduction, variant.optimiser, variant.schedule) == ("sum_of_means", "sgd", "constant")
+        assert variant.lr_discriminator == variant.lr_generator == variant.lr
+        assert (variant.penalty, variant.critic_steps, variant.batch_size) == ("none", 1, 2)
+    assert resolved.scoring.evaluations == 100 and resolved.report["score"] == "radius"
+    assert resolved.checks == ["bilinear"] and list(resolved.claims) == [5]
+
+
+def test_learning_rate_ratios_are_those_of_the_protocol() -> None:
+    assert schema.load("gaussian").grid["lr_ratio"] == [0.25, 0.5, 1.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("name", [n for n in schema.available() if not n.startswith("system-") and n != "mnist"])
+def test_a_laptop_runs_enough_seeds(name: str) -> None:
+    resolved = schema.resolve(schema.load(name), "laptop")
+    assert resolved.seeds >= (10 if isinstance(resolved.target, Images) else 16)
+
+
+def test_study_files_are_packaged() -> None:
+    text = (Path(schema.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'studies = ["*.toml"]' in text

@@ -12,6 +12,7 @@ from rich.table import Table
 from benchmarks import system
 from gan.errors import InputError
 from gan.targets import TARGETS, Images
+from gan.targets.images import DATASETS
 
 Check = dict[str, str]
 """name, status (ok, missing: something optional; broken: nothing runs), detail, remedy."""
@@ -34,7 +35,7 @@ def check_all(runs_dir: Path, data_dir: Path) -> list[Check]:
 
 def image_targets() -> list[str]:
     """Return the names of the image targets."""
-    return [name for name in TARGETS if name not in ("gaussian", "mixture")]
+    return list(DATASETS)
 
 
 def print_checks(checks: list[Check]) -> None:

@@ -24,6 +24,11 @@ from studies.schema import Resolved
 # width (measured); on a GPU a wider program fills the machine.
 MAX_WIDTH = {"cpu": 32, "cuda": 256}
 
+# A step with this much work for each replica gains nothing from more neighbours than 16 on a CPU, and two narrower
+# cohorts can train on two cores.
+LARGE_STEP_FLOPS = 3e7
+LARGE_STEP_WIDTH = 16
+
 # Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured:
 # 0.3 ms on small MLPs, 3 ms on the narrow MNIST ones). A group of cohorts of one shape is compiled where it saves
 # twice what it costs. Convolutions on a CPU gain nothing.
@@ -140,11 +145,12 @@ def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _partition(group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None) -> list[Cohort]:
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
-    count = math.ceil(len(group) / MAX_WIDTH[device])
+    variant, dimension = group[0].variant, study.target.dimension
+    large = device == "cpu" and flops_per_step(variant, dimension) > LARGE_STEP_FLOPS
+    count = math.ceil(len(group) / (LARGE_STEP_WIDTH if large else MAX_WIDTH[device]))
     width = max(2, math.ceil(len(group) / count))
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    variant, dimension = group[0].variant, study.target.dimension
     chosen = mode or choose_mode(variant, dimension, device)
     compiled = compiler and compiling_pays(variant, dimension, device, len(group) * study.steps)
     parts = (group[i : i + width] for i in range(0, len(group), width))

@@ -218,7 +218,7 @@ def test_published_figures_of_mnist_are_those_of_the_paper() -> None:
 
 def test_system_e_is_the_game_without_a_nash_descent() -> None:
     resolved = full("system-e")
-    assert resolved.target == make_target("point") and resolved.steps == 500
+    assert resolved.target == make_target("point") and resolved.steps == 300
     assert resolved.factors == {"updates": ["simultaneous", "alternating"], "lr": [0.05, 0.1, 0.2, 0.5]}
     for variant in resolved.variants.values():
         # The losses yx and -yx: no half, no average over halves, and no optimiser between gradient and step.

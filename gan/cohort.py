@@ -101,7 +101,8 @@ class Run:
         self.cohort, self.replicas, self.device = cohort, replicas, device
         self.looped = cohort.mode == "loop"
         self.variant = variant = replicas[0].variant
-        self.game = Game.of(variant, cohort.target.dimension)
+        self.game, *others = {Game.of(r.variant, cohort.target.dimension) for r in replicas}
+        assert not others, "replicas of one cohort play one game"
         # Padding repeats the first replica: the arithmetic of the others does not depend on it.
         padding = 0 if self.looped else cohort.width - len(replicas)
         stacked = [*replicas, *[replicas[0]] * padding]

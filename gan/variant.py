@@ -27,7 +27,7 @@ LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached after the last step
 PER_REPLICA = frozenset(
     {
         *("loss", "reduction", "initialisation", "latent", "penalty_weight"),
-        *("optimiser", "lr", "lr_ratio", "beta1", "beta2", "schedule"),
+        *("lr", "lr_ratio", "beta1", "beta2", "schedule"),
     }
 )
 

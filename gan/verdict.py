@@ -162,6 +162,9 @@ class _Run:
         # No cross entropy is below 0; the value of a Wasserstein critic is.
         self.critic = bool((value < 0).any())
         self.nat = self.peak / math.log(2) if self.critic else 1.0
+        norms = self.points("gradient/generator")[1]
+        self.gradient = float(max(norms[~np.isnan(norms)], default=math.nan))
+        self.fixed = self.gradient == 0  # a generator that is never trained neither starves nor collapses
         self.tail_steps, self.tail_value = self.tail("value/discriminator")
         self.tail_size = _median(np.abs(self.tail_value))
         # The whole goal counts where all its scores were taken.
@@ -253,11 +256,10 @@ class _Run:
 
     def starved(self) -> str:
         # At the equilibrium the gradient is small as well, but there the discriminator does not win.
-        if self.met_at_end or not self.wins():
+        if self.met_at_end or self.fixed or not self.wins():
             return ""
         # Relative to its own peak, for a norm's scale depends on the network and the reduction.
-        norms = self.points("gradient/generator")[1]
-        peak, left = float(max(norms[~np.isnan(norms)], default=math.nan)), self.median("gradient/generator")
+        peak, left = self.gradient, self.median("gradient/generator")
         if left <= self.limits.gradient * peak:
             share = left / peak if peak > 0 else 0.0
             return f"The discriminator wins, and {share:.2g} of the generator's largest gradient is left."
@@ -267,7 +269,7 @@ class _Run:
 
     def collapsed(self) -> str:
         # A generator of noise covers nothing either, which is no collapse: its samples are not good.
-        if self.median("score/hq_share") < self.limits.quality:
+        if self.fixed or self.median("score/hq_share") < self.limits.quality:
             return ""
         for name, full in self.covers.items():
             tail = [v for s, v in self.scores[name].items() if s > (1 - self.limits.tail) * self.steps and v == v]

@@ -54,8 +54,8 @@ _DIVERGENCES: Final = (
     Score("jsd_100k", "JS divergence at 100,000 samples", "lower", curve=False),
     Score("jsd_10k", "JS divergence at 10,000 samples", "lower", final=False),
 )
-_OPTIMALITY: Final = Score("d_gap", "D's distance from the optimal D", "lower", curve=False)
-_RADIUS: Final = Score("radius", "Distance from the equilibrium", "lower")
+_OPTIMALITY: Final = Score("d_gap", "distance of D from the optimum", "lower", curve=False)
+_RADIUS: Final = Score("radius", "distance from the equilibrium", "lower")
 _QUALITY: Final = Score("hq_share", "High-quality share", "higher")
 
 

@@ -14,8 +14,9 @@ import torch
 
 from gan.cohort import METRICS, Run, summarise, train
 from gan.replica import Cohort, Mode, Replica, ReplicaResult, Scoring
+from gan.step import Game
 from gan.targets import Gaussian, Images, Target
-from gan.variant import Variant
+from gan.variant import PER_REPLICA, Variant
 
 CPU = torch.device("cpu")
 STEPS = 50
@@ -117,18 +118,44 @@ def test_factors_of_one_number_train_side_by_side_as_alone() -> None:
         {"loss": "saturating"},
         {"lr_ratio": 4.0},
         {"beta1": 0.5},
+        {"lr": 2e-3},
+        {"beta2": 0.9},
         {"reduction": "sum"},
         {"schedule": "linear"},
         {"initialisation": "normal_002"},
         {"loss": "wasserstein"},
         {"latent": "uniform"},
     ]
+    assert {name for n in numbers for name in n} == PER_REPLICA - {"penalty_weight"}  # which has a test of its own
     replicas = [Replica(str(i), Variant(batch_size=32, **n), 0) for i, n in enumerate(numbers)]
     mixed = history_of(cohort_of(replicas))
     for i, replica in enumerate(replicas):
         alone = history_of(cohort_of([replica]))
         assert torch.equal(mixed[i], alone[0]), numbers[i]
     assert len({float(x) for x in mixed[:, -1, 0]}) == len(numbers)  # each choice does change the training
+
+
+def test_penalties_of_different_weight_train_side_by_side_as_alone() -> None:
+    replicas = [Replica(str(w), Variant(batch_size=32, penalty="r1", penalty_weight=w), 0) for w in (0.1, 10.0)]
+    mixed = history_of(cohort_of(replicas))
+    for i, replica in enumerate(replicas):
+        assert torch.equal(mixed[i], history_of(cohort_of([replica]))[0])
+    assert not torch.equal(mixed[0], mixed[1])
+
+
+def test_every_choice_of_the_game_keeps_replicas_apart() -> None:
+    """A field that the step branches on must not be one that replicas of a cohort may differ in."""
+    base = Variant(batch_size=32, penalty="r1")
+    levels: dict[str, Any] = {"loss": "saturating", "reduction": "sum", "initialisation": "normal_002"}
+    levels |= {"latent": "uniform", "penalty_weight": 1.0, "lr": 1.0, "lr_ratio": 2.0, "beta1": 0.0, "beta2": 0.5}
+    levels |= {"schedule": "linear"}
+    assert set(levels) == PER_REPLICA
+    for name, level in levels.items():
+        other = dataclasses.replace(base, **{name: level})
+        assert other.shape() == base.shape() and Game.of(other, 1) == Game.of(base, 1)
+    for change in ({"optimiser": "sgd"}, {"updates": "simultaneous"}, {"penalty": "none"}, {"passes": "separate"}):
+        other = dataclasses.replace(base, **change)
+        assert other.shape() != base.shape() and Game.of(other, 1) != Game.of(base, 1)
 
 
 def widths_agree(variant: Variant, compiled: bool, target: Target | None = None) -> None:

@@ -145,7 +145,7 @@ def test_the_generator_s_loss_alone_is_no_divergence() -> None:
 def test_a_starved_generator() -> None:
     found = judged(starved())
     assert found.verdict == "starved" and "0.0001" in found.reason
-    assert verdict(starved(gradient__generator=0.0)) == "starved"  # never a gradient at all
+    assert verdict(starved(gradient__generator=1e-30)) == "unsettled"  # beaten before it began, and no logits to tell
     assert verdict(starved(), goal={}) == "starved"
 
 
@@ -517,3 +517,18 @@ def test_judging_is_fast_and_needs_no_torch() -> None:
     assert time.process_time() - started < 2  # 10,000 in about 10 s, with room for a busy machine
     code = "import sys, gan.verdict; assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_generator_that_is_never_trained_neither_starves_nor_collapses() -> None:
+    steps = range(10, 1_001, 10)
+    curves = {
+        "value/discriminator": [(s, 0.3) for s in steps],
+        "output/fake": [(s, 0.01) for s in steps],
+        "gradient/generator": [(s, 0.0) for s in steps],
+        "score/coverage": [(s, 0.2) for s in steps],
+    }
+    told = {"status": "ok", "steps": 1_000, "goal": {"d_gap": (0.01, "lower")}, "covers": {"coverage": 1.0}}
+    assert judge(curves, **told).verdict == "unsettled"
+    assert judge({**curves, "score/d_gap": [(1_000, 0.005)]}, **told).verdict == "converged"
+    trained = {**curves, "gradient/generator": [(s, 1.0) for s in steps]}
+    assert judge(trained, **told).verdict == "collapsed"

@@ -50,7 +50,7 @@ def test_the_file_says_what_a_report_needs() -> None:
     study = plan["study"]
     assert list(plan["levels"]) == list(plan["variants"])
     assert plan["levels"]["recipe=r1 discriminator=conv"] == {"recipe": "r1", "discriminator": "conv"}
-    assert study["factors"]["recipe"] == ["plain", "linear_schedule", "r1", "wasserstein", "wgan_gp"]
+    assert study["factors"]["recipe"] == ["plain", "linear_schedule", "r1", "wasserstein", "critic_steps_5", "wgan_gp"]
     assert study["reference"] == {"recipe": "plain", "discriminator": "mlp"}
     assert study["claims"] == [6] and list(study["claim_texts"]) == ["6"]
     assert study["checks"] == [] and study["published"] == [] and study["overrides"] == {}
@@ -146,8 +146,13 @@ def test_one_number_per_replica_shapes_nothing() -> None:
 def test_short_runs_are_not_compiled() -> None:
     assert not any(c.compiled for c in plan_of(scale="smoke").cohorts)
     assert all(c.compiled for c in plan_of(scale="laptop").cohorts)
-    conv = [c for c in plan_of("digits", "full").cohorts if c.replicas[0].variant.discriminator == "conv"]
+    conv = [c for c in plan_of("stabilisers", "full").cohorts if c.replicas[0].variant.discriminator == "conv"]
     assert conv and not any(c.compiled for c in conv)
+
+
+def test_large_steps_train_in_narrower_cohorts() -> None:
+    assert [c.width for c in plan_of("system-a").cohorts] == [12, 12]
+    assert {c.width for c in plan_of("gaussian").cohorts} == {32}
 
 
 def test_large_convolutions_are_looped_on_a_cpu() -> None:
@@ -162,7 +167,7 @@ def test_a_replica_can_be_planned_alone_from_the_file() -> None:
     id = next(iter(plan.replicas))
     one = cohort_of_one(plan.to_json(), id)
     (replica,) = one.replicas
-    assert (one.width, one.mode, one.steps) == (20, "vmap", plan.study.steps)
+    assert (one.width, one.mode, one.steps) == (25, "vmap", plan.study.steps)
     assert replica.variant == plan.study.variants[plan.replicas[id][0]]
     assert one.target == plan.study.target and one.scoring == plan.study.scoring
     with pytest.raises(InputError, match="not in the present plan"):

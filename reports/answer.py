@@ -74,13 +74,18 @@ def _effect(evidence: Evidence, own: list[Contrast]) -> str:
             f"{against}{most} gives {_compared(shown, held + ending, ' the score')}"
         )
     verb = "scores better than" if favours(shown, evidence.direction(evidence.primary)) else "scores worse than"
-    amount = _compared(shown, held, f" its {score}")
+    amount = _compared(shown, held, f" the {score}")
     text = f"{where}, `{shown.factors[0]}` {level} {verb} {against}, with {amount}"
-    return text if len(own) == 1 else f"{text}; of its {len(own)} effects {len(resolved)} are resolved"
+    if len(own) == 1:
+        return text
+    if len(own) == 2:
+        return f"{text}; its other effect is {'resolved too' if len(resolved) == 2 else 'not resolved'}"
+    others = len(resolved) - 1
+    return f"{text}; {others} of its other {len(own) - 1} effects {'is' if others == 1 else 'are'} resolved"
 
 
 def _compared(contrast: Contrast, held: str = "", what: str = "") -> str:
-    """An effect in words: "0.72 times its KS statistic (95 % interval 0.61 to 0.85)"; `held` goes with the interval."""
+    """An effect in words: "0.72 times the KS statistic (95 % interval 0.61 to 0.85)"; `held` goes with the interval."""
     interval = contrast.interval
     level = "95 %" if contrast.pairs >= FEW else "nominal 95 %"
     ends = f"{level} interval {effect(interval.low)} to {effect(interval.high)}"
@@ -143,10 +148,15 @@ def _rates(evidence: Evidence) -> str:
     counts = {level: summarise(evidence, replicas) for level, replicas in groups.items() if len(replicas)}
 
     def shares(key: str) -> str:
-        return ", ".join(f"{level} {share(c[key], c['seeds'])}".strip() for level, c in counts.items())
+        # A bare number beside a count would be read as part of it.
+        names = {level: f"`{factor}` {level}:" if level[:1].isdigit() else level for level in counts}
+        return ", ".join(f"{names[level]} {share(c[key], c['seeds'])}".strip() for level, c in counts.items())
 
     total = sum(c["failures"] for c in counts.values())
     parts = [f"failed: {shares('failures')}" if total else f"none of {len(evidence.results)} replicas failed"]
+    away = int(((evidence.results["verdict"] == "diverged") & (evidence.results["status"] == "ok")).sum())
+    if away:
+        parts[0] += f", but the value of {away} ran away" if not total else f"; the value of {away} others ran away"
     if evidence.reached:
         parts.append(f"reached the goal ({goal(evidence)}): {shares('reached')}")
     verdicts = summarise(evidence, evidence.results)["verdicts"]
@@ -186,9 +196,10 @@ def _best(evidence: Evidence) -> str:
     mean = score_iqm(evidence, evidence.of(variant), evidence.primary)
     if math.isinf(mean.estimate):
         return "the interquartile mean fails in every variant"
-    levels = ", ".join(f"{factor} {level}" for factor, level in evidence.variants.loc[variant].items())
+    varied = [factor for factor, own in evidence.factors.items() if len(own) > 1] or list(evidence.factors)
+    levels = ", ".join(f"{factor} {level}" for factor, level in evidence.variants.loc[variant, varied].items())
     floor = evidence.floor(evidence.primary)
     beside = f", beside {number(floor)} for real data" if floor is not None else ""
     score = evidence.label(evidence.primary)
-    what = f"a {score}" if math.isnan(mean.low) else f"an interquartile mean {score}"
-    return f"the best variant ({levels}) has {what} of {spread(mean)}{beside}"
+    what = f"the {score}" if math.isnan(mean.low) else f"the interquartile mean of the {score}"
+    return f"in the best variant ({levels}) {what} is {spread(mean)}{beside}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.ledger import LOSSES, Ledger
 from gan.errors import InputError
-from reports.evidence import Evidence, gather, level_label
+from reports.evidence import Evidence, gather, level_label, plain
 from reports.findings import effect_interval, p_value
 from reports.statistics import Interval, holm, iqm_interval, signed_rank
 from reports.tables import goal, number, score_iqm, score_values, share, spread, summarise
@@ -30,12 +30,12 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
         b: Another: the same study at another commit, on another machine or at another scale, or another study.
 
     Returns:
-        Plain values; a float is NaN where there is none, and infinite where a side failed. "a" and "b" (directory,
-        study, scale, device, commits, replicas), "score" (name, label, direction, "ratio": whether differences are
-        ratios), "settings" (one dictionary a setting that differs), "variants" (one a variant in both: means and rates
-        of each, and the difference paired by seed with its interval, p, and Holm's p over these variants), "only_a"
-        and "only_b" (variants in one of them), and "bits" (how many replicas are in both, how many of them are equal
-        bit for bit, and which are not).
+        Plain values, strict JSON: None where there is no number, "inf" or "-inf" where a side failed. "a" and "b"
+        (directory, study, scale, device, commits, replicas), "score" (name, label, direction, "ratio": whether
+        differences are ratios), "settings" (one dictionary a setting that differs), "variants" (one a variant in
+        both: means and rates of each, and the difference paired by seed with its interval, p, and Holm's p over these
+        variants), "only_a" and "only_b" (variants in one of them), and "bits" (how many replicas are in both, how
+        many of them are equal bit for bit, and which are not).
 
     Raises:
         InputError: One holds no finished replica, or they have no score in common.
@@ -49,7 +49,7 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
         )
     names = [name for name in one.variants.index if name in other.variants.index]
     log = one.log(score) and other.log(score)
-    return {
+    compared = {
         "a": _described(one),
         "b": _described(other),
         "score": {
@@ -64,6 +64,7 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
         "only_b": [name for name in other.variants.index if name not in names],
         "bits": _bits(one, other),
     }
+    return plain(compared)
 
 
 def settings(one: Evidence, other: Evidence) -> list[dict[str, str]]:
@@ -232,18 +233,25 @@ def _bits_said(bits: dict[str, Any]) -> str:
     return f"{text}; not {first}{rest}."
 
 
+def _interval(own: dict[str, Any]) -> Interval:
+    """Read back what `plain` wrote."""
+    estimate, low, high = (math.nan if own[key] is None else float(own[key]) for key in ("estimate", "low", "high"))
+    return Interval(estimate, low, high, own["method"])
+
+
 def _row(row: dict[str, Any], what: str) -> dict[str, str]:
     cells = {"variant": row["variant"] or "the one variant"}
     for side in ("a", "b"):
         own = row[side]
-        cells[side] = spread(Interval(own["estimate"], own["low"], own["high"], own["method"])) if own else "–"
+        cells[side] = spread(_interval(own)) if own else "–"
         cells[f"failed in {side}"] = share(own["failures"], own["seeds"]) if own else "–"
         if own and own["reached"] is not None:
             cells[f"reached in {side}"] = share(own["reached"], own["seeds"])
     own = row["difference"]
-    interval = Interval(own["estimate"], own["low"], own["high"], own["method"])
-    cells[what] = effect_interval(interval) if own["pairs"] and not math.isnan(own["estimate"]) else "–"
-    return cells | {"p (Holm)": p_value(own["p_holm"]), "pairs": number(own["pairs"])}
+    interval = _interval(own)
+    cells[what] = effect_interval(interval) if own["pairs"] and not math.isnan(interval.estimate) else "–"
+    p = math.nan if own["p_holm"] is None else own["p_holm"]
+    return cells | {"p (Holm)": p_value(p), "pairs": number(own["pairs"])}
 
 
 def _table(rows: list[dict[str, str]]) -> str:

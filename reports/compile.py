@@ -1,4 +1,4 @@
-"""From a ledger to a folder that a person can read: report.md, figures, results.csv, provenance.json."""
+"""From a ledger to a folder that a person can read: report.md, figures, results.csv, contrasts.csv, provenance.json."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from gan.verdict import thresholds_table
 from reports import findings, published, tables, theory
 from reports.answer import sentences
 from reports.evidence import Evidence, gather, level_label, to_csv, to_json
+from reports.theory_section import Section
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,6 +46,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     from reports.gallery import pictures
 
     evidence = gather(ledger)
+    checks = theory.checks(evidence, evidence.ledger)
     ledger = evidence.ledger  # the tolerant one: a damaged file leaves a gap, not a traceback
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -59,15 +61,22 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
                 picture.figure.savefig(fresh / picture.name, dpi=DPI, metadata={"Software": None})
                 drawn.append({"name": picture.name, "title": picture.title, "caption": picture.caption})
         (fresh / "results.csv").write_text(to_csv(evidence.results), encoding="utf-8")
+        (fresh / "contrasts.csv").write_text(findings.contrasts_csv(evidence), encoding="utf-8")
         (fresh / "provenance.json").write_text(to_json(ledger.provenance()), encoding="utf-8")
-        (fresh / "report.md").write_text(render_report(evidence, drawn), encoding="utf-8")
-        (fresh / "summary.json").write_text(to_json(summary(evidence, drawn)), encoding="utf-8")
+        (fresh / "report.md").write_text(render_report(evidence, drawn, checks), encoding="utf-8")
+        (fresh / "summary.json").write_text(to_json(summary(evidence, drawn, checks)), encoding="utf-8")
         _move(fresh, out)
     return out / "report.md"
 
 
-def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
-    """Return the text of report.md."""
+def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[Section]) -> str:
+    """Return the text of report.md.
+
+    Args:
+        evidence: The study's.
+        drawn: Name, title and caption of each figure.
+        checks: What was held against theory.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -82,7 +91,6 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
     counts = evidence.results["status"].value_counts()
     family = evidence.contrasts()
     compared = published.comparison(evidence, evidence.ledger)
-    checks = theory.checks(evidence, evidence.ledger)
     text = environment.get_template("report.md.j2").render(
         study=evidence.study,
         claims=claims(evidence),
@@ -99,7 +107,9 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
         primary=evidence.label(evidence.primary),
         direction=evidence.direction(evidence.primary),
         goal=tables.goal(evidence),
-        factors=list(evidence.factors),
+        several=sum(len(levels) > 1 for levels in evidence.factors.values()) > 1,
+        interactions=any(c.kind == "interaction" for c in family),
+        floors=tables.has_floors(evidence),
         variants=evidence.results["variant"].nunique(),
         reference=", ".join(
             f"`{f}` {level}" for f, level in evidence.reference.items() if len(evidence.factors[f]) > 1
@@ -128,7 +138,7 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
     return re.sub(r"\n{3,}", "\n\n", text)
 
 
-def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, Any]:
+def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterable[Section]) -> dict[str, Any]:
     """What an index says of this report, readable by a program."""
     said = sentences(evidence)
     study = evidence.study
@@ -140,6 +150,7 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, An
         "question": study["question"],
         "answer": " ".join(said),
         "headline": said[0],
+        "conclusions": [check.conclusion for check in checks],
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),
         "incomplete": bool(evidence.complaints) or not evidence.missing.empty,

@@ -118,8 +118,9 @@ class Evidence:
         return self.references[score]["direction"]
 
     def label(self, score: str) -> str:
-        """The score's name for people."""
-        return self.references[score]["label"]
+        """The score's name for people, as it stands within a sentence: "KS statistic", "share of 100 bins covered"."""
+        label = str(self.references[score]["label"])
+        return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
     def floor(self, score: str) -> float | None:
         """What real data scores at the same N; None where that says nothing."""
@@ -296,6 +297,17 @@ def to_csv(results: pd.DataFrame) -> str:
     return results.to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
+def plain(content: Any) -> Any:
+    """Return content as strict JSON can hold it: NaN is None, an infinity "inf" or "-inf"."""
+    if isinstance(content, dict):
+        return {key: plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [plain(value) for value in content]
+    if isinstance(content, float) and not math.isfinite(content):
+        return None if math.isnan(content) else str(float(content))
+    return content
+
+
 def to_json(content: Any) -> str:
-    """Return content as indented JSON that ends in a newline."""
-    return json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n"
+    """Return content as indented strict JSON that ends in a newline."""
+    return json.dumps(plain(content), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"

@@ -144,6 +144,11 @@ def log_ticks(axis: Axis) -> Axis:
     return axis
 
 
+def wrapped(label: str, height: float) -> str:
+    """Break a vertical label into lines of so many inches."""
+    return textwrap.fill(label, max(int(height / (1.1 * LETTER)), 12))
+
+
 def facet_grid(
     fig: Figure,
     rows: Sequence[str],
@@ -186,19 +191,16 @@ def facet_grid(
         for ax, title in zip(axes[0], columns, strict=True):
             ax.set_title(textwrap.fill(title, max(int(width), 8), break_long_words=False), fontsize=8)
     fig.supxlabel(xlabel, fontsize=8.5)
-    fig.supylabel(ylabel, fontsize=8.5)
+    fig.supylabel(wrapped(ylabel, 0.8 * fig.get_figheight()), fontsize=8.5)
     return axes
 
 
-def plot_heat(
-    ax: Axes, medians: pd.DataFrame, notes: pd.DataFrame, norm: Normalize, cmap: str, title: str = ""
-) -> Axes:
-    """Draw a table of medians as a heat map, each cell with its text; a failed median is a grey cell.
+def plot_heat(ax: Axes, means: pd.DataFrame, notes: pd.DataFrame, norm: Normalize, cmap: str, title: str = "") -> Axes:
+    """Draw a table of means as a heat map, each cell with its text; a failed mean is a grey cell.
 
     Args:
         ax: Where to draw.
-        medians: Rows and columns are the levels of two factors, named by the axes' names; infinite where the
-            median replica failed, NaN where there is no replica.
+        means: Levels of two factors, the axes' names; infinite where failed replicas reach it, NaN without any.
         notes: The cells' texts, the same shape.
         norm: Shared by the facets, so that a colour means the same in each.
         cmap: Its light end should be the bad one.
@@ -206,9 +208,9 @@ def plot_heat(
     """
     import seaborn
 
-    values = medians.to_numpy(float)
+    values = means.to_numpy(float)
     seaborn.heatmap(
-        medians.where(np.isfinite(values)),
+        means.where(np.isfinite(values)),
         ax=ax,
         norm=norm,
         vmin=norm.vmin,  # or seaborn looks for them in the values, of which there may be none
@@ -226,8 +228,8 @@ def plot_heat(
         ax.text(column + 0.5, row + 0.5, str(notes.iloc[row, column]), ha="center", va="center", fontsize=8)
     ax.grid(False)
     ax.tick_params(length=0)
-    ax.set_xlabel(str(medians.columns.name or ""))
-    ax.set_ylabel(str(medians.index.name or ""))
+    ax.set_xlabel(str(means.columns.name or ""))
+    ax.set_ylabel(str(means.index.name or ""))
     ax.tick_params(axis="y", rotation=0)
     ax.tick_params(axis="x", rotation=0)
     ax.set_title(title)
@@ -273,7 +275,9 @@ def plot_histogram(
     ax.set_ylim(0, 2.2 * density.max())
     notes = []
     if not inside.all():
-        notes.append(f"{100 * (1 - inside.mean()):.2g} % out of view")
+        away = 100 * (1 - inside.mean())
+        share = f"{away:.2g}" if away < 10 else f"{away:.0f}" if away < 99.5 or not inside.any() else "over 99"
+        notes += [f"{share} % out of view"] + [f"median {np.median(samples):.3g}"] * int(away > 50)
     if heights.max() > 2.2 * density.max():
         notes.append(f"peak {number(heights.max())} cut")
     if notes:
@@ -305,16 +309,16 @@ def plot_images(ax: Axes, images: np.ndarray, columns: int) -> Axes:
 def plot_strip(
     ax: Axes,
     groups: Mapping[str, np.ndarray],
-    medians: Mapping[str, float],
+    means: Mapping[str, float],
     colors: Mapping[str, object],
     worst: float,
 ) -> Axes:
-    """Draw one horizontal strip of points a group, its median a bar; failed runs are crosses at the bad end.
+    """Draw a horizontal strip of points a group, its mean a bar; failed runs are crosses at the bad end.
 
     Args:
         ax: Where to draw.
         groups: Values of each group, shape [runs], NaN for a failed run; drawn from top to bottom.
-        medians: The groups' medians; infinite where the median run failed.
+        means: The groups' interquartile means, or any other; infinite where failed runs reach it.
         colors: One a group.
         worst: Where on the axis to put failed runs.
     """
@@ -325,7 +329,7 @@ def plot_strip(
         failed = ~np.isfinite(values)
         ax.scatter(values[~failed], height[~failed], s=11, color=colors[name], alpha=0.75, linewidths=0)
         ax.scatter(np.full(failed.sum(), worst), height[failed], s=16, marker="x", color=colors[name], linewidths=1)
-        at = medians[name] if np.isfinite(medians[name]) else worst
+        at = means[name] if np.isfinite(means[name]) else worst
         ax.plot([at, at], [row - 0.36, row + 0.36], color="black", linewidth=1.6, solid_capstyle="butt")
     return label_rows(ax, list(groups))
 

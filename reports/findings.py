@@ -18,6 +18,9 @@ FEW = 6
 """With fewer runs a bootstrap interval, which never leaves their range, cannot hold 95 % of what it should."""
 MANY = 24  # contrasts in the table: what follows is unresolved, or far smaller than the first
 
+CONTRAST_COLUMNS = ("kind", "factors", "levels", "against", "estimate", "low", "high", "method", "ratio", "pairs", "p")
+CONTRAST_COLUMNS += ("p_holm", "effect", "improvement", "improvement_low", "improvement_high", "resolved")
+
 
 def effect(value: float) -> str:
     """Return a ratio or a difference in three digits; "∞" where one side failed."""
@@ -91,6 +94,31 @@ def contrasts_table(evidence: Evidence) -> pd.DataFrame:
         row["P(improvement)"] = probability(chance) if chance else "–"
         rows.append(row | {"resolved": "**yes**" if contrast.resolved else "no"})
     return pd.DataFrame(rows)
+
+
+def contrasts_csv(evidence: Evidence) -> str:
+    """Return the text of `contrasts.csv`: every contrast's numbers, largest effect first.
+
+    The columns: kind, factors, levels and against (the reference; of an interaction the two joined by " × "), the
+    estimate with its interval and its method, whether it is a ratio, pairs of seeds, p, p after Holm's correction,
+    rank-biserial correlation, probability of improvement with its interval, and whether the contrast is resolved. An
+    infinity is an effect of which one side failed; an empty cell is a number that there is not.
+    """
+    rows = [
+        {
+            "kind": c.kind,
+            **{part: " × ".join(getattr(c, part)) for part in ("factors", "levels", "against")},
+            **c.interval._asdict(),
+            **{part: getattr(c, part) for part in ("ratio", "pairs", "p", "p_holm", "effect")},
+            "improvement": c.improvement.estimate if c.improvement else math.nan,
+            "improvement_low": c.improvement.low if c.improvement else math.nan,
+            "improvement_high": c.improvement.high if c.improvement else math.nan,
+            "resolved": c.resolved,
+        }
+        for c in by_size(evidence.contrasts())
+    ]
+    table = pd.DataFrame(rows, columns=pd.Index(CONTRAST_COLUMNS))
+    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
 def beyond_reach(evidence: Evidence) -> str:
@@ -188,7 +216,7 @@ def unresolved(evidence: Evidence) -> list[str]:
     """What the study could not settle, one sentence each, from the data."""
     said = []
     if evidence.reached and not any_variant_reaches(evidence):
-        said.append(f"No variant's median reaches {goal(evidence)}: the training may be too short to answer.")
+        said.append(f"No variant's median reaches {goal(evidence)}; a longer training might, or not.")
     seeds = sorted({len(evidence.of(v)) for v in evidence.variants.index})
     if seeds[-1] < 2:
         said.append("There is one seed a variant: nothing can be said about the spread, and no interval given.")

@@ -16,14 +16,15 @@ from reports.gallery_evidence import evidence_pictures
 from reports.gallery_samples import sample_pictures
 from reports.gallery_training import training_pictures
 from reports.layout import Picture, layout_of, reference_lines, room_for_failures, row_key, score_axis, short_name
-from reports.tables import goal, number, ranking, reached, score_quartiles, score_values
+from reports.statistics import iqm
+from reports.tables import goal, number, ranking, reached, score_values
 
 
 def pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     """Draw every figure of a study, one at a time."""
     yield final_scores(evidence)
-    if evidence.factors:
-        yield heat_map(evidence)
+    if sum(len(levels) > 1 for levels in evidence.factors.values()) > 1:
+        yield heat_map(evidence)  # over one factor it would only repeat the figure before
     history = ledger.history()
     history = history[history["replica"].isin(evidence.results["replica"])]
     yield from evidence_pictures(evidence, history)
@@ -36,7 +37,7 @@ def final_scores(evidence: Evidence) -> Picture:
     score, order = evidence.primary, ranking(evidence)
     direction = evidence.direction(score)
     groups = {short_name(evidence, v): score_values(evidence, evidence.of(v), score) for v in order}
-    medians = {short_name(evidence, v): score_quartiles(evidence, evidence.of(v), score)[1] for v in order}
+    means = {short_name(evidence, v): iqm(score_values(evidence, evidence.of(v), score), direction) for v in order}
     hues = draw.palette(evidence.factors[evidence.factor] if evidence.factor else [""])
     colours = {
         short_name(evidence, v): hues[str(evidence.variants.loc[v, evidence.factor]) if evidence.factor else ""]
@@ -48,13 +49,13 @@ def final_scores(evidence: Evidence) -> Picture:
     worst, low, high = room_for_failures(low, high, log, direction) if failed else (high, low, high)
 
     fig = draw.row_figure(len(groups), 1.0)
-    ax = draw.plot_strip(fig.subplots(), groups, medians, colours, worst)
+    ax = draw.plot_strip(fig.subplots(), groups, means, colours, worst)
     if log:
         ax.set_xscale("log")
         draw.log_ticks(ax.xaxis)
     ax.set_xlim(low, high)
     ax.set_xlabel(f"{evidence.label(score)} ({direction} is better)")
-    handles = [Line2D([], [], color="black", linewidth=1.6, label="median")]
+    handles = [Line2D([], [], color="black", linewidth=1.6, label="interquartile mean")]
     handles += reference_lines(evidence, score, ax.axvline)
     if evidence.factor:
         dots = {"marker": "o", "linestyle": "", "markersize": 4}
@@ -64,54 +65,55 @@ def final_scores(evidence: Evidence) -> Picture:
     draw.place_legend(fig, handles)
     caption = (
         f"Final {evidence.label(score)} of every replica, one row a variant "
-        f"{row_key(evidence)}, best median on top; bars are medians"
-        + (", crosses are failed replicas, which rank last." if failed else ".")
+        f"{row_key(evidence)}, the best interquartile mean on top; the bars are these means"
+        + (", crosses failed replicas, which rank last." if failed else ".")
     )
     return Picture("scores.png", "Final scores", caption, fig)
 
 
 def heat_map(evidence: Evidence) -> Picture:
-    """Median score over two factors, facets over a third; each cell counts the replicas at the goal."""
+    """Interquartile mean over two factors, facets over a third; each cell counts the replicas at the goal."""
     score, layout = evidence.primary, layout_of(evidence)
     direction = evidence.direction(score)
     across, facet = layout.columns, layout.rows
     rows = evidence.factors[layout.colour] if layout.colour else [""]
     columns = evidence.factors[across] if across else [""]
     facets = evidence.factors[facet] if facet else [""]
-    medians = {f: pd.DataFrame(index=rows, columns=columns, dtype=float) for f in facets}
+    means = {f: pd.DataFrame(index=rows, columns=columns, dtype=float) for f in facets}
     notes = {f: pd.DataFrame("", index=rows, columns=columns) for f in facets}
     for f in facets:
-        medians[f].index.name, medians[f].columns.name = layout.colour, across
+        means[f].index.name, means[f].columns.name = layout.colour, across
         for row in rows:
             for column in columns:
                 names = layout.cell(evidence, f, column, row)
                 replicas = evidence.results[evidence.results["variant"].isin(names)]
-                median = score_quartiles(evidence, replicas, score)[1]
-                medians[f].loc[row, column] = median
+                mean = iqm(score_values(evidence, replicas, score), direction) if len(replicas) else np.nan
+                means[f].loc[row, column] = mean
                 count = f"\n{reached(evidence, replicas).sum()}/{len(replicas)}" if evidence.reached else ""
-                notes[f].loc[row, column] = f"{number(median)}{count}" if len(replicas) else ""
+                notes[f].loc[row, column] = f"{number(mean)}{count}" if len(replicas) else ""
 
-    everything = np.concatenate([m.to_numpy(float).ravel() for m in medians.values()])
+    everything = np.concatenate([m.to_numpy(float).ravel() for m in means.values()])
     norm = draw.heat_norm(everything, is_log(score))
     # viridis runs from dark to light: the light end is the good one whatever the score's direction.
     cmap = "viridis_r" if direction == "lower" else "viridis"
     stacked = len(facets) * len(columns) > 12  # narrower cells would not hold their texts
     down = len(facets) if stacked else 1
-    fig = draw.new_figure(0.65 + 0.5 * down * (len(rows) + 1))
+    height = 0.65 + 0.5 * down * (len(rows) + 1)
+    fig = draw.new_figure(height)
     axes = fig.subplots(down, len(facets) // down, squeeze=False, sharex=True, sharey=True).ravel()
     cell = 0.7 * draw.WIDTH / (len(columns) * (len(facets) // down))
     for ax, f in zip(axes, facets, strict=True):
-        draw.plot_heat(ax, medians[f], notes[f], norm, cmap, f"{facet} {f}" if facet else "")
+        draw.plot_heat(ax, means[f], notes[f], norm, cmap, f"{facet} {f}" if facet else "")
         if max(map(len, columns)) * draw.LETTER > cell:
             ax.tick_params(axis="x", rotation=30)
         ax.label_outer()
-    label = f"median {evidence.label(score)}\n({direction} is better)"
+    label = draw.wrapped(f"{evidence.label(score)} ({direction} is better)", 0.75 * height)
     if np.isfinite(everything).any():
         bar = fig.colorbar(axes[0].collections[0], ax=axes, label=label, pad=0.015)
         if isinstance(norm, LogNorm):
             draw.log_ticks(bar.ax.yaxis)
-    caption = f"Median {evidence.label(score)} of the replicas in each cell (lighter is better)"
+    caption = f"Interquartile mean of the {evidence.label(score)} over the replicas in each cell (lighter is better)"
     caption += f", and how many of them reached {goal(evidence)}" if evidence.reached else ""
     caption += "; pooled over " + " and ".join(f"`{f}`" for f in layout.pooled) if layout.pooled else ""
-    caption += "; grey where the median replica failed" if np.isinf(everything).any() else ""
+    caption += "; grey where failed replicas reach the middle half" if np.isinf(everything).any() else ""
     return Picture("heat_map.png", "Scores over the factors", caption + ".", fig)

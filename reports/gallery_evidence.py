@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from gan.verdict import THRESHOLDS
 from reports import figures as draw
 from reports import figures_evidence as draw_evidence
 from reports.contrasts import Contrast
@@ -22,8 +23,8 @@ from reports.tables import at_level, ranking, score_values
 MOST_EFFECTS = 40  # rows of a forest plot that stay legible on a page
 MOST_LINES = 6  # variants with a line each
 NOT_TRAINED = "not trained"  # the status failed: it could not be run
-FAILED = ("diverged", NOT_TRAINED)
-LOST = (*FAILED, "starved", "collapsed")
+LOST = ("diverged", NOT_TRAINED, "starved", "collapsed")
+VALUE = "value/discriminator"
 
 
 def evidence_pictures(evidence: Evidence, history: pd.DataFrame) -> Iterator[Picture]:
@@ -73,7 +74,7 @@ def contrast_forest(evidence: Evidence, found: Sequence[Contrast]) -> Picture:
             ha=align,
             va="bottom",
         )
-    ax.set_xlabel(f"{'ratio' if ratio else 'difference'} of {evidence.label(score)}")
+    ax.set_xlabel(f"{'ratio' if ratio else 'difference'} of the {evidence.label(score)}")
     dots = {"marker": "o", "color": colour, "markersize": 5, "linewidth": 1.3}
     filled = [Line2D([], [], **dots, label="resolved")] if any(c.resolved for c in found) else []
     hollow = [Line2D([], [], **dots, markerfacecolor="white", label="not resolved")]
@@ -90,13 +91,14 @@ def _forest_caption(
     held = ", ".join(f"`{f}` {level}" for f, level in evidence.reference.items() if len(evidence.factors[f]) > 1)
     intervals = any(not math.isnan(e.low) for e in effects)
     parts = [
-        f"Effect of each level on {evidence.label(evidence.primary)}, against the reference ({held}): the "
-        f"interquartile mean over seeds of the {unit} between the two, each seed averaged over the other factors first"
+        f"Effect of each level on the {evidence.label(evidence.primary)}, against the reference ({held}): the "
+        f"interquartile mean over seeds of the {unit} between the two"
+        + (", each seed averaged over the other factors first" if "," in held else "")
         + (", and its 95 % bootstrap interval." if intervals else "; one seed gives no interval.")
     ]
     if any(c.kind != "main" for c in found):
         parts.append(f"An interaction is how far two levels together differ from what their own effects {joined} to.")
-    parts.append("Filled marks are resolved: p ≤ 0.05 by the signed-rank test after Holm's correction for all of them.")
+    parts.append("Filled marks are resolved: p ≤ 0.05 by the signed-rank test, corrected by Holm for all effects.")
     ends = [v for e in effects for v in (e.estimate, e.low, e.high) if not math.isnan(v)]
     if any(v < limits[0] or v > limits[1] for v in ends):
         parts.append("An arrow points to what lies beyond the axis; a side with failed replicas lies infinitely far.")
@@ -153,7 +155,7 @@ def profile(evidence: Evidence) -> Picture:
         where = "post" if direction == "lower" else "pre"
         draw_evidence.plot_steps(ax, np.array(thresholds), shares, band, where, colours[name], name)
     ax.set(xlim=limits, ylim=(-0.02, 1.02))
-    ax.set_xlabel(f"threshold of {evidence.label(score)} ({direction} is better)")
+    ax.set_xlabel(f"threshold of the {evidence.label(score)} ({direction} is better)")
     ax.set_ylabel(f"share of replicas at or {'below' if direction == 'lower' else 'above'}")
     handles = [Line2D([], [], color=colours[n], linewidth=1.5, label=n) for n in groups] if len(groups) > 1 else []
     draw.place_legend(fig, [*handles, *reference_lines(evidence, score, ax.axvline)])
@@ -194,14 +196,15 @@ def verdicts(evidence: Evidence) -> Picture:
     left, right = fig.subplots(1, 2, sharey=True, width_ratios=[1.6, 1])
     draw_evidence.plot_shares(left, counts.loc[:, counts.sum() > 0], colours)
     left.set_xlabel("share of replicas")
+    failed = (known["status"] != "ok").groupby(known["variant"]).sum().reindex(order)
     rates = {
-        "failed": (FAILED, "o", colours["diverged"], -0.17),
-        "failed, collapsed or starved": (LOST, "D", colours["collapsed"], 0.17),
+        "failed": (failed, "o", colours["diverged"], -0.17),
+        "failed, diverged, collapsed or starved": (counts[list(LOST)].sum(axis=1), "D", colours["collapsed"], 0.17),
     }
     marks: list[Line2D] = []
-    for label, (names, marker, colour, offset) in rates.items():
+    for label, (lost_, marker, colour, offset) in rates.items():
         mark = {"color": colour, "marker": marker, "markersize": 3.5}
-        draw_evidence.plot_rates(right, counts[list(names)].sum(axis=1).to_numpy(), trials, offset, **mark)
+        draw_evidence.plot_rates(right, lost_.to_numpy(), trials, offset, **mark)
         marks.append(Line2D([], [], **mark, linewidth=1.1, label=label))
     right.set(xlim=(-0.02, 1.02), xlabel="rate, 95 % interval")
     right.tick_params(axis="y", length=0)
@@ -211,9 +214,11 @@ def verdicts(evidence: Evidence) -> Picture:
     without = len(results) - len(known)
     caption = (
         f"Verdicts on the replicas of each variant {row_key(evidence)}, in the order of the scores, best on top: left "
-        "the share of each verdict and the number of replicas in it, right the rate of those that failed (diverged"
+        "the share of each verdict and the number of replicas in it, right the rate of those that failed (turned "
+        "non-finite"
         + (" or could not be trained" if counts[NOT_TRAINED].any() else "")
-        + "), and of those that failed, collapsed or were starved, each with its 95 % Wilson interval."
+        + "), and of those that failed, diverged with finite numbers, collapsed or were starved, each with its 95 % "
+        "Wilson interval."
         + (
             f" Without a readable history there is no verdict: {without} of {len(results)} are left out."
             if without
@@ -262,12 +267,13 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
     draw.place_legend(fig, handles)
     caption = (
         "Share of replicas that have neither collapsed nor diverged by each step: the Kaplan-Meier estimate and its "
-        "95 % interval. A replica counts as collapsed from the first evaluation at which it covers half the target or "
-        "less after it covered more, recovered or not, or from its first evaluation if it never covered more and its "
-        "verdict is collapsed; as diverged from its last finite record. All others lasted to the end at least."
+        "95 % interval. A replica counts as collapsed from the evaluation at which it fell to half the target or less "
+        "and stayed there to the end, or from its first evaluation if it never covered more and its verdict is "
+        "collapsed; as diverged from its last finite record, or from the first at which the size of its value exceeds "
+        f"{THRESHOLDS.runaway:g} if it stayed finite. All others lasted to the end."
         + (f" Lines are levels of `{factor}`, pooled over the rest, with how many were lost." if factor else "")
     )
-    return Picture("survival.png", "Time to collapse", caption, fig)
+    return Picture("survival.png", "Time to collapse or divergence", caption, fig)
 
 
 def lost(evidence: Evidence, history: pd.DataFrame) -> pd.DataFrame:
@@ -283,15 +289,17 @@ def lost(evidence: Evidence, history: pd.DataFrame) -> pd.DataFrame:
     results = evidence.results[evidence.results["verdict"].notna()]
     finite = history[np.isfinite(history["value"].to_numpy(float))]
     ends = finite.groupby("replica")["step"].max()
+    away = finite[(finite["metric"] == VALUE) & (finite["value"].abs() > THRESHOLDS.runaway)]
+    runaways = away.groupby("replica")["step"].min()
     firsts = finite[finite["metric"].str.startswith("score/")].groupby("replica")["step"].min()
     rows = []
-    for replica, verdict, collapse in zip(
-        results["replica"], results["verdict"], results["time_to_collapse"].to_numpy(float), strict=True
-    ):
-        times = [collapse] if not math.isnan(collapse) else []
+    columns = (results[name] for name in ("replica", "status", "verdict", "time_to_collapse"))
+    for replica, status, verdict, collapse in zip(*columns, strict=True):
+        times = [float(collapse)] if not math.isnan(collapse) else []
         if verdict == "diverged":
-            times.append(float(ends.get(replica, 0.0)))
-        elif verdict == "collapsed" and not times:
+            end = float(ends.get(replica, 0.0))
+            times.append(float(runaways.get(replica, end)) if status == "ok" else end)
+        elif verdict == "collapsed" and not times:  # it never covered more than half: there was no fall to time
             times.append(float(firsts.get(replica, 0.0)))
         rows.append((replica, min(times, default=float(evidence.study["steps"])), bool(times)))
     return pd.DataFrame(rows, columns=pd.Index(["replica", "step", "lost"]))

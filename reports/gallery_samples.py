@@ -16,7 +16,7 @@ from gan.variant import Variant
 from reports import figures as draw
 from reports import figures_evidence as draw_evidence
 from reports.evidence import Evidence
-from reports.layout import Picture, row_key, short_name, varied
+from reports.layout import Picture, never_trained, row_key, short_name, varied
 from reports.tables import by_seed_rank, number, ranking
 
 IMAGE_COLUMNS, IMAGE_ROWS = 6, 2
@@ -24,12 +24,15 @@ MOST_VARIANTS = 8  # rows of images that stay legible on a page
 
 
 def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
-    """Draw the samples of the study's target, or for the target `point` its orbits; nothing where there are none."""
+    """Draw the samples of the study's target, or for the target `point` its orbits; nothing where there are none.
+
+    Nor where no generator is trained: its samples are known.
+    """
     settings = dict(evidence.study["target"])
     target = make_target(settings.pop("name"), **settings)
     if isinstance(target, Point):
         yield from orbits(evidence, ledger)
-    elif not (evidence.results["status"] == "ok").any():
+    elif not (evidence.results["status"] == "ok").any() or never_trained(evidence):
         return
     elif isinstance(target, Gaussian | Mixture):
         yield histograms(evidence, ledger, target)

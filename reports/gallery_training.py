@@ -27,6 +27,7 @@ from reports.layout import (
     quartile_curves,
     recorded,
     reference_lines,
+    scale_loss,
     score_axis,
 )
 from reports.statistics import bands
@@ -45,6 +46,8 @@ def training_pictures(evidence: Evidence, history: pd.DataFrame) -> Iterator[Pic
     """
     metrics = set(history["metric"].unique())
     curve = curve_of(evidence, metrics)
+    if curve and not _moves(history[history["metric"] == f"score/{curve}"]):
+        curve = None
     if evidence.results["verdict"].notna().any() and (curve or metrics & {VALUE, GRADIENT}):
         yield trajectories(evidence, history, curve)
     if curve:
@@ -53,6 +56,12 @@ def training_pictures(evidence: Evidence, history: pd.DataFrame) -> Iterator[Pic
         yield value_curves(evidence, history)
     if "layer_gradients" in evidence.study.get("checks", []) and f"{LAYER}1" in metrics:
         yield layer_gradients(evidence, history)
+
+
+def _moves(table: pd.DataFrame) -> bool:
+    """Whether some replica's score changes at all: that of a generator which is never trained does not."""
+    by_replica = table.groupby("replica")["value"]
+    return bool((by_replica.nunique() > 1).any() or (by_replica.size() < 2).any())
 
 
 def score_curves(evidence: Evidence, history: pd.DataFrame, curve: str) -> Picture:
@@ -71,7 +80,7 @@ def score_curves(evidence: Evidence, history: pd.DataFrame, curve: str) -> Pictu
         references = reference_lines(evidence, curve, ax.axhline)
     draw.place_legend(fig, [*handles, *references])
     caption = (
-        f"{evidence.label(curve)} through training: median over replicas, band from lower to upper quartile"
+        f"The {evidence.label(curve)} through training: median over replicas, band from lower to upper quartile"
         + (
             "; failed replicas rank last, and a band or line ends where they begin"
             if (evidence.results["status"] != "ok").any()
@@ -91,8 +100,8 @@ def value_curves(evidence: Evidence, history: pd.DataFrame) -> Picture:
     limits, cut, scale = loss_axis(np.concatenate(drawn), equilibrium(evidence)[1])
     fig, axes = band_facets(evidence, layout, table, None, limits, label)
     for ax in axes.flat:
-        ax.set_yscale(**scale)
-    handles = colour_handles(evidence, layout)
+        scale_loss(ax, scale, limits)
+    handles = colour_handles(evidence, layout, table["replica"])
     draw.place_legend(fig, [*handles, *equilibrium_lines(evidence, axes.flat)])
     survivors = ", over the replicas still training" if (evidence.results["status"] != "ok").any() else ""
     caption = (
@@ -123,7 +132,7 @@ def trajectories(evidence: Evidence, history: pd.DataFrame, curve: str | None) -
         values = table["value"].to_numpy(float)
         if metric == VALUE:
             limits, cut, scale = loss_axis(values, equilibrium(evidence)[1])
-            ax.set_yscale(**scale)
+            scale_loss(ax, scale, limits)
             handles += equilibrium_lines(evidence, [ax])
         elif metric == GRADIENT:
             ax.set_yscale("log")
@@ -158,12 +167,12 @@ def trajectories(evidence: Evidence, history: pd.DataFrame, curve: str | None) -
         if len(shown) < total
         else ""
     )
-    stopped = " A cross ends a diverged one." if "diverged" in counts else ""
+    stopped = " A cross ends one that diverged or ran away." if "diverged" in counts else ""
     left_out += " The axis of the value leaves out the most extreme hundredth." if cut else ""
     caption = (
         f"Replicas through training, each a line in the colour of its verdict; the legend counts all {total}.{few}"
-        f"{stopped} The discriminator's value and the gradient are means over windows of steps, the score is taken at "
-        f"each evaluation.{left_out}"
+        f"{stopped} The discriminator's value and the gradient are means over windows of steps"
+        f"{', the score is taken at each evaluation' if curve else ''}.{left_out}"
     )
     return Picture("trajectories.png", "Replicas through training, by verdict", caption, fig)
 

@@ -73,9 +73,10 @@ def studies_table(found: list[tuple[Path, dict[str, Any]]], prefix: str) -> str:
 
 
 def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> str:
-    """Return one row a claim in markdown: its number and text, and the answer of each study that bears on it.
+    """Return one row a claim in markdown: its number and text, and what each study that bears on it found.
 
-    Claims that no study bears on are listed where some study's summary knows their text. Empty without claims.
+    That is what was held against theory, where something was, and then the study's headline. Claims that no study
+    bears on are listed where some study's summary knows their text. Empty without claims.
     """
     texts: dict[int, str] = {}
     for _, summary in found:
@@ -84,9 +85,15 @@ def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> 
     rows: list[dict[str, Any]] = []
     for number in sorted(texts):
         bearing = [(folder, s) for folder, s in found if number in (s.get("claims") or [])]
-        links = [f"[{s['study']}]({prefix}{folder.name}/report.md): {_cell(headline(s))}" for folder, s in bearing]
+        links = [f"[{s['study']}]({prefix}{folder.name}/report.md): {_cell(_found(s))}" for folder, s in bearing]
         rows.append({"": number, "claim": _cell(texts[number]), "evidence": "<br>".join(links) or "none yet"})
     return _markdown(rows) if rows else ""
+
+
+def _found(summary: dict[str, Any]) -> str:
+    """Return the conclusions of what could be checked against theory, and the headline."""
+    said = [text for text in summary.get("conclusions") or [] if not text.startswith("Not checked")]
+    return " ".join([*said, headline(summary)])
 
 
 def headline(summary: dict[str, Any]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,10 @@ Curves = dict[str, Sequence[tuple[int, float]]]
 def judgements(
     results: pd.DataFrame, history: pd.DataFrame, study: dict[str, Any], references: dict[str, dict[str, Any]]
 ) -> pd.DataFrame:
-    """Judge each replica by its curves.
+    """Judge each replica by its curves, to which its final scores belong: some are only ever taken at the end.
 
     Args:
-        results: One row a replica: replica, status, steps.
+        results: One row a replica: replica, status, steps, final scores by name.
         history: The columns replica, step, metric, value.
         study: The plan's study: its report's thresholds are the goal.
         references: Direction and floor of each score; the floor of a count of what is covered is the full count.
@@ -40,16 +41,40 @@ def judgements(
     # Most of a history says nothing of a verdict.
     telling = ~history["metric"].astype(str).str.startswith(("loss/", "epoch/", "gradient/generator/"))
     curves = curves_of(history[telling])
+    finals = results.reindex(columns=list(references)).to_dict("records")
     rows: list[tuple[Any, ...]] = []
-    for replica, status, steps in zip(results["replica"], results["status"], results["steps"], strict=True):
+    replicas = zip(results["replica"], results["status"], results["steps"], finals, strict=True)
+    for replica, status, steps, scores in replicas:
         own = curves.get(replica, {})
         if status == "failed" or (status == "ok" and not own):
             rows.append((None,) * len(JUDGED))
         else:
+            own = (
+                own
+                if status != "ok"
+                else with_final(own, int(steps), {str(name): value for name, value in scores.items()})
+            )
             judged = judge(own, status=status, steps=int(steps), goal=goal, covers=covers)
             rows.append(tuple(getattr(judged, name) for name in JUDGED))
     table = pd.DataFrame(rows, columns=pd.Index(JUDGED), index=results.index, dtype=object)
     return table.astype(dict.fromkeys(JUDGED[1:], float))
+
+
+def with_final(curves: Curves, steps: int, scores: Mapping[str, Any]) -> Curves:
+    """Return the curves with each final score as the last point of its own, in place of a point at that step.
+
+    Args:
+        curves: One replica's.
+        steps: Of its training: where a final score stands.
+        scores: Final scores by name; what is missing or not finite is left out.
+    """
+    found = dict(curves)
+    for name, value in scores.items():
+        if value is not None and math.isfinite(value):
+            metric = f"score/{name}"
+            before = [point for point in curves.get(metric, ()) if point[0] != steps]
+            found[metric] = [*before, (steps, float(value))]
+    return found
 
 
 def curves_of(history: pd.DataFrame) -> dict[str, Curves]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports import figures as draw
 from reports.evidence import EQUILIBRIUM, Evidence, is_log
@@ -170,6 +172,26 @@ def loss_axis(values: np.ndarray, mark: float) -> tuple[tuple[float, float], boo
     return (float(low - margin), float(high + margin)), cut, linear
 
 
+def scale_loss(ax: Axes, scale: dict[str, Any], limits: tuple[float, float]) -> Axes:
+    """Set the scale of a loss's axis from `loss_axis`; on both sides of zero with few enough ticks to be read."""
+    ax.set_yscale(**scale)
+    if scale["value"] == "symlog":
+        lowest, highest = np.log10(scale["linthresh"]), np.log10(max(abs(limits[0]), abs(limits[1])))
+        stride = max(1, math.ceil((highest - lowest) / 4))
+        powers = np.arange(math.floor(highest), lowest + 0.4 * stride, -stride)
+        ticks = [t for p in powers for t in (-(10.0**p), 10.0**p) if limits[0] <= t <= limits[1]]
+        ax.yaxis.set_major_locator(FixedLocator([0.0, *ticks]))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(FuncFormatter(_signed_power))
+    return ax
+
+
+def _signed_power(value: float, _: object) -> str:
+    if abs(value) < 1e4:
+        return f"{value:g}".replace("-", "−")
+    return f"${'-' if value < 0 else ''}10^{{{math.log10(abs(value)):.0f}}}$"
+
+
 def reference_lines(evidence: Evidence, score: str, line: Callable[..., object], **more: Any) -> list[Line2D]:
     """Draw a score's floor and threshold with `ax.axhline` or `ax.axvline`; return legend handles."""
     style: dict[str, Any] = {**draw.REFERENCE, **more}
@@ -185,11 +207,15 @@ def reference_lines(evidence: Evidence, score: str, line: Callable[..., object],
     return handles
 
 
-def colour_handles(evidence: Evidence, layout: Layout) -> list[Line2D]:
-    """Legend handles of the factor that is the colour."""
+def colour_handles(evidence: Evidence, layout: Layout, replicas: pd.Series | None = None) -> list[Line2D]:
+    """Legend handles of the factor that is the colour, of the levels that these replicas are at, or all."""
     if layout.colour is None:
         return []
     colours = draw.palette(evidence.factors[layout.colour])
+    if replicas is not None:
+        own = evidence.results.loc[evidence.results["replica"].isin(replicas), "variant"]
+        shown = set(evidence.variants.loc[own.unique(), layout.colour])
+        colours = {level: colour for level, colour in colours.items() if level in shown}
     return [Line2D([], [], color=colours[k], label=f"{layout.colour} {k}") for k in colours]
 
 
@@ -214,11 +240,19 @@ def losses(evidence: Evidence) -> dict[str, str]:
     return {name: fields.get("loss", "non_saturating") for name, fields in evidence.plan["variants"].items()}
 
 
+def never_trained(evidence: Evidence) -> bool:
+    """Whether every variant's generator is fixed."""
+    return {fields.get("generator") for fields in evidence.plan["variants"].values()} == {"fixed_gaussian"}
+
+
 def equilibrium(evidence: Evidence) -> tuple[str, float]:
     """Return what the discriminator's value is at the equilibrium, a label and the value, in `comparable_values`.
 
-    log 2 for the cross entropies (Goodfellow et al. 2014, theorem 1), 0 for the difference of a critic's means.
+    log 2 for the cross entropies (Goodfellow et al. 2014, theorem 1), 0 for the difference of a critic's means. With
+    a generator that is never trained there is no equilibrium to find, and log 2 only says that D is 1/2.
     """
+    if never_trained(evidence):
+        return "log 2 (D = 1/2)", EQUILIBRIUM
     critics = set(losses(evidence).values()) == {"wasserstein"}
     return ("equilibrium 0", 0.0) if critics else ("equilibrium log 2", EQUILIBRIUM)
 

@@ -71,16 +71,22 @@ def verdict_words(table: pd.DataFrame) -> str:
     verdicts = table[VERDICT].astype(str)
     total = len(table)
     within = int((verdicts == "within").sum())
+    range_ = "the range of our seeds"
     outside = table[verdicts == "outside"]
     reasons = verdicts[verdicts.str.startswith(NOT_COMPARABLE)].str.removeprefix(f"{NOT_COMPARABLE}: ")
-    figures = "figure" if total == 1 else "figures"
     if len(reasons) == total:
         shared = f": {reasons.iloc[0]}" if reasons.nunique() == 1 else ""
         subject = "the published figure is" if total == 1 else f"none of the {total} published figures is"
         return f"{subject} {'not ' if total == 1 else ''}comparable{shared}"
-    parts = [f"{within} of {total} published {figures} {_verb(within)} within the range of our seeds"]
+    named = "; ".join(f"{row['figure']}: {row['published']} against {row['ours']}" for _, row in outside.iterrows())
+    if total == 1:
+        return f"the published figure lies {'within' if within else 'outside'} {range_}" + (
+            f" ({named})" if named else ""
+        )
+    if within == total:
+        return f"{'both' if total == 2 else f'all {total}'} published figures lie within {range_}"
+    parts = [f"{within or 'none'} of the {total} published figures {_verb(within or 1)} within {range_}"]
     if len(outside):
-        named = "; ".join(f"{row['figure']}: {row['published']} against {row['ours']}" for _, row in outside.iterrows())
         parts.append(f"{len(outside)} {_verb(len(outside))} outside ({named})")
     if len(reasons):
         parts.append(f"{len(reasons)} {'is' if len(reasons) == 1 else 'are'} not comparable")

@@ -98,25 +98,6 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float
     return float(interval.low), float(interval.high)
 
 
-def separation(one: ArrayLike, other: ArrayLike, direction: str = "lower") -> str:
-    """How far two groups of runs stand apart, in words: "clear", "partial" or "none".
-
-    A description by quartiles, not a test: "clear" when the interquartile ranges do not touch, "partial"
-    when a median lies outside the other group's range, "none" otherwise.
-
-    Args:
-        one: Scores of one group, shape [runs], NaN for a failed run.
-        other: The same of the other group.
-        direction: "lower" or "higher": which end is good.
-    """
-    low_a, mid_a, high_a = ranked_quantiles(one, direction=direction)
-    low_b, mid_b, high_b = ranked_quantiles(other, direction=direction)
-    if high_a < low_b or high_b < low_a:
-        return "clear"
-    inside = low_b <= mid_a <= high_b and low_a <= mid_b <= high_a
-    return "none" if inside else "partial"
-
-
 def better(one: float, other: float, direction: str = "lower") -> bool:
     """Whether the first score beats the second; NaN beats nothing."""
     return one < other if direction == "lower" else one > other

@@ -17,11 +17,17 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 def number(value: float | None) -> str:
-    """Return three digits, or a whole number as such; "failed" for an infinite quantile; "–" for none."""
+    """Return three digits, or a whole number as such; "failed" for an infinite quantile; "–" for none.
+
+    From ten millions on three digits and the power of ten, 2.47e14: nobody counts commas.
+    """
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "failed"
+    if abs(value) >= 1e7:
+        digits, power = f"{value:.2e}".split("e")
+        return f"{digits}e{int(power)}"
     if abs(value) >= 1000 or value == round(value):
         return f"{value:,.0f}"
     # "#" keeps trailing zeros, 0.030 rather than 0.03, but also a bare point after three whole digits.
@@ -186,8 +192,10 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
     rows = []
     for name in evidence.scores:
         reference = evidence.references[name]
-        row = {"score": f"`{name}`", "meaning": reference["label"], "better": reference["direction"]}
-        row |= {"samples": f"{reference['n']:,}", "real data": number(reference.get("floor"))}
+        row = {"score": f"`{name}`", "meaning": evidence.label(name), "better": reference["direction"]}
+        row["samples"] = f"{reference['n']:,}"
+        if has_floors(evidence):
+            row["real data"] = number(reference.get("floor"))
         if any(evidence.references[s].get("noise") is not None for s in evidence.scores):
             row["uniform noise"] = number(reference.get("noise"))
         if evidence.reached:
@@ -195,6 +203,11 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
             row["reached at"] = f"{sign} {evidence.reached[name]:g}" if name in evidence.reached else "–"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def has_floors(evidence: Evidence) -> bool:
+    """Whether it is known of some score what real data would get."""
+    return any(evidence.floor(score) is not None for score in evidence.scores)
 
 
 def settings_table(evidence: Evidence) -> pd.DataFrame:

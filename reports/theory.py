@@ -11,6 +11,7 @@ import pandas as pd
 from benchmarks.ledger import Ledger
 from reports.evidence import Evidence
 from reports.tables import number, reached, share, spread
+from reports.theory_layers import layer_gradients
 from reports.theory_optimum import jensen_shannon, optimal_discriminator
 from reports.theory_section import (
     CROSS_ENTROPY,
@@ -20,10 +21,8 @@ from reports.theory_section import (
     curves,
     iqm_of,
     lacking,
-    median_of,
     plural,
     sentence,
-    spearman,
     unchecked,
     with_settings,
 )
@@ -38,7 +37,6 @@ TOLERANCE = 0.01
 PLAIN = {"loss": "wasserstein", "optimiser": "sgd", "penalty": "none", "schedule": "constant", "critic_steps": 1}
 PLAIN |= {"generator": "point", "discriminator": "slope"}
 """Settings of the game xy: theory's rates are of no other."""
-STRENGTHS = {"lr_ratio": "learning rate of D over that of G", "critic_steps": "steps of D to one of G"}
 
 
 def checks(evidence: Evidence, ledger: Ledger) -> list[Section]:
@@ -93,9 +91,9 @@ def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
             iqm_of(own, evidence.primary, evidence.direction(evidence.primary), finished=False)
         )
         row["at the goal"] = share(int(reached(evidence, own).sum()), len(own)) if evidence.reached else NONE
-        row["starved"] = share(_starved(own), len(own))
+        row["starved"] = share(*_starved(own))
         rows.append(row)
-    return Section(name, title, text, _said_of_logits(evidence, replicas, windows), pd.DataFrame(rows))
+    return Section(name, title, text, _said_of_logits(replicas, windows), pd.DataFrame(rows))
 
 
 def _difference(windows: pd.DataFrame) -> pd.Series:
@@ -106,28 +104,28 @@ def _difference(windows: pd.DataFrame) -> pd.Series:
     return (windows["gradient/logits"] - theory).abs() / scale
 
 
-def _starved(replicas: pd.DataFrame) -> int | None:
-    return int((replicas["verdict"] == "starved").sum()) if "verdict" in replicas else None
+def _starved(replicas: pd.DataFrame) -> tuple[int | None, int]:
+    """Return how many starved, None where no verdict is known, and of how many that is known."""
+    known = replicas["verdict"].dropna()
+    return (int((known == "starved").sum()) if len(known) else None), len(known)
 
 
-def _said_of_logits(evidence: Evidence, replicas: pd.DataFrame, windows: pd.DataFrame) -> str:
+def _said_of_logits(replicas: pd.DataFrame, windows: pd.DataFrame) -> str:
     largest = windows["difference"].max()
     of = f"{plural(len(windows), 'window')} of {plural(windows['replica'].nunique(), 'replica')}"
     agrees = "agrees with theory to rounding" if largest <= ROUNDING else "does not agree with theory"
-    said = [f"autograd's gradient on the logit {agrees}: the largest relative difference in {of} is {_small(largest)}"]
+    said = [f"the gradient on the logit {agrees} (largest relative difference {_small(largest)}, {of})"]
     both = windows.groupby("bin", observed=True)["loss"].nunique() == windows["loss"].nunique()
     lowest = next((label for label in BINS if both.get(label, False)), None)
     if lowest is not None:
         medians = windows[windows["bin"] == lowest].groupby("loss", sort=False)["gradient/logits"].median()
-        each = ", ".join(f"{number(median)} with `{loss}`" for loss, median in medians.items())
-        said.append(f"where D(G(z)) is {lowest.removeprefix('D(G(z)) ')} its median is {each}")
-    ends = []
-    for loss, own in replicas.groupby("loss", sort=False):
-        starved, at_goal = _starved(own), int(reached(evidence, own).sum())
-        parts = [] if starved is None else [f"{starved} starved"]
-        parts += [f"{at_goal} reached the goal"] if evidence.reached else []
-        ends += [f"of {plural(len(own), 'replica')} with `{loss}` {' and '.join(parts)}"] if parts else []
-    return sentence([*said, ", ".join(ends)])
+        each = " and ".join(f"{number(median)} with `{loss}`" for loss, median in medians.items())
+        bin_ = lowest.removeprefix("D(G(z)) ").replace("<", "below").replace(">", "above")
+        said.append(f"where D(G(z)) is {bin_} its median is {each}")
+    starved = [_starved(own) for _, own in replicas.groupby("loss", sort=False)]
+    if all(count is not None for count, _ in starved):
+        said[-1] += f", and {' and '.join(f'{count} of {known}' for count, known in starved)} replicas starved"
+    return sentence(said)
 
 
 def growth_per_step(h: float) -> float:
@@ -232,7 +230,8 @@ def _said_of_game(updates: str, found: list[tuple[float, int, int]]) -> str:
         fit = "spiral out at theory's rate" if worst <= TOLERANCE else "do not grow at theory's rate"
         return f"simultaneous steps {fit} (largest relative deviation {_small(worst)}, {of})"
     if worst <= TOLERANCE:
-        return f"alternating steps stay within the bound of their orbit (largest excess {_small(worst)}, {of})"
+        beyond = f"largest excess {_small(worst)}, {of}" if worst else of
+        return f"alternating steps stay within the bound of their orbit ({beyond})"
     by = f"by {worst:.1e} of it, " if math.isfinite(worst) else ""
     return f"alternating steps leave the bound of their orbit ({by}{of})"
 
@@ -245,94 +244,6 @@ def _small(difference: float) -> str:
 def _range(values: pd.Series, form: str) -> str:
     low, high = form.format(values.min()), form.format(values.max())
     return NONE if values.empty else low if low == high else f"{low} to {high}"
-
-
-def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
-    """Does a stronger discriminator take the gradient from the generator's first layers first?"""
-    name, title = (
-        "layer_gradients",
-        "The gradient of each of the generator's layers, against the discriminator's strength",
-    )
-    text = (
-        "The nearer the discriminator is to the optimum, the smaller the generator's gradient (Arjovsky and Bottou "
-        "2017, theorem 2.4, for the saturating loss). That the first layers, those at the latent, starve first is a "
-        "claim: they do if their gradient, and its share of the last layer's, fall as the discriminator's strength "
-        "grows. Norms are each replica's median over the last half of training, then the median over replicas; "
-        "*trend* is Spearman's correlation with the strength over replicas."
-    )
-    replicas = with_settings(evidence, "loss", *STRENGTHS)
-    varied = [strength for strength in STRENGTHS if replicas[strength].nunique() > 1]
-    if not varied:
-        return unchecked(name, title, text, f"no variant differs in {' or '.join(f'`{s}`' for s in STRENGTHS)}")
-    norms = _layer_norms(evidence, ledger)
-    if norms.empty:
-        return unchecked(name, title, text, "the history has no `gradient/generator/1` in the last half of training")
-    layers = [column for column in norms if column != "last"]
-    norms["share"] = norms[1] / norms["last"].where(norms["last"] > 0)
-    replicas = replicas.join(norms, on="replica")
-    trends = len(varied) * replicas["loss"].nunique() * 2
-    rows, said = [], []
-    for strength in varied:
-        for loss, own in replicas.groupby("loss", sort=False):
-            weakest = own[own[strength] == own[strength].min()]["share"].median()
-            for level, at in own.groupby(strength):
-                row = {"strength": f"`{strength}` {level:g}", "loss": str(loss)} | counts(at)
-                for layer in layers:
-                    row[f"layer {layer}"] = "{} (n = {})".format(*_shown(at[layer]))
-                median, n = median_of(at["share"])
-                row["first layer over last"] = f"{number(median)} (n = {n})"
-                row["against the weakest D"] = number(median / weakest) if weakest > 0 else NONE
-                rows.append(row)
-            if own[strength].nunique() > 1:
-                row = {"strength": f"`{strength}`, *trend*", "loss": str(loss)} | counts(own)
-                row |= {f"layer {layer}": _trend(own[strength], own[layer]) for layer in layers}
-                rows.append(row | {"first layer over last": _trend(own[strength], own["share"])})
-                said.append(_said_of_layers(own, strength, str(loss), trends))
-    nothing = "Not checked: the variants of one loss differ in no such setting."
-    return Section(name, title, text, sentence(said) or nothing, pd.DataFrame(rows).fillna(NONE))
-
-
-def _layer_norms(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
-    """Return each replica's median gradient norm over the last half, by id: columns 1 to L, and `last`, its own L."""
-    metrics = [f"gradient/generator/{layer}" for layer in range(1, 101)]
-    history = ledger.history(metrics)
-    if history.empty:
-        return pd.DataFrame()
-    late = history["step"] > evidence.study["steps"] / 2
-    history = history[late & history["replica"].isin(evidence.results["replica"]) & np.isfinite(history["value"])]
-    layer = history["metric"].str.rsplit("/", n=1).str[-1].astype(int)
-    norms = history.assign(layer=layer).groupby(["replica", "layer"])["value"].median().unstack()
-    if 1 not in norms or norms.shape[1] < 2:
-        return pd.DataFrame()
-    return norms.assign(last=norms.ffill(axis=1).iloc[:, -1])
-
-
-def _shown(values: pd.Series) -> tuple[str, int]:
-    median, n = median_of(values)
-    return number(median), n
-
-
-def _trend(strength: pd.Series, values: pd.Series) -> str:
-    rho, p, n = spearman(strength, values)
-    return NONE if math.isnan(rho) else f"{rho:+.2f} (p {'< 1e-4' if p < 1e-4 else f'= {p:.2g}'}, n = {n})"
-
-
-def _said_of_layers(own: pd.DataFrame, strength: str, loss: str, trends: int) -> str:
-    """Return one finding; a trend counts at 5 % shared among all that are asked about (Bonferroni)."""
-    first, p_first, n = spearman(own[strength], own[1])
-    relative, p_share, _ = spearman(own[strength], own["share"])
-    silent = len(own) - n
-    of = f"Spearman over {plural(n, 'replica')}: first layer {first:+.2f}, its share of the last {relative:+.2f}"
-    of += f", {silent} without a gradient" if silent else ""
-    falls, share_falls = (r < 0 and p <= 0.05 / trends for r, p in ((first, p_first), (relative, p_share)))
-    grows = STRENGTHS[strength]
-    if math.isnan(first):
-        return f"with `{loss}` too few replicas ({n}) record gradients for a trend with the {grows}"
-    if falls and share_falls:
-        return f"with `{loss}` the first layers starve first as the {grows} grows ({of})"
-    if falls:
-        return f"with `{loss}` the gradient falls as the {grows} grows, but not in the first layers first ({of})"
-    return f"with `{loss}` the first layer's gradient does not fall as the {grows} grows ({of})"
 
 
 CHECKS: dict[str, Callable[[Evidence, Ledger], Section]] = {

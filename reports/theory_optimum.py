@@ -13,7 +13,7 @@ from scipy import integrate
 
 from benchmarks.ledger import Ledger
 from reports.evidence import Evidence
-from reports.statistics import ranked_quantiles, wilson
+from reports.statistics import ranked_quantiles
 from reports.tables import number, share, spread
 from reports.theory_section import (
     CROSS_ENTROPY,
@@ -86,7 +86,7 @@ def jensen_shannon(evidence: Evidence, ledger: Ledger) -> Section:
     trained = _through_training(evidence, ledger)
     floor = evidence.floor(score)
     beside = "" if floor is None else f"<br>real data {number(floor)}"
-    rows, said = [], []
+    rows, said, gaps = [], [], {}
     for loss, own in replicas.groupby("loss", sort=False):
         at_end = iqm_of(own, score, evidence.direction(score), finished=False)
         gap = iqm_of(own, "gap", finished=True)
@@ -108,20 +108,34 @@ def jensen_shannon(evidence: Evidence, ledger: Ledger) -> Section:
             loss, correlation(within, n_within)
         )
         rows.append(row)
-        low, high = wilson(fell, len(own))
-        ends = f"ends at {number(at_end.estimate)}"
-        if followed:
-            chance = f"{100 * low:.0f}–{100 * high:.0f} %"
-            said.append(f"with `{loss}` the JSD falls in {fell} of {plural(len(own), 'replica')} ({chance}) and {ends}")
-        else:
-            said.append(f"with `{loss}` the JSD {ends} in {plural(len(own), 'replica')}")
+        said.append((str(loss), fell if followed else None, len(own), at_end.estimate))
         if loss in CROSS_ENTROPY and math.isfinite(gap.estimate):
-            side = "below" if gap.estimate > 0 else "above"
-            said[-1] += f", where log 2 − value lies {number(abs(gap.estimate))} {side} it"
-            said[-1] += f" (Spearman over {pairs} replicas {across:+.2f})" if math.isfinite(across) else ""
-    if floor is not None:
-        said.append(f"real data score {number(floor)}")
-    return Section(name, title, text, sentence(said), pd.DataFrame(rows))
+            gaps[str(loss)] = gap.estimate
+    return Section(name, title, text, _said_of_divergence(said, gaps, floor), pd.DataFrame(rows))
+
+
+def _said_of_divergence(
+    found: list[tuple[str, int | None, int, float]], gaps: dict[str, float], floor: float | None
+) -> str:
+    """Say how often the JSD fell and where it ended, and how far log 2 − value lies from it.
+
+    Args:
+        found: By loss: how many replicas' JSD fell (None: not known), of how many, and the JSD at the end.
+        gaps: By loss: JSD less log 2 − value.
+        floor: The JSD of real data.
+    """
+    parts = []
+    for loss, fell, total, end in found:
+        count = f"{total}" if fell is None else f"{fell} of {total}"
+        parts.append(f"{count} {'replicas ' if not parts else ''}with `{loss}` (to {number(end)})")
+    verb = "falls in" if any(fell is not None for _, fell, *_ in found) else "ends, in"
+    text = f"the JSD {verb} {', '.join(parts)}"
+    text += f", where real data score {number(floor)}" if floor is not None else ""
+    for side, own in (("below", [g for g in gaps.values() if g >= 0]), ("above", [-g for g in gaps.values() if g < 0])):
+        if own:
+            low, high = number(min(own)), number(max(own))
+            text += f"; log 2 − value lies {low if low == high else f'{low} to {high}'} {side} it"
+    return sentence([text])
 
 
 def _through_training(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
@@ -190,7 +204,7 @@ def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
         rows.append(row)
         if probabilities:
             (trained if own["generator"].iloc[0] != "fixed_gaussian" else fixed).append((own, gap, value, exact))
-    said = _said_fixed(fixed)
+    said = [_said_fixed(fixed, brief=bool(trained))]
     if trained:
         said.append(_said_trained(trained, outputs))
     return Section(name, title, text, sentence(said) or "Not checked: no loss is a cross entropy.", pd.DataFrame(rows))
@@ -207,25 +221,37 @@ def _exact(evidence: Evidence, own: pd.DataFrame) -> float | None:
     )
 
 
-def _said_fixed(fixed: list[Any]) -> list[str]:
-    """Return a clause for each Gaussian that the generator was fixed to."""
-    said, alike = [], {}
+def _said_fixed(fixed: list[Any], brief: bool) -> str:
+    """Return how far D ends from the optimum, and its value from the exact one, for each Gaussian G is fixed to.
+
+    Args:
+        fixed: (results, gap, value, exact value) of each variant.
+        brief: For all of them together.
+    """
+    alike = {}
     for one in fixed:
         settings = one[0].iloc[0]
         alike.setdefault((settings["fixed_mean"], settings["fixed_std"]), []).append(one)
+    if not alike:
+        return ""
+    over = f"over {plural(len(fixed), 'variant')} ({plural(sum(len(f[0]) for f in fixed), 'replica')}) D, "
+    if brief or len(alike) > 2:
+        gaps = [gap.estimate for _, gap, *_ in fixed if gap is not None]
+        off = [abs(value.estimate - exact) for _, _, value, exact in fixed if exact is not None]
+        off = [distance for distance in off if math.isfinite(distance)]
+        parts = [f"ends {_from_to(gaps)} from the optimum"] if gaps else []
+        parts += [f"has a value within {number(max(off))} of theory's"] if off else []
+        return f"{over}against {plural(len(alike), 'fixed Gaussian')}, {' and '.join(parts) or 'never finished'}"
+    said = []
     for (mean, std), found in alike.items():
-        parts = []
         gaps = [gap.estimate for _, gap, *_ in found if gap is not None]
-        if gaps:
-            parts.append(f"ends {_from_to(gaps)} from D*")
         exact, values = found[0][3], [value.estimate for _, _, value, _ in found if math.isfinite(value.estimate)]
+        parts = [f"ends {_from_to(gaps)} from the optimum"] if gaps else []
         if values:
-            against = "" if exact is None else f" against the exact {exact:.4f}"
-            parts.append(f"has a value of {_from_to(values, '{:.4f}'.format)}{against}")
-        of = plural(sum(len(own) for own, *_ in found), "replica")
-        whom = f"against the fixed N({mean:g}, {std:g}²) the discriminator"
-        said.append(f"{whom} {' and '.join(parts) or 'never finished'} ({of})")
-    return said
+            theory = "" if exact is None else f", by theory {exact:.4f}"
+            parts.append(f"has a value of {_from_to(values, '{:.4f}'.format)}{theory}")
+        said.append(f"against N({mean:g}, {std:g}²), {' and '.join(parts) or 'never finished'}")
+    return f"{over}{'; '.join(said)}"
 
 
 def _said_trained(trained: list[Any], outputs: list[str]) -> str:
@@ -235,20 +261,21 @@ def _said_trained(trained: list[Any], outputs: list[str]) -> str:
     for output, says in (("output/real", "D(x)"), ("output/fake", "D(G(z))")):
         middle, n = median_of(finished[output]) if output in outputs else (math.nan, 0)
         if n:
-            parts.append(f"{says} is {number(middle)} at the end (median of {plural(n, 'replica')})")
+            parts.append(f"{says} ends at {number(middle)}")
     values = [value.estimate for _, _, value, _ in trained if math.isfinite(value.estimate)]
     if values:
-        parts.append(f"the value is {_from_to(values)} against 0.693")
+        parts.append(f"the value at {_from_to(values)} (log 2 = 0.693)")
     gaps = [gap.estimate for _, gap, *_ in trained if gap is not None and math.isfinite(gap.estimate)]
     if gaps:
-        parts.append(f"abs(D − D*) is {_from_to(gaps)}")
-    return f"against trained generators ({plural(len(replicas), 'replica')}) " + (", ".join(parts) or "none finished")
+        parts.append(f"D {_from_to(gaps)} from the optimum")
+    ended = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts) or "none finished"
+    return f"against trained generators ({plural(len(replicas), 'replica')}) {ended}"
 
 
 def _from_to(estimates: list[float], shown: Callable[[float], str] = number) -> str:
     """Return one variant's estimate, or the range over variants."""
     low, high = shown(min(estimates)), shown(max(estimates))
-    return low if len(estimates) == 1 else f"{low} to {high} over {len(estimates)} variants"
+    return low if low == high else f"{low} to {high}"
 
 
 def _end(curve: pd.DataFrame, metric: str) -> dict[str, float]:

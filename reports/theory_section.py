@@ -33,7 +33,7 @@ class Section:
     text: str
     """Markdown: what theory says, with its source."""
     conclusion: str
-    """One sentence, computed from the numbers."""
+    """One sentence, computed from the numbers, of at most 45 words: it stands under the report's first sentence."""
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Strings; empty where nothing could be checked."""
 
@@ -116,8 +116,8 @@ def correlation(rho: float, pairs: int) -> str:
 
 
 def counts(replicas: pd.DataFrame) -> dict[str, str]:
-    """Return the cells that say how many replicas a row is of, and how many of them diverged or could not be run."""
-    row = {"replicas": str(len(replicas)), "diverged": str(int((replicas["status"] == "diverged").sum()))}
+    """Return the cells that say how many replicas a row is of, and how many turned non-finite or could not be run."""
+    row = {"replicas": str(len(replicas)), "non-finite": str(int((replicas["status"] == "diverged").sum()))}
     failed = int((replicas["status"] == "failed").sum())
     return row | ({"replicas": f"{len(replicas)} ({failed} could not be run)"} if failed else {})
 

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +232,20 @@ def gaussian_difficulty(levels: dict[str, Any]) -> float:
         * (1.6 if levels["generator_norm"] == "none" else 1)
         * (1 + 0.4 * abs(math.log2(levels["lr_ratio"])))
     )
+
+
+@pytest.fixture
+def style() -> Iterator[None]:
+    """The reports' own look, whatever the machine's matplotlibrc."""
+    import matplotlib
+
+    from reports.figures import STYLE
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.use("Agg")
+        matplotlib.rcParams.update(STYLE)
+        yield
 
 
 @pytest.fixture(scope="session")

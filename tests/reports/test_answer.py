@@ -67,7 +67,7 @@ def test_the_numbers_of_the_answer_are_the_data(gaussian) -> None:
     logs = evidence.results.assign(log=np.log(evidence.results["ks"])).groupby(["seed", "loss"])["log"].mean().unstack()
     ratios = np.sort((logs["saturating"] - logs["non_saturating"]).to_numpy(float))
     middle = float(np.exp(ratios[2:-2].mean()))
-    assert main.interval.estimate == pytest.approx(middle) and f"with {effect(middle)} times its KS statistic" in text
+    assert main.interval.estimate == pytest.approx(middle) and f"with {effect(middle)} times the KS statistic" in text
 
 
 def test_the_first_sentence_is_short_and_each_is_one(digits, gaussian, bundles) -> None:

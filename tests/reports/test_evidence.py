@@ -14,8 +14,8 @@ from gan.errors import InputError
 from gan.verdict import VERDICTS
 from reports import load_results
 from reports.answer import answer
-from reports.evidence import gather, is_log, to_csv
-from reports.judgements import JUDGED, curves_of, judgements
+from reports.evidence import gather, is_log, plain, to_csv, to_json
+from reports.judgements import JUDGED, curves_of, judgements, with_final
 from reports.statistics import Interval
 from reports.tables import by_seed_rank, counted, number, ranking, share, spread, summarise, variants_table
 
@@ -164,6 +164,44 @@ def test_nothing_is_said_of_a_replica_without_history() -> None:
     assert curves_of(empty) == {}
 
 
+def test_a_score_taken_only_at_the_end_counts_towards_the_goal(small, copy_of: Make) -> None:
+    """No curve of it is in the history, as of the distance of D from the optimum."""
+    ledger = copy_of(small)
+    for path in (ledger.directory / "history").iterdir():
+        table = pd.read_parquet(path)
+        table[table["metric"] != "score/ks"].to_parquet(path, index=False)
+    results = gather(ledger).results
+    met = results["ks"] <= 0.05
+    assert (
+        met.any()
+        and (results.loc[met, "time_to_goal"] == 1500).all()
+        and results.loc[~met, "time_to_goal"].isna().all()
+    )
+    assert (results.loc[results["verdict"] == "converged", "ks"] <= 0.05).all()
+    # A replica without any history is not judged by its end alone.
+    for path in (ledger.directory / "history").iterdir():
+        path.unlink()
+    assert gather(ledger).results["verdict"].isna().all()
+
+
+def test_the_final_score_is_the_last_point_of_its_curve() -> None:
+    curves: Any = {"score/ks": [(5, 0.3), (10, 0.2)], "output/fake": [(10, 0.5)]}
+    found = with_final(curves, 10, {"ks": 0.1, "d_gap": 0.02, "modes": np.nan, "fid": None})
+    assert found["score/ks"] == [(5, 0.3), (10, 0.1)] and found["score/d_gap"] == [(10, 0.02)]
+    assert set(found) == {"score/ks", "output/fake", "score/d_gap"} and curves["score/ks"][-1] == (10, 0.2)
+
+
+def test_a_score_s_name_stands_within_a_sentence(small) -> None:
+    evidence = gather(small)
+    assert [evidence.label(s) for s in ("ks", "coverage")] == ["KS statistic", "share of 100 bins covered"]
+
+
+def test_json_is_strict() -> None:
+    content = {"a": [np.float64(np.nan), (1.5, -np.inf)], "b": {"c": np.inf, "d": None, "e": "inf"}, "f": True}
+    assert plain(content) == {"a": [None, [1.5, "-inf"]], "b": {"c": "inf", "d": None, "e": "inf"}, "f": True}
+    assert "NaN" not in to_json(content)
+
+
 def test_curves_are_by_step_whatever_the_order() -> None:
     rows = [("a", 2, "x", 0.2), ("b", 1, "x", 1.1), ("a", 1, "x", 0.1), ("a", 1, "y", np.nan)]
     history = pd.DataFrame(rows, columns=pd.Index(["replica", "step", "metric", "value"]))
@@ -207,8 +245,8 @@ def test_the_median_time_to_the_goal_counts_those_that_never_got_there(digits) -
 
 
 def test_numbers_read_as_a_person_writes_them() -> None:
-    assert [number(v) for v in (0.03, 12.0, 1234.5, 0.00001, np.inf, np.nan, None)] == [
-        *("0.0300", "12", "1,234", "1.0e-05", "failed", "–", "–")
+    assert [number(v) for v in (0.03, 12.0, 1234.5, 2.468e14, -1e7, 0.00001, np.inf, np.nan, None)] == [
+        *("0.0300", "12", "1,234", "2.47e14", "-1.00e7", "1.0e-05", "failed", "–", "–")
     ]
     assert spread(Interval(0.2, 0.1, 0.3, "BCa")) == "0.200 (0.100 to 0.300)"
     assert spread(Interval(0.2, np.nan, np.nan, "none")) == "0.200" and spread(Interval(1.0, 1.0, 1.0, "BCa")) == "1"

@@ -57,6 +57,12 @@ def test_each_claim_has_the_studies_that_bear_on_it(reports: Path) -> None:
     assert claims_table([]) == ""
 
 
+def test_a_claim_s_evidence_is_first_what_was_held_against_theory(tmp_path: Path) -> None:
+    publish(tmp_path, "gamma", conclusions=["It agrees | to rounding.", "Not checked: no curve."])
+    (row,) = [r for r in rows(compile_index(tmp_path).read_text().split("## Claims")[1]) if "gamma" in r]
+    assert "(gamma/report.md): It agrees \\| to rounding. On N(3, 2²)" in row and "Not checked" not in row
+
+
 def test_the_front_page_gets_the_studies_between_its_marks(reports: Path) -> None:
     front = reports.parent / "README.md"
     front.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")

@@ -183,8 +183,18 @@ def test_the_words_count_what_is_within_outside_and_not_comparable(ledger):
     table = published.comparison(study(ledger, [figure(middle), figure(99.0, label="far"), figure(1, steps=9)]), ledger)
     assert table is not None
     words = published.verdict_words(table)
-    assert words.startswith("1 of 3 published figures lies within the range of our seeds, 1 lies outside (far: 99 ")
+    assert words.startswith("1 of the 3 published figures lies within the range of our seeds, 1 lies outside (far: 99 ")
     assert words.endswith("1 is not comparable")
+    cases = {
+        "the published figure lies within the range of our seeds": [figure(middle)],
+        "both published figures lie within the range of our seeds": [figure(middle)] * 2,
+        "all 3 published figures lie within the range of our seeds": [figure(middle)] * 3,
+        "none of the 2 published figures lie": [figure(99.0)] * 2,
+        "the published figure lies outside the range of our seeds (": [figure(99.0)],
+    }
+    for words, figures in cases.items():
+        table = published.comparison(study(ledger, figures), ledger)
+        assert table is not None and published.verdict_words(table).startswith(words)
 
 
 def test_the_words_give_the_reason_when_nothing_is_comparable(ledger):

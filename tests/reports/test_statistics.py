@@ -22,7 +22,6 @@ from reports.statistics import (
     profile_band,
     ranked_quantiles,
     seeds_needed,
-    separation,
     signed_rank,
     smallest_p,
     survival,
@@ -80,16 +79,6 @@ def test_wilson_by_hand() -> None:
     assert wilson(8, 10) == pytest.approx((0.49016, 0.94332), abs=1e-4)
     assert wilson(0, 10)[0] == 0 and wilson(0, 10)[1] == pytest.approx(0.27753, abs=1e-4)
     assert wilson(0, 0) == (0.0, 1.0)
-
-
-def test_separation_in_words() -> None:
-    low, high = np.linspace(0, 1, 11), np.linspace(10, 11, 11)
-    assert separation(low, high) == "clear"
-    assert separation(low, low) == "none"
-    assert separation(low, low + 0.2) == "none"  # each median inside the other range
-    assert separation(low, low + 0.4) == "partial"
-    assert separation(low, np.full(11, np.nan)) == "clear"
-    assert separation(np.full(4, np.nan), np.full(4, np.nan)) == "none"
 
 
 def test_a_threshold_is_met_on_the_good_side_and_never_by_a_failed_run() -> None:
@@ -388,6 +377,7 @@ def test_the_smallest_p_is_that_of_pairs_that_agree(pairs: int) -> None:
     assert smallest_p(0) == 1
 
 
+@pytest.mark.slow  # importing it takes seconds
 def test_holm_is_statsmodels() -> None:
     multitest = pytest.importorskip("statsmodels.stats.multitest")
     rng = np.random.default_rng(0)

@@ -73,6 +73,8 @@ def run_check(
     ledger.write_json("provenance.json", {})
     (section,) = theory.checks(gather(ledger), ledger)
     assert section.name == name and section.title and section.text
+    # It stands under the report's first sentence.
+    assert len(section.conclusion.split()) <= 45 and section.conclusion.endswith(".")
     assert all(isinstance(cell, str) for cell in section.table.to_numpy().ravel())
     return section
 
@@ -98,7 +100,7 @@ def test_exact_logit_gradients_agree_with_theory_and_show_the_starvation(check):
     section = check("logit_gradient", LOSSES_OF_G, logits)
     assert "agrees with theory to rounding" in section.conclusion
     assert "80 windows of 8 replicas" in section.conclusion
-    assert "D(G(z)) is < 0.01 its median is 0.99" in section.conclusion
+    assert "where D(G(z)) is below 0.01 its median is 0.99" in section.conclusion
     small = column(section, "gradient, D(G(z)) < 0.01")
     # By hand: outputs below 0.01 are 0.9 (0.001 / 0.9)^(k/9), k = 6..9 -> 0.0096, 0.0045, 0.0021, 0.001.
     k = np.array([6, 7, 8, 9])
@@ -140,8 +142,25 @@ def test_diverged_replicas_are_counted_and_their_windows_checked(check):
         }
 
     section = check("logit_gradient", LOSSES_OF_G, measure)
-    assert column(section, "diverged") == ["1", "1"] and column(section, "replicas") == ["4", "4"]
+    assert column(section, "non-finite") == ["1", "1"] and column(section, "replicas") == ["4", "4"]
     assert "(33 windows)" in column(section, "largest")[0] and "3/4" in column(section, "at the goal")[0]
+
+
+def test_a_replica_whose_history_is_lost_is_not_one_that_did_not_starve(check):
+    def measure(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
+        own, curves = logits(variant, seed)
+        lost = seed == 0 or (variant.loss == "saturating" and seed != 3)
+        return own, {} if lost else curves
+
+    section = check("logit_gradient", LOSSES_OF_G, measure)
+    assert [cell.split()[0] for cell in column(section, "starved")] == ["0/3", "0/1"]
+    assert "0 of 3 and 0 of 1 replicas starved" in section.conclusion
+
+
+def test_both_strengths_and_losses_still_make_one_short_sentence(check):
+    levels = {**LOSSES_OF_G, "lr_ratio": [1.0, 4.0], "critic_steps": [1, 5]}
+    said = check("layer_gradients", levels, layers(-2, -1), seeds=6).conclusion
+    assert "`lr_ratio` with `saturating`" in said and said.count("critic_steps") == 2
 
 
 @pytest.mark.parametrize("name", sorted(theory.CHECKS))
@@ -226,7 +245,7 @@ def test_a_diverged_replica_has_no_falling_divergence(check):
         return (gone, {m: p[:4] for m, p in curves.items()}) if seed == 0 else (own, curves)
 
     section = check("jensen_shannon", LOSSES_OF_G, measure)
-    assert column(section, "JSD fell")[0].startswith("2/4") and column(section, "diverged") == ["1", "1"]
+    assert column(section, "JSD fell")[0].startswith("2/4") and column(section, "non-finite") == ["1", "1"]
 
 
 def test_one_seed_gives_an_estimate_without_an_interval(check):
@@ -252,15 +271,17 @@ def test_a_fixed_generators_value_is_held_against_the_exact_one(check):
     assert column(section, "mean of abs")[0].startswith("0.025")
     # The last tenth of the run only: steps above 900.
     assert column(section, "`output/real`")[0] == "0.600 (0.600 to 0.600), n = 4"
-    assert f"{exact[0] + 0.01:.4f} against the exact {exact[0]:.4f}" in section.conclusion
+    assert f"a value of {exact[0] + 0.01:.4f}, by theory {exact[0]:.4f}" in section.conclusion
     widths = {"discriminator_hidden": [(8,), (16,)]}
     pooled = check("optimal_discriminator", widths, optimum, generator="fixed_gaussian")
-    assert "over 2 variants" in pooled.conclusion and "(8 replicas)" in pooled.conclusion
+    assert "over 2 variants (8 replicas)" in pooled.conclusion.lower()
+    many = check("optimal_discriminator", {"fixed_mean": [0.0, 1.0, 2.0]}, optimum, generator="fixed_gaussian")
+    assert "against 3 fixed Gaussians" in many.conclusion and "within 0.0100 of theory's" in many.conclusion
 
 
 def test_trained_generators_are_held_against_one_half(check):
     section = check("optimal_discriminator", LOSSES_OF_G, optimum)
-    assert "D(x) is 0.600 at the end (median of 8 replicas)" in section.conclusion
+    assert "(8 replicas) D(x) ends at 0.600" in section.conclusion
     assert not any(c.startswith("exact") for c in section.table.columns)
     critic = check("optimal_discriminator", {"loss": ["wasserstein"]}, optimum)
     assert column(critic, "value at the end") == ["n/a"] and critic.conclusion.startswith("Not checked")
@@ -356,8 +377,8 @@ def layers(first: float, last: float) -> Measure:
 @pytest.mark.parametrize(
     ("first", "last", "says"),
     [
-        (-2, -1, "the first layers starve first"),
-        (-1, -2, "but not in the first layers first"),
+        (-2, -1, "first layers starve first"),
+        (-1, -2, "but not in the first layers first,"),
         (1, 2, "does not fall"),
         (0, 0, "does not fall"),
     ],
@@ -379,14 +400,14 @@ def test_replicas_without_a_gradient_are_counted(check):
         return own, curves
 
     section = check("layer_gradients", RATIOS, measure)
-    assert "12 replicas" in section.conclusion and "4 without a gradient" in section.conclusion
-    assert column(section, "diverged") == ["1", "1", "1", "1", "4"]
+    assert "over 12 replicas" in section.conclusion and "4 without a gradient" in section.conclusion
+    assert column(section, "non-finite") == ["1", "1", "1", "1", "4"]
 
 
 def test_one_seed_still_has_a_trend_over_levels(check):
     assert "over 4 replicas" in check("layer_gradients", RATIOS, layers(-2, -1), seeds=1).conclusion
     few = check("layer_gradients", {"lr_ratio": [1.0, 2.0]}, layers(-2, -1), seeds=1)
-    assert "too few replicas (2)" in few.conclusion
+    assert few.conclusion.startswith("Too few replicas (2)")
 
 
 def test_steps_of_d_are_a_strength_too(check):
@@ -394,7 +415,7 @@ def test_steps_of_d_are_a_strength_too(check):
         return layers(-2, -1)(Variant(lr_ratio=variant.critic_steps), seed)
 
     section = check("layer_gradients", {"critic_steps": [1, 5]}, measure, seeds=6)
-    assert "starve first as the steps of D to one of G grow" in section.conclusion
+    assert "starve first as `critic_steps` grows" in section.conclusion
 
 
 def test_spearman_against_scipy_and_where_there_is_no_order():

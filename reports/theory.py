@@ -122,9 +122,10 @@ def _said_of_logits(replicas: pd.DataFrame, windows: pd.DataFrame) -> str:
         each = " and ".join(f"{number(median)} with `{loss}`" for loss, median in medians.items())
         bin_ = lowest.removeprefix("D(G(z)) ").replace("<", "below").replace(">", "above")
         said.append(f"where D(G(z)) is {bin_} its median is {each}")
-    starved = [_starved(own) for _, own in replicas.groupby("loss", sort=False)]
-    if all(count is not None for count, _ in starved):
-        said[-1] += f", and {' and '.join(f'{count} of {known}' for count, known in starved)} replicas starved"
+    starved = {str(loss): _starved(own) for loss, own in replicas.groupby("loss", sort=False)}
+    if all(count is not None for count, _ in starved.values()):
+        each = " and ".join(f"{count} of {known} (`{loss}`)" for loss, (count, known) in starved.items())
+        said.append(f"starved: {each}")
     return sentence(said)
 
 

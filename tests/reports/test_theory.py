@@ -154,7 +154,7 @@ def test_a_replica_whose_history_is_lost_is_not_one_that_did_not_starve(check):
 
     section = check("logit_gradient", LOSSES_OF_G, measure)
     assert [cell.split()[0] for cell in column(section, "starved")] == ["0/3", "0/1"]
-    assert "0 of 3 and 0 of 1 replicas starved" in section.conclusion
+    assert "starved: 0 of 3 (`non_saturating`) and 0 of 1 (`saturating`)" in section.conclusion
 
 
 def test_both_strengths_and_losses_still_make_one_short_sentence(check):

@@ -29,6 +29,9 @@ MAX_WIDTH = {"cpu": 32, "cuda": 256}
 LARGE_STEP_FLOPS = 3e7
 LARGE_STEP_WIDTH = 16
 
+# A loop gains nothing from longer cohorts: short ones spread over the cores and are recorded as they finish.
+LOOP_WIDTH = 2
+
 # Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured:
 # 0.3 ms on small MLPs, 3 ms on the narrow MNIST ones). A group of cohorts of one shape is compiled where it saves
 # twice what it costs. Convolutions on a CPU gain nothing.
@@ -147,11 +150,12 @@ def _partition(group: list[Replica], study: Resolved, device: str, compiler: boo
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
     variant, dimension = group[0].variant, study.target.dimension
     large = device == "cpu" and flops_per_step(variant, dimension) > LARGE_STEP_FLOPS
-    count = math.ceil(len(group) / (LARGE_STEP_WIDTH if large else MAX_WIDTH[device]))
+    chosen = mode or choose_mode(variant, dimension, device)
+    most = LOOP_WIDTH if chosen == "loop" else LARGE_STEP_WIDTH if large else MAX_WIDTH[device]
+    count = math.ceil(len(group) / most)
     width = max(2, math.ceil(len(group) / count))
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    chosen = mode or choose_mode(variant, dimension, device)
     compiled = compiler and compiling_pays(variant, dimension, device, len(group) * study.steps)
     parts = (group[i : i + width] for i in range(0, len(group), width))
     return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]

@@ -22,14 +22,14 @@ def real_cost(output: Tensor, kind: str, wasserstein: Tensor) -> Tensor:
     """
     if kind == "logit":
         return torch.where(wasserstein, -output, F.softplus(-output))
-    return F.binary_cross_entropy(output, torch.ones_like(output), reduction="none")
+    return _cross_entropy(output, torch.ones_like(output))
 
 
 def fake_cost(output: Tensor, kind: str, wasserstein: Tensor) -> Tensor:
     """Return -log(1 - D) per sample, or a critic's o; arguments as for `real_cost`."""
     if kind == "logit":
         return torch.where(wasserstein, output, F.softplus(output))
-    return F.binary_cross_entropy(output, torch.zeros_like(output), reduction="none")
+    return _cross_entropy(output, torch.zeros_like(output))
 
 
 def generator_cost(output: Tensor, kind: str, saturating: Tensor, wasserstein: Tensor) -> Tensor:
@@ -45,6 +45,13 @@ def generator_cost(output: Tensor, kind: str, saturating: Tensor, wasserstein: T
         wasserstein: Boolean scalar of this replica.
     """
     return torch.where(saturating, -fake_cost(output, kind, wasserstein), real_cost(output, kind, wasserstein))
+
+
+def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
+    # PyTorch refuses a probability that is not a number, and with it every replica beside the broken one.
+    broken = output.isnan()
+    cost = F.binary_cross_entropy(output.masked_fill(broken, 0.5), label, reduction="none")
+    return torch.where(broken, output, cost)
 
 
 def r1(gradient: Tensor) -> Tensor:

@@ -173,7 +173,7 @@ class _Run:
         self.met_at_end = next(reversed(self.met.values()), False)
         self.time_to_goal = next((step for step, met in self.met.items() if met), None)
         # By how much the leading score misses the goal, by step.
-        leading = self.scores[self.leading].items() if self.leading is not None else ()
+        leading = self.score(self.leading, mixed=False).items() if self.leading is not None else ()
         self.excess = {step: _excess(v, *goal[self.leading]) for step, v in leading if self.leading is not None}
 
     def points(self, metric: str) -> tuple[Array, Array]:
@@ -192,12 +192,18 @@ class _Run:
         """Return a curve's median over the tail; without points NaN, which meets no threshold."""
         return _median(self.tail(metric)[1])
 
-    def score(self, name: str) -> dict[int, float]:
-        """Return a score by step, from its family where it has no points of its own."""
+    def score(self, name: str, mixed: bool = True) -> dict[int, float]:
+        """Return a score by step, from its family where it has no points of its own.
+
+        Unless `mixed`, the one point of the end does not continue its family's curve: a score's bias depends on its
+        number of samples, and the change from one to the other is no drift.
+        """
         metrics = [f"score/{name}"]
         if sized := _SIZED.fullmatch(name):
             family = re.compile(rf"score/{re.escape(sized[1])}\d+k?")
-            metrics = [m for m in self.curves if family.fullmatch(m) and m != metrics[0]] + metrics
+            others = [m for m in self.curves if family.fullmatch(m) and m != metrics[0] and len(self.curves[m])]
+            alone = not mixed and others and len(self.curves.get(metrics[0], ())) < 2
+            metrics = others if alone else others + metrics
         found: dict[int, float] = {}
         for metric in metrics:
             steps, values = self.points(metric)
@@ -211,7 +217,7 @@ class _Run:
         if self.time_to_goal is None:
             return None
         since = [e for s, e in self.excess.items() if s >= self.time_to_goal]
-        drift = since[-1] - min(e for e in since if not math.isnan(e))
+        drift = since[-1] - min((e for e in since if not math.isnan(e)), default=math.nan) if since else math.nan
         return drift if math.isfinite(drift) else None
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,9 +15,9 @@ from gan.errors import nearest
 SCALES = ("smoke", "laptop", "full")
 ScaleName = Literal["smoke", "laptop", "full"]
 
-CHECKS = ("logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients")
-"""What a report may hold against theory."""
 CheckName = Literal["logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients"]
+CHECKS = get_args(CheckName)
+"""What a report may hold against theory."""
 
 CLAIMS = 8  # in the documents, numbered from 1; `claims.toml` words them
 

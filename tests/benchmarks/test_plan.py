@@ -64,7 +64,7 @@ def test_the_file_says_what_was_published() -> None:
         *("quantity", "label", "value", "spread", "at_epoch", "steps", "protocol", "source", "not_comparable"),
         "variant_levels",
     }
-    assert study["overrides"]["discriminator_channels"] == [16, 32] and study["report"]["factor"] is None
+    assert study["overrides"] == {} and study["report"]["factor"] is None
 
 
 def test_every_study_can_be_planned_at_every_scale() -> None:
@@ -153,6 +153,11 @@ def test_short_runs_are_not_compiled() -> None:
 def test_large_steps_train_in_narrower_cohorts() -> None:
     assert [c.width for c in plan_of("system-a").cohorts] == [12, 12]
     assert {c.width for c in plan_of("gaussian").cohorts} == {32}
+
+
+def test_loops_are_cut_short() -> None:
+    cohorts = plan_of("system-d").cohorts
+    assert {c.mode for c in cohorts} == {"loop"} and [len(c.replicas) for c in cohorts] == [2] * 5
 
 
 def test_large_convolutions_are_looped_on_a_cpu() -> None:

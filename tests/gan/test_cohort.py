@@ -208,9 +208,11 @@ def test_padding_changes_nothing() -> None:
         assert one.history == other.history
 
 
-def test_a_broken_replica_is_recorded_and_its_neighbours_do_not_change_by_a_bit() -> None:
+@pytest.mark.parametrize("output", ["logit", "probability"])
+def test_a_broken_replica_is_recorded_and_its_neighbours_do_not_change_by_a_bit(output: Any) -> None:
     # A learning rate of 1e30 overflows within a few steps.
-    healthy, broken = Variant(batch_size=32), Variant(batch_size=32, lr=1e30)
+    healthy = Variant(batch_size=32, discriminator_output=output)
+    broken = dataclasses.replace(healthy, lr=1e30)
     beside = train(
         cohort_of([Replica("a", healthy, 0), Replica("b", broken, 1), Replica("c", healthy, 2)]), Path(), "cpu"
     )

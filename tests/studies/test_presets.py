@@ -180,10 +180,8 @@ def test_only_the_full_scale_is_the_documents_own(name: str) -> None:
         resolved = schema.resolve(study, scale)
         if resolved.steps < full(name).steps or resolved.overrides:
             assert resolved.report["notes"]  # what was shortened or narrowed is said
-        # Nothing but widths is ever narrowed: the rest is what the system is.
-        assert set(resolved.overrides) <= {"generator_hidden", "discriminator_hidden", "discriminator_channels"}
-        if resolved.overrides and scale == "laptop":
-            assert "wide" in resolved.report["notes"]
+        # A laptop may shorten a system; narrowed, as a smoke run may, it would be another.
+        assert not resolved.overrides or scale == "smoke"
 
 
 PUBLISHED = {
@@ -230,11 +228,12 @@ def test_system_e_is_the_game_without_a_nash_descent() -> None:
     assert resolved.checks == ["bilinear"] and list(resolved.claims) == [5]
 
 
-def test_learning_rate_ratios_are_those_of_the_protocol() -> None:
-    assert schema.load("gaussian").grid["lr_ratio"] == [0.25, 0.5, 1.0, 2.0, 4.0]
+@pytest.mark.parametrize("name", ["gaussian", "digits"])
+def test_learning_rate_ratios_are_those_of_the_protocol(name: str) -> None:
+    assert schema.load(name).grid["lr_ratio"] == [0.25, 0.5, 1.0, 2.0, 4.0]
 
 
-@pytest.mark.parametrize("name", [n for n in schema.available() if not n.startswith("system-") and n != "mnist"])
+@pytest.mark.parametrize("name", [n for n in schema.available() if n != "mnist"])  # whose report says that 5 are few
 def test_a_laptop_runs_enough_seeds(name: str) -> None:
     resolved = schema.resolve(schema.load(name), "laptop")
     assert resolved.seeds >= (10 if isinstance(resolved.target, Images) else 12)

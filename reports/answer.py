@@ -7,15 +7,27 @@ import math
 from reports import published
 from reports.contrasts import Contrast
 from reports.evidence import Evidence
-from reports.findings import FEW, beyond_reach, by_size, effect, favours, named, p_value, seeds_for, size
-from reports.tables import at_level, counted, goal, number, ranking, score_iqm, share, spread, summarise
+from reports.findings import (
+    FEW,
+    beyond_reach,
+    by_size,
+    effect,
+    effect_interval,
+    favours,
+    named,
+    p_value,
+    seeds_for,
+    size,
+)
+from reports.tables import at_level, counted, goal, number, ranking, repeated, score_iqm, share, spread, summarise
 
 
 def answer(evidence: Evidence) -> str:
     """Return the whole answer: what the factor in question does, how often training failed, what else was found.
 
-    Nothing is called better unless its contrast is resolved: p at most 0.05 after Holm's correction over the
-    study's family of contrasts.
+    No level is called better unless its contrast is resolved: p at most 0.05 after Holm's correction over the
+    study's family of contrasts. The one exception names itself: which variant has the best mean is chosen after the
+    fact and tested by nothing, so its mean flatters it.
     """
     return " ".join(sentences(evidence))
 
@@ -23,8 +35,8 @@ def answer(evidence: Evidence) -> str:
 def sentences(evidence: Evidence) -> list[str]:
     """Return the answer's sentences; the first is what an index shows."""
     family = evidence.contrasts()
-    alone = evidence.results.groupby("variant")["seed"].size().max() < 2
-    said = [_headline(evidence, family, alone)]
+    alone = not repeated(evidence.results)
+    said = [_headline(evidence, family, alone), "" if alone else _levels(evidence, family)]
     short = beyond_reach(evidence)
     if short and not alone:
         said.append(short)
@@ -84,6 +96,24 @@ def _effect(evidence: Evidence, own: list[Contrast]) -> str:
     return f"{text}; {others} of its other {len(own) - 1} effects {'is' if others == 1 else 'are'} resolved"
 
 
+def levels(evidence: Evidence) -> str:
+    """Return the sentence on every level of the factor in question, where it has more than two; empty elsewhere."""
+    text = _levels(evidence, evidence.contrasts())
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _levels(evidence: Evidence, family: list[Contrast]) -> str:
+    own = [c for c in family if c.kind == "main" and c.factors[0] == evidence.factor and c.pairs >= FEW]
+    if len(own) < 2:
+        return ""
+    each = [
+        f"{c.levels[0]} {effect_interval(c.interval)}{'' if c.resolved else ', not resolved'}" for c in by_size(own)
+    ]
+    what = "times the" if own[0].ratio else "difference in"
+    against = f"against `{evidence.factor}` {own[0].against[0]}"
+    return f"{against}, level by level, {what} {evidence.label(evidence.primary)}: {'; '.join(each)}"
+
+
 def _compared(contrast: Contrast, held: str = "", what: str = "") -> str:
     """An effect in words: "0.72 times the KS statistic (95 % interval 0.61 to 0.85)"; `held` goes with the interval."""
     interval = contrast.interval
@@ -114,7 +144,8 @@ def _alone(evidence: Evidence) -> str:
         if len(replicas):
             measured.append(f"{level} {number(score_iqm(evidence, replicas, evidence.primary).estimate)}")
     return (
-        f"{where}, one seed a variant allows no interval and no comparison (`{factor}`, {score}: {'; '.join(measured)})"
+        f"{where}, with one seed a variant no interval can be given and nothing compared "
+        f"(`{factor}`, {score}: {'; '.join(measured)})"
     )
 
 
@@ -150,7 +181,9 @@ def _rates(evidence: Evidence) -> str:
     def shares(key: str) -> str:
         # A bare number beside a count would be read as part of it.
         names = {level: f"`{factor}` {level}:" if level[:1].isdigit() else level for level in counts}
-        return ", ".join(f"{names[level]} {share(c[key], c['seeds'])}".strip() for level, c in counts.items())
+        return ", ".join(
+            f"{names[level]} {share(c[key], c['seeds'], limits=c['repeated'])}".strip() for level, c in counts.items()
+        )
 
     total = sum(c["failures"] for c in counts.values())
     parts = [f"failed: {shares('failures')}" if total else f"none of {len(evidence.results)} replicas failed"]
@@ -191,8 +224,8 @@ def _interaction(contrast: Contrast) -> str:
 
 
 def _best(evidence: Evidence) -> str:
-    """The best variant, its mean, and what real data scores."""
-    variant = ranking(evidence)[0]
+    """The variant with the best mean, which was chosen by it; and what real data scores."""
+    variant, *others = ranking(evidence)
     mean = score_iqm(evidence, evidence.of(variant), evidence.primary)
     if math.isinf(mean.estimate):
         return "the interquartile mean fails in every variant"
@@ -201,5 +234,9 @@ def _best(evidence: Evidence) -> str:
     floor = evidence.floor(evidence.primary)
     beside = f", beside {number(floor)} for real data" if floor is not None else ""
     score = evidence.label(evidence.primary)
-    what = f"the {score}" if math.isnan(mean.low) else f"the interquartile mean of the {score}"
-    return f"in the best variant ({levels}) {what} is {spread(mean)}{beside}"
+    best = "lowest" if evidence.direction(evidence.primary) == "lower" else "highest"
+    means = "scores" if math.isnan(mean.low) else "interquartile means"
+    return (
+        f"{best} of {len(others) + 1} {means} (chosen after the fact, so flattering): {score} {spread(mean)} with "
+        f"{levels}{beside}"
+    )

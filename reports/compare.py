@@ -139,7 +139,7 @@ def _variant(one: Evidence, other: Evidence, name: str, score: str, log: bool) -
     if log:
         low, middle, high = (float(np.exp(v)) for v in (interval.low, interval.estimate, interval.high))
         interval = Interval(middle, low, high, interval.method)
-    tested = signed_rank(differences) if len(differences) else None
+    tested = signed_rank(differences) if len(differences) > 1 else None  # one pair's p is 1 whatever it is
     row["difference"] = {
         "pairs": len(pairs),
         **interval._asdict(),

@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks.ledger import Ledger
 from gan.verdict import thresholds_table
 from reports import findings, published, tables, theory
-from reports.answer import sentences
+from reports.answer import levels, sentences
 from reports.evidence import Evidence, gather, level_label, to_csv, to_json
 from reports.theory_section import Section
 
@@ -118,6 +118,8 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[
         shown=min(len(family), findings.MANY),
         pairs=max((c.pairs for c in family), default=0),
         ratio=any(c.ratio for c in family),
+        without_ratio=evidence.without_ratio(evidence.primary),
+        repeated=tables.repeated(evidence.results),
         contrasts_table=markdown(findings.contrasts_table(evidence)),
         variants_table=markdown(tables.variants_table(evidence)),
         levels_table=markdown(tables.levels_table(evidence)),
@@ -150,6 +152,7 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterabl
         "question": study["question"],
         "answer": " ".join(said),
         "headline": said[0],
+        "levels": levels(evidence),
         "conclusions": [check.conclusion for check in checks],
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),

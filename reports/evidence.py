@@ -19,10 +19,11 @@ from reports.contrasts import Contrast, contrasts
 from reports.judgements import JUDGED, judgements
 from reports.statistics import worst_of
 
-EQUILIBRIUM = math.log(2)  # the discriminator's value when it cannot tell real from generated
+LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
 
-# Scores whose values span decades: distances do, shares and counts do not. They are compared by ratios, averaged by
-# their logarithms and drawn on a logarithmic axis.
+# Scores whose values span decades: distances do, shares and counts do not. They are drawn on a logarithmic axis,
+# averaged by their logarithms and compared by ratios: unless one of them is 0, which has no logarithm. Then the whole
+# family of effects is of differences, and the report says so; see `Evidence.log` and `Evidence.without_ratio`.
 LOGARITHMIC = ("ks", "fid", "mode_kl", "jsd", "d_gap", "radius")
 
 
@@ -158,6 +159,14 @@ class Evidence:
         """Whether a score is compared by ratios here: its values span decades, and none is zero."""
         values = self.results.loc[self.results["status"] == "ok", score]
         return is_log(score) and bool((values.dropna() > 0).all())
+
+    def without_ratio(self, score: str) -> str:
+        """Why a score that spans decades is compared by differences after all; empty where it is not."""
+        values = self.results.loc[self.results["status"] == "ok", score].dropna()
+        if not is_log(score) or self.log(score):
+            return ""
+        least = "exactly" if values.min() == 0 else "below"
+        return f"Effects are differences and not ratios, because a score is {least} 0."
 
     def contrasts(self) -> list[Contrast]:
         """Main effects and two-way interactions of the primary score; see `reports.contrasts.contrasts`.

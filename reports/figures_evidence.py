@@ -157,7 +157,7 @@ def plot_shares(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> A
 
 
 def plot_rates(ax: Axes, successes: np.ndarray, trials: np.ndarray, offset: float, **mark: Any) -> Axes:
-    """Draw a rate a row with its 95 % Wilson interval.
+    """Draw a rate a row with its 95 % Wilson interval, which a single trial has not.
 
     Args:
         ax: Where to draw.
@@ -168,7 +168,8 @@ def plot_rates(ax: Axes, successes: np.ndarray, trials: np.ndarray, offset: floa
     """
     for row, (k, n) in enumerate(zip(successes.tolist(), trials.tolist(), strict=True)):
         if n:
-            ax.plot(wilson(k, n), [row + offset] * 2, color=mark["color"], linewidth=1.1, solid_capstyle="butt")
+            limits = wilson(k, n) if n > 1 else [k / n] * 2
+            ax.plot(limits, [row + offset] * 2, color=mark["color"], linewidth=1.1, solid_capstyle="butt")
             ax.plot(k / n, row + offset, linestyle="", **mark)
     return ax
 

@@ -85,10 +85,12 @@ def favours(contrast: Contrast, direction: str) -> bool:
 def contrasts_table(evidence: Evidence) -> pd.DataFrame:
     """One row a contrast, largest effect first: estimate, p, corrected p, effect size, improvement, resolved or not."""
     rows = []
+    held = any(not math.isnan(contrast.interval.low) for contrast in evidence.contrasts())
     for contrast in by_size(evidence.contrasts())[:MANY]:
         unit = "ratio" if contrast.ratio else "difference"
         chance = contrast.improvement
-        row = {"effect": named(contrast), f"{unit} (95 % interval)": effect_interval(contrast.interval)}
+        header = f"{unit} (95 % interval)" if held else unit
+        row = {"effect": named(contrast), header: effect_interval(contrast.interval)}
         row |= {"p": p_value(contrast.p), "p (Holm)": p_value(contrast.p_holm)}
         row["rank-biserial"] = "–" if math.isnan(contrast.effect) else f"{contrast.effect:+.2f}".replace("-", "−")
         row["P(improvement)"] = probability(chance) if chance else "–"

@@ -18,7 +18,7 @@ from reports.evidence import Evidence
 from reports.figures_evidence import Effect
 from reports.layout import Picture, reference_lines, row_key, score_axis, short_name
 from reports.statistics import performance_profile, profile_band, survival
-from reports.tables import at_level, ranking, score_values
+from reports.tables import at_level, ranking, repeated, score_values
 
 MOST_EFFECTS = 40  # rows of a forest plot that stay legible on a page
 MOST_LINES = 6  # variants with a line each
@@ -136,6 +136,7 @@ def profile(evidence: Evidence) -> Picture:
     score = evidence.primary
     direction = evidence.direction(score)
     groups, of_what = _groups(evidence)
+    intervals = repeated(evidence.results)
     values = {name: score_values(evidence, replicas, score) for name, replicas in groups.items()}
     everything = np.concatenate(list(values.values()))
     finite = everything[np.isfinite(everything)]
@@ -150,7 +151,7 @@ def profile(evidence: Evidence) -> Picture:
     colours = draw.palette(list(groups))
     for name, own in values.items():
         shares = performance_profile(own, thresholds, direction)
-        band = profile_band(own, thresholds, direction)
+        band = profile_band(own, thresholds, direction) if intervals else np.stack([shares, shares])
         # At or below is continuous from the right, at or above from the left.
         where = "post" if direction == "lower" else "pre"
         draw_evidence.plot_steps(ax, np.array(thresholds), shares, band, where, colours[name], name)
@@ -162,7 +163,7 @@ def profile(evidence: Evidence) -> Picture:
     failed = int((~np.isfinite(everything)).sum())
     caption = (
         f"Share of the replicas whose final {evidence.label(score)} is at least as good as each threshold, one line "
-        f"{of_what}, with the 95 % Wilson interval at each point; the farther to the upper "
+        f"{of_what}{', with the 95 % Wilson interval at each point' if intervals else ''}; the farther to the upper "
         f"{'left' if direction == 'lower' else 'right'}, the better."
         + (f" Failed replicas, {failed} of {len(everything)}, are counted and reach none." if failed else "")
     )
@@ -206,7 +207,7 @@ def verdicts(evidence: Evidence) -> Picture:
         mark = {"color": colour, "marker": marker, "markersize": 3.5}
         draw_evidence.plot_rates(right, lost_.to_numpy(), trials, offset, **mark)
         marks.append(Line2D([], [], **mark, linewidth=1.1, label=label))
-    right.set(xlim=(-0.02, 1.02), xlabel="rate, 95 % interval")
+    right.set(xlim=(-0.02, 1.02), xlabel="rate, 95 % interval" if repeated(results) else "rate")
     right.tick_params(axis="y", length=0)
     right.grid(axis="y", visible=False)
     present = [Patch(color=colours[str(name)], label=str(name)) for name in counts if counts[name].any()]
@@ -217,8 +218,8 @@ def verdicts(evidence: Evidence) -> Picture:
         "the share of each verdict and the number of replicas in it, right the rate of those that failed (turned "
         "non-finite"
         + (" or could not be trained" if counts[NOT_TRAINED].any() else "")
-        + "), and of those that failed, diverged with finite numbers, collapsed or were starved, each with its 95 % "
-        "Wilson interval."
+        + "), and of those that failed, diverged with finite numbers, collapsed or were starved"
+        + (", each with its 95 % Wilson interval." if repeated(results) else ".")
         + (
             f" Without a readable history there is no verdict: {without} of {len(results)} are left out."
             if without
@@ -240,7 +241,7 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
     colours = draw.palette(levels)
     fig = draw.new_figure(3.2)
     ax = fig.subplots()
-    handles = []
+    handles, intervals = [], repeated(evidence.results)
     for level in levels:
         replicas = at_level(evidence, factor, level)["replica"] if factor else evidence.results["replica"]
         own = losses[losses["replica"].isin(replicas)]
@@ -258,7 +259,7 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
             np.r_[part, last] for part, last in ((x, steps), (y, y[-1]), (low, low[-1]), (high, high[-1]))
         )
         # Greenwood's interval is not defined where none or all are lost.
-        band = np.array([np.where(np.isnan(low), y, low), np.where(np.isnan(high), y, high)])
+        band = np.array([np.where(np.isnan(low), y, low), np.where(np.isnan(high), y, high)] if intervals else [y, y])
         label = f"{factor} {level}: {int(own['lost'].sum())} of {len(own)}" if factor else ""
         draw_evidence.plot_steps(ax, x, y, band, "post", colours[level], label)
         handles += [Line2D([], [], color=colours[level], linewidth=1.5, label=label)] if factor else []
@@ -266,8 +267,9 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
     ax.set_ylabel("share neither collapsed nor diverged")
     draw.place_legend(fig, handles)
     caption = (
-        "Share of replicas that have neither collapsed nor diverged by each step: the Kaplan-Meier estimate and its "
-        "95 % interval. A replica counts as collapsed from the evaluation at which it fell to half the target or less "
+        "Share of replicas that have neither collapsed nor diverged by each step: the Kaplan-Meier estimate"
+        f"{' and its 95 % interval' if intervals else ''}. A replica counts as collapsed from the "
+        "evaluation at which it fell to half the target or less "
         "and stayed there to the end, or from its first evaluation if it never covered more and its verdict is "
         "collapsed; as diverged from its last finite record, or from the first at which the size of its value exceeds "
         f"{THRESHOLDS.runaway:g} if it stayed finite. All others lasted to the end."

@@ -18,6 +18,7 @@ from reports import figures_evidence as draw_evidence
 from reports.evidence import Evidence
 from reports.layout import Picture, never_trained, row_key, short_name, varied
 from reports.tables import by_seed_rank, number, ranking
+from reports.theory_section import step_sizes
 
 IMAGE_COLUMNS, IMAGE_ROWS = 6, 2
 MOST_VARIANTS = 8  # rows of images that stay legible on a page
@@ -217,20 +218,12 @@ def spiral_step(variant: Variant) -> float | None:
     """The h of a variant whose radius grows by exactly sqrt(1 + h²) each step of the game xy; None of any other.
 
     Simultaneous gradient steps of one size on a bilinear game are the map (x, y) -> (x + hy, y - hx): a rotation
-    times sqrt(1 + h²). The mean over both halves halves the discriminator's step.
+    times sqrt(1 + h²).
     """
-    linear = variant.loss == "wasserstein" and variant.penalty == "none" and variant.reduction != "sum"
-    plain = variant.optimiser == "sgd" and variant.schedule == "constant" and variant.critic_steps == 1
-    h = variant.lr_generator
-    of_discriminator = variant.lr_discriminator * (0.5 if variant.reduction == "mean" else 1.0)
-    if (
-        variant.updates != "simultaneous"
-        or not linear
-        or not plain
-        or not math.isclose(h, of_discriminator, rel_tol=1e-6)
-    ):
+    sizes = step_sizes(variant)
+    if sizes is None or variant.updates != "simultaneous" or not math.isclose(*sizes, rel_tol=1e-6):
         return None
-    return h
+    return sizes[1]
 
 
 def _samples(ledger: Ledger, replica: pd.Series) -> np.ndarray | None:

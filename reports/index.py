@@ -75,8 +75,8 @@ def studies_table(found: list[tuple[Path, dict[str, Any]]], prefix: str) -> str:
 def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> str:
     """Return one row a claim in markdown: its number and text, and what each study that bears on it found.
 
-    That is what was held against theory, where something was, and then the study's headline. Claims that no study
-    bears on are listed where some study's summary knows their text. Empty without claims.
+    That is what was held against theory, where something was, and then the study's headline and levels. Claims that
+    no study bears on are listed where some study's summary knows their text. Empty without claims.
     """
     texts: dict[int, str] = {}
     for _, summary in found:
@@ -91,9 +91,9 @@ def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> 
 
 
 def _found(summary: dict[str, Any]) -> str:
-    """Return the conclusions of what could be checked against theory, and the headline."""
+    """Return the conclusions of what could be checked against theory, the headline, and every level's effect."""
     said = [text for text in summary.get("conclusions") or [] if not text.startswith("Not checked")]
-    return " ".join([*said, headline(summary)])
+    return " ".join([*said, headline(summary), summary.get("levels", "")]).strip()
 
 
 def headline(summary: dict[str, Any]) -> str:

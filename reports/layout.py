@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports import figures as draw
-from reports.evidence import EQUILIBRIUM, Evidence, is_log
+from reports.evidence import LOG2, Evidence, is_log
 from reports.statistics import bands
 from reports.tables import number
 
@@ -252,9 +252,9 @@ def equilibrium(evidence: Evidence) -> tuple[str, float]:
     a generator that is never trained there is no equilibrium to find, and log 2 only says that D is 1/2.
     """
     if never_trained(evidence):
-        return "log 2 (D = 1/2)", EQUILIBRIUM
+        return "log 2 (D = 1/2)", LOG2
     critics = set(losses(evidence).values()) == {"wasserstein"}
-    return ("equilibrium 0", 0.0) if critics else ("equilibrium log 2", EQUILIBRIUM)
+    return ("equilibrium 0", 0.0) if critics else ("equilibrium log 2", LOG2)
 
 
 def comparable_values(evidence: Evidence, table: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:

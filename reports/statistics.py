@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-# The statistics of pairs have their own module; this one hands them on.
+# The middle mean and the statistics of pairs have their own modules; this one hands them on.
+from reports.middle import middle_mean, middle_of_clusters
 from reports.paired import holm, seeds_needed, signed_rank, smallest_p, variance_parts  # noqa: F401
 
 QUARTILES = (0.25, 0.5, 0.75)
@@ -25,7 +26,7 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-    method: str  # "BCa", "percentile", or "none": one run has no interval, and its limits are NaN
+    method: str  # "BCa", "percentile", or "none": without repetition there is no interval, and the limits are NaN
 
 
 class Survival(NamedTuple):
@@ -142,15 +143,6 @@ def bands(
     return np.array(columns).reshape(-1, len(probabilities)).T
 
 
-def middle_mean(*samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    """Mean of the middle half of all samples together, along an axis, with NaN where it holds both infinities."""
-    # scipy's trim_mean, but sorted: its partition adds equal samples in different orders, and so to different bits.
-    ordered = np.sort(np.moveaxis(np.concatenate(samples, axis=axis), axis, -1))
-    cut = ordered.shape[-1] // 4
-    with np.errstate(invalid="ignore"):  # inf - inf
-        return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1))
-
-
 def _ranked(values: ArrayLike, direction: str | None) -> NDArray[np.float64]:
     """Sorted values, shape [runs]: failed ones worst; without a direction, NaN is 0 and infinities keep their sign."""
     runs = np.asarray(values, dtype=np.float64).ravel()
@@ -186,10 +178,12 @@ def iqm_interval(
     confidence: float = CONFIDENCE,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    clustered: bool = False,
 ) -> Interval:
     """Interquartile mean over all runs, with a stratified bootstrap interval (Agarwal et al. 2021, section 4.1).
 
-    Runs are resampled within their stratum (Davison and Hinkley 1997, section 3.2). The interval is the
+    Runs are resampled within their stratum, or whole clusters of runs (Davison and Hinkley 1997, sections 3.2 and
+    3.8): runs that share a seed are no independent ones, and only seeds can be drawn again. The interval is the
     bias-corrected and accelerated one (Efron 1987). Where that is undefined, for constant scores or with failed
     runs, it is the percentile interval, its limits rounded outwards to a resample; a resample whose middle half
     holds both infinities then counts as -inf for the lower limit and +inf for the upper. `reports.simulation`
@@ -197,18 +191,25 @@ def iqm_interval(
 
     Args:
         strata: The scores of each stratum (a variant, say), each of shape [runs of it]. A stratum of one run
-            cannot be resampled, so where there is one, all runs are resampled as one stratum.
+            cannot be resampled, so where there is one beside larger ones, all runs are resampled as one stratum;
+            where there are only such, nothing was repeated, and there is no interval.
         direction: As for `iqm`.
         confidence: Two-sided level.
         resamples: How many.
         seed: Of the resampling. The order of runs in a stratum does not matter.
+        clustered: The strata are clusters, the runs of one seed each: two of them are needed for an interval.
     """
     samples = [sample for sample in (_ranked(stratum, direction) for stratum in strata) if sample.size]
     runs = np.sort(np.concatenate(samples)) if samples else np.empty(0)
     estimate = iqm(runs, direction)
-    if runs.size < 2:
+    if clustered and max((sample.size for sample in samples), default=0) == 1:
+        samples, clustered = [runs], False  # a run a seed: nothing is shared
+    sizes, statistic = [sample.size for sample in samples], middle_mean
+    if runs.size < 2 or (len(samples) if clustered else max(sizes)) < 2:
         return Interval(estimate, math.nan, math.nan, "none")
-    if min(sample.size for sample in samples) < 2:
+    if clustered:
+        samples, statistic = [np.arange(len(samples))], middle_of_clusters(samples)
+    elif min(sizes) < 2:
         samples = [runs]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # What scipy warns of here (no acceleration, infinite resamples) is decided below.
@@ -216,7 +217,7 @@ def iqm_interval(
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         rng = np.random.default_rng(seed)
         result = stats.bootstrap(
-            samples, middle_mean, n_resamples=resamples, confidence_level=confidence, method="BCa", rng=rng
+            samples, statistic, n_resamples=resamples, confidence_level=confidence, method="BCa", rng=rng
         )
     low, high = (float(limit) for limit in result.confidence_interval)
     if np.isfinite(runs).all() and math.isfinite(low) and math.isfinite(high):

@@ -41,10 +41,18 @@ def spread(interval: Interval) -> str:
     return middle if sure else f"{middle} ({low} to {high})"
 
 
-def share(successes: int | None, trials: int) -> str:
-    """Return "12/16 (51–90 %)": a count with the 95 % Wilson interval of its rate."""
+def share(successes: int | None, trials: int, *, limits: bool = True) -> str:
+    """Return "12/16 (51–90 %)": a count with the 95 % Wilson interval of its rate, which a single trial has not.
+
+    Args:
+        successes: How many of the trials; None where that is not known.
+        trials: How many.
+        limits: False where nothing was repeated: "3/4" then.
+    """
     if successes is None:
         return "–"
+    if not limits or trials < 2:
+        return f"{successes}/{trials}"
     low, high = wilson(successes, trials)
     return f"{successes}/{trials} ({100 * low:.0f}–{100 * high:.0f} %)"
 
@@ -67,22 +75,42 @@ def score_quartiles(evidence: Evidence, replicas: pd.DataFrame, score: str) -> n
     return ranked_quantiles(score_values(evidence, replicas, score), QUARTILES, evidence.direction(score))
 
 
-def score_iqm(evidence: Evidence, replicas: pd.DataFrame, score: str) -> Interval:
-    """A score's interquartile mean over replicas, failed ones last, with its 95 % bootstrap interval.
+def repeated(replicas: pd.DataFrame) -> bool:
+    """Whether some variant has two replicas: without one nothing is known of chance, whatever the variants."""
+    return bool(replicas.groupby("variant").size().max() > 1)
 
-    Replicas are drawn again within their variant, so that an interval over many variants is of their mean alone.
+
+def pooled_iqm(values: pd.Series, replicas: pd.DataFrame, direction: str | None = "lower") -> Interval:
+    """Interquartile mean over replicas of any number of variants, with its 95 % bootstrap interval.
+
+    Replicas of one seed share random numbers, so whole seeds are drawn again: an interval over many variants is of
+    their mean alone, and no narrower than the seeds allow.
+
+    Args:
+        values: One a replica, NaN where it failed, on the index of `replicas`.
+        replicas: Rows of the results: columns variant and seed.
+        direction: As for `reports.statistics.iqm`.
     """
-    strata = [score_values(evidence, own, score) for _, own in replicas.groupby("variant", sort=False)]
-    return iqm_interval(strata, evidence.direction(score))
+    if not repeated(replicas):
+        return Interval(iqm(values, direction), math.nan, math.nan, "none")
+    clusters = [own.to_numpy(float) for _, own in values.groupby(replicas["seed"])]
+    return iqm_interval(clusters, direction, clustered=True)
+
+
+def score_iqm(evidence: Evidence, replicas: pd.DataFrame, score: str) -> Interval:
+    """A score's `pooled_iqm`, failed replicas last."""
+    values = pd.Series(score_values(evidence, replicas, score), index=replicas.index)
+    return pooled_iqm(values, replicas, evidence.direction(score))
 
 
 def summarise(evidence: Evidence, replicas: pd.DataFrame) -> dict[str, Any]:
     """Counts of a group of replicas.
 
     Returns:
-        "seeds", "failures", "reached" (None without thresholds), "verdicts" (a count by verdict, in the order of
-        `gan.verdict.VERDICTS`, of those there are), and "time_to_goal": the median step at which the goal was
-        reached, infinite where half of the replicas never did, NaN without thresholds or histories.
+        "seeds", "repeated" (whether rates have limits), "failures", "reached" (None without thresholds), "verdicts" (a
+        count by verdict, in the order of `gan.verdict.VERDICTS`, of those there are), and "time_to_goal": the median
+        step at which the goal was reached, infinite where half of the replicas never did, NaN without thresholds or
+        histories.
     """
     verdicts = replicas["verdict"].value_counts()
     # A replica trained to its end without a verdict has lost its history: when it got there is not known.
@@ -90,6 +118,7 @@ def summarise(evidence: Evidence, replicas: pd.DataFrame) -> dict[str, Any]:
     times = replicas.loc[known, "time_to_goal"].to_numpy(float)
     return {
         "seeds": len(replicas),
+        "repeated": repeated(replicas),
         "failures": int((replicas["status"] != "ok").sum()),
         "reached": int(reached(evidence, replicas).sum()) if evidence.reached else None,
         "verdicts": {v: int(verdicts[v]) for v in VERDICTS if v in verdicts},
@@ -132,10 +161,11 @@ def counted(verdicts: Mapping[str, int]) -> str:
 
 def _outcome(evidence: Evidence, summary: dict[str, Any]) -> dict[str, str]:
     """Return the cells that say how a group of replicas ended."""
-    cells = {"failed": share(summary["failures"], summary["seeds"])}
+    count, limits = summary["seeds"], summary["repeated"]
+    cells = {"failed": share(summary["failures"], count, limits=limits)}
     if evidence.reached:
         time = summary["time_to_goal"]
-        cells["reached"] = share(summary["reached"], summary["seeds"])
+        cells["reached"] = share(summary["reached"], count, limits=limits)
         cells["steps to goal<br>(median)"] = "never" if math.isinf(time) else number(time)
     return cells | {"verdicts": counted(summary["verdicts"])}
 

@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ledger import Ledger
+from gan.variant import Variant
 from reports.evidence import Evidence
-from reports.tables import number, reached, share, spread
+from reports.statistics import Interval
+from reports.tables import pooled_iqm, reached, repeated, share, spread
 from reports.theory_layers import layer_gradients
 from reports.theory_optimum import jensen_shannon, optimal_discriminator
 from reports.theory_section import (
     CROSS_ENTROPY,
     NONE,
+    PLAIN,
     Section,
     counts,
     curves,
@@ -23,6 +26,7 @@ from reports.theory_section import (
     lacking,
     plural,
     sentence,
+    step_sizes,
     unchecked,
     with_settings,
 )
@@ -34,9 +38,6 @@ DIGITS_LOST = 0.01
 BINS = {"D(G(z)) < 0.01": 0.01, "0.01 to 0.1": 0.1, "0.1 to 0.5": 0.5, "> 0.5": math.inf}
 TOLERANCE = 0.01
 """Of a growth factor's logarithm and of a ratio of radii, relative: float32 over a whole run."""
-PLAIN = {"loss": "wasserstein", "optimiser": "sgd", "penalty": "none", "schedule": "constant", "critic_steps": 1}
-PLAIN |= {"generator": "point", "discriminator": "slope"}
-"""Settings of the game xy: theory's rates are of no other."""
 
 
 def checks(evidence: Evidence, ledger: Ledger) -> list[Section]:
@@ -56,8 +57,8 @@ def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
         "al. 2014, section 3). The mean size of autograd's gradient must therefore be 1 − mean D(G(z)), or mean "
         "D(G(z)), of the same batch, to the rounding of float32. The table has the largest relative difference over "
         f"all recorded windows of steps (gradients of the non-saturating loss under {DIGITS_LOST:g} on that scale, "
-        "since 1 − D has no more digits), the median gradient where D(G(z)) is small or large, and how training "
-        "ended."
+        "since 1 − D has no more digits), the gradient where D(G(z)) is small or large (each replica's median, "
+        "of which the interquartile mean over replicas with its interval), and how training ended."
     )
     measured = ("gradient/logits", "output/generator")
     missing = lacking(ledger, measured)
@@ -85,15 +86,17 @@ def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
         row["largest relative difference"] = f"{_small(its['difference'].max())} ({plural(len(its), 'window')})"
         for label in BINS:
             inside = its[its["bin"] == label]
-            median = f"{number(inside['gradient/logits'].median())} ({plural(inside['replica'].nunique(), 'replica')})"
-            row[f"gradient, {label}"] = median if len(inside) else NONE
+            typical = f"{spread(_typical(own, inside))}, {plural(inside['replica'].nunique(), 'replica')}"
+            row[f"gradient, {label}"] = typical if len(inside) else NONE
         row[f"{evidence.label(evidence.primary)}<br>IQM"] = spread(
             iqm_of(own, evidence.primary, evidence.direction(evidence.primary), finished=False)
         )
-        row["at the goal"] = share(int(reached(evidence, own).sum()), len(own)) if evidence.reached else NONE
-        row["starved"] = share(*_starved(own))
+        row["at the goal"] = NONE
+        if evidence.reached:
+            row["at the goal"] = share(int(reached(evidence, own).sum()), len(own), limits=repeated(own))
+        row["starved"] = _starved(evidence, own)
         rows.append(row)
-    return Section(name, title, text, _said_of_logits(replicas, windows), pd.DataFrame(rows))
+    return Section(name, title, text, _said_of_logits(evidence, replicas, windows), pd.DataFrame(rows))
 
 
 def _difference(windows: pd.DataFrame) -> pd.Series:
@@ -104,29 +107,42 @@ def _difference(windows: pd.DataFrame) -> pd.Series:
     return (windows["gradient/logits"] - theory).abs() / scale
 
 
-def _starved(replicas: pd.DataFrame) -> tuple[int | None, int]:
-    """Return how many starved, None where no verdict is known, and of how many that is known."""
+def _starved(evidence: Evidence, replicas: pd.DataFrame) -> str:
+    """Return how many starved of those whose verdict is known, with the rate's interval."""
     known = replicas["verdict"].dropna()
-    return (int((known == "starved").sum()) if len(known) else None), len(known)
+    count = int((known == "starved").sum()) if len(known) else None
+    return share(count, len(known), limits=repeated(evidence.results))
 
 
-def _said_of_logits(replicas: pd.DataFrame, windows: pd.DataFrame) -> str:
+def _said_of_logits(evidence: Evidence, replicas: pd.DataFrame, windows: pd.DataFrame) -> str:
     largest = windows["difference"].max()
-    of = f"{plural(len(windows), 'window')} of {plural(windows['replica'].nunique(), 'replica')}"
     agrees = "agrees with theory to rounding" if largest <= ROUNDING else "does not agree with theory"
-    said = [f"the gradient on the logit {agrees} (largest relative difference {_small(largest)}, {of})"]
+    of = f"largest relative difference {_small(largest)}, {plural(len(windows), 'window')}"
+    said = [f"the gradient on the logit {agrees} ({of})"]
     both = windows.groupby("bin", observed=True)["loss"].nunique() == windows["loss"].nunique()
     lowest = next((label for label in BINS if both.get(label, False)), None)
     if lowest is not None:
-        medians = windows[windows["bin"] == lowest].groupby("loss", sort=False)["gradient/logits"].median()
-        each = " and ".join(f"{number(median)} with `{loss}`" for loss, median in medians.items())
+        inside = windows[windows["bin"] == lowest]
+        losses = dict.fromkeys(inside["loss"])
+        each = " and ".join(f"{spread(_typical(replicas, inside[inside['loss'] == k]))} with `{k}`" for k in losses)
         bin_ = lowest.removeprefix("D(G(z)) ").replace("<", "below").replace(">", "above")
         said.append(f"where D(G(z)) is {bin_} its median is {each}")
-    starved = {str(loss): _starved(own) for loss, own in replicas.groupby("loss", sort=False)}
-    if all(count is not None for count, _ in starved.values()):
-        each = " and ".join(f"{count} of {known} (`{loss}`)" for loss, (count, known) in starved.items())
-        said.append(f"starved: {each}")
+    if replicas["verdict"].notna().any():
+        by = ["loss", "optimiser"] if replicas["optimiser"].nunique() > 1 else ["loss"]
+        rates = [
+            f"{_starved(evidence, own)} {' '.join(f'`{k}`' for k in keys)}"
+            for keys, own in replicas.groupby(by, sort=False)
+        ]
+        said.append(f"starved: {', '.join(rates)}")
     return sentence(said)
+
+
+def _typical(replicas: pd.DataFrame, windows: pd.DataFrame) -> Interval:
+    """Interquartile mean over replicas of each one's median gradient over these windows."""
+    medians = windows.groupby("replica")["gradient/logits"].median()
+    own = replicas[replicas["replica"].isin(medians.index)]
+    # A replica that diverged later has had its gradients all the same.
+    return pooled_iqm(own["replica"].map(medians).astype(float), own)
 
 
 def growth_per_step(h: float) -> float:
@@ -175,7 +191,7 @@ def bilinear(evidence: Evidence, ledger: Ledger) -> Section:
     rows, deviations = [], {"simultaneous": [], "alternating": []}
     for _, own in replicas.groupby(fields, sort=False):
         settings = own.iloc[0]
-        sizes = _step_sizes(settings)
+        sizes = step_sizes(Variant.from_settings(evidence.plan["variants"][settings["variant"]]))
         followed = own[own["growth"].notna()]
         row = {"updates": settings["updates"], "lr": f"{settings['lr']:g}"} | counts(own)
         row["evaluations"] = f"{followed['evaluations'].median():.0f}" if len(followed) else NONE
@@ -211,16 +227,6 @@ def _radii(points: pd.DataFrame) -> pd.DataFrame:
             growth = math.exp(math.log(radius[-1] / radius[0]) / (steps[-1] - steps[0]))
             rows[replica] = (growth, radius.max() / radius.min(), len(radius))
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(["growth", "ratio", "evaluations"]))
-
-
-def _step_sizes(settings: pd.Series) -> tuple[float, float] | None:
-    """Return the step sizes of D and G in the game xy, None where the variant plays another game."""
-    if any(settings[name] != value for name, value in PLAIN.items()):
-        return None
-    # The discriminator's loss is the mean of two halves, or their sum; a sum over the batch counts for both players.
-    batch = settings["batch_size"] if settings["reduction"] == "sum" else 1
-    half, root = (0.5 if settings["reduction"] == "mean" else 1.0), math.sqrt(settings["lr_ratio"])
-    return settings["lr"] * root * half * batch, settings["lr"] / root * batch
 
 
 def _said_of_game(updates: str, found: list[tuple[float, int, int]]) -> str:

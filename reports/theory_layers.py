@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.ledger import Ledger
+from reports.contrasts import ALPHA
 from reports.evidence import Evidence
-from reports.tables import number
+from reports.findings import FEW, p_value
+from reports.statistics import Interval, holm, iqm_interval, signed_rank
+from reports.tables import number, spread
 from reports.theory_section import (
     NONE,
     Section,
     counts,
     median_of,
+    plural,
     sentence,
-    spearman,
     unchecked,
     with_settings,
 )
@@ -36,11 +39,19 @@ def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
         "The nearer the discriminator is to the optimum, the smaller the generator's gradient (Arjovsky and Bottou "
         "2017, theorem 2.4, for the saturating loss). That the first layers, those at the latent, starve first is a "
         "claim: they do if their gradient, and its share of the last layer's, fall as the discriminator's strength "
-        "grows. Norms are each replica's median over the last half of training, then the median over replicas; "
-        "*trend* is Spearman's correlation with the strength (`lr_ratio`: D's learning rate over G's; `critic_steps`: "
-        "steps of D to one of G) over replicas."
+        "grows. Norms are each replica's median over the last half of training, then the median over replicas. "
+        "*Trend* is what a doubling of the strength (`lr_ratio`: D's learning rate over G's; `critic_steps`: steps of "
+        "D to one of G) multiplies a norm by: of each seed the slope of the logarithms, averaged over the other "
+        "settings, and of the seeds the interquartile mean with its 95 % interval. Its p is of the signed-rank test "
+        "over seeds, corrected by Holm over all trends that have one; a fall or a rise is named where that is at most "
+        f"{ALPHA:g}, and nothing with fewer than {FEW} seeds."
     )
     replicas = with_settings(evidence, "loss", *STRENGTHS)
+    for strength in STRENGTHS:
+        beside = {
+            v: str({k: own[k] for k in sorted(own) if k != strength}) for v, own in evidence.plan["variants"].items()
+        }
+        replicas[f"beside {strength}"] = replicas["variant"].map(beside)
     varied = [strength for strength in STRENGTHS if replicas[strength].nunique() > 1]
     if not varied:
         return unchecked(name, title, text, f"no variant differs in {' or '.join(f'`{s}`' for s in STRENGTHS)}")
@@ -50,8 +61,14 @@ def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
     layers = [column for column in norms if column != "last"]
     norms["share"] = norms[1] / norms["last"].where(norms["last"] > 0)
     replicas = replicas.join(norms, on="replica")
-    trends = len(varied) * replicas["loss"].nunique() * 2
-    rows, said = [], []
+    replicas["silent"] = ~np.isfinite(replicas[1].astype(float))
+    asked = [(s, loss) for s in varied for loss, own in replicas.groupby("loss", sort=False) if own[s].nunique() > 1]
+    of_loss = {loss: own for loss, own in replicas.groupby("loss", sort=False)}
+    both = _corrected(
+        [(_Trend.of(own, s, 1), _Trend.of(own, s, "share")) for s, loss in asked for own in [of_loss[loss]]]
+    )
+    trends = dict(zip(asked, both, strict=True))
+    rows = []
     for strength in varied:
         for loss, own in replicas.groupby("loss", sort=False):
             weakest = own[own[strength] == own[strength].min()]["share"].median()
@@ -63,13 +80,14 @@ def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
                 row["first layer over last"] = f"{number(median)} (n = {n})"
                 row["against the weakest D"] = number(median / weakest) if weakest > 0 else NONE
                 rows.append(row)
-            if own[strength].nunique() > 1:
+            if (strength, loss) in trends:
+                first, share = trends[strength, loss]
                 row = {"strength": f"`{strength}`, *trend*", "loss": str(loss)} | counts(own)
-                row |= {f"layer {layer}": _trend(own[strength], own[layer]) for layer in layers}
-                rows.append(row | {"first layer over last": _trend(own[strength], own["share"])})
-                said.append(_Trend.of(own, strength, str(loss), trends))
+                row |= {f"layer {k}": str(_Trend.of(own, strength, k)._replace(p=math.nan)) for k in layers}
+                rows.append(row | {"layer 1": str(first), "first layer over last": str(share)})
     nothing = "Not checked: the variants of one loss differ in no such setting."
-    conclusion = _said_of_layers(said, replicas["loss"].nunique() > 1) if said else nothing
+    silent = int(replicas["silent"].sum())
+    conclusion = _said_of_layers(both, replicas["loss"].nunique() > 1, silent) if both else nothing
     return Section(name, title, text, conclusion, pd.DataFrame(rows).fillna(NONE))
 
 
@@ -93,54 +111,91 @@ def _shown(values: pd.Series) -> tuple[str, int]:
     return number(median), n
 
 
-def _trend(strength: pd.Series, values: pd.Series) -> str:
-    rho, p, n = spearman(strength, values)
-    return NONE if math.isnan(rho) else f"{rho:+.2f} (p {'< 1e-4' if p < 1e-4 else f'= {p:.2g}'}, n = {n})"
-
-
 class _Trend(NamedTuple):
-    """How the first layer's gradient goes with D's strength, over the replicas of one loss."""
+    """How a norm goes with the discriminator's strength, over seeds: what a doubling multiplies it by."""
 
     strength: str
     loss: str
-    outcome: str
-    first: float
-    share: float
-    replicas: int
-    silent: int
+    interval: Interval
+    p: float
+    seeds: int
 
     @classmethod
-    def of(cls, own: pd.DataFrame, strength: str, loss: str, trends: int) -> _Trend:
-        """A trend counts at 5 % shared among all that are asked about (Bonferroni)."""
-        first, p_first, n = spearman(own[strength], own[1])
-        relative, p_share, _ = spearman(own[strength], own["share"])
-        falls, share_falls = (r < 0 and p <= 0.05 / trends for r, p in ((first, p_first), (relative, p_share)))
-        outcome = "the generator's first layers starve first"
-        if math.isnan(first):
-            outcome = f"too few replicas ({n}) record gradients for a trend,"
-        elif not falls:
-            outcome = "the gradient at the generator's first layer does not fall"
-        elif not share_falls:
-            outcome = "the generator's gradient falls, but not in the first layers first,"
-        return cls(strength, loss, outcome, first, relative, n, len(own) - n)
+    def of(cls, own: pd.DataFrame, strength: str, column: Any) -> _Trend:
+        """The slope of log2 norm against log2 strength, one a seed: seeds are what is independent.
+
+        Variants alike in every other setting give a line each, and the seed the mean of their slopes, so that a
+        replica without a gradient does not tip the comparison of levels.
+        """
+        # A median of 0 is underflow. What is not finite was not measured.
+        y = np.log2(own[column].astype(float).clip(lower=float(np.finfo(np.float32).tiny)))
+        points = own.assign(x=np.log2(own[strength].astype(float)), y=y)[np.isfinite(y)]
+        slopes: dict[int, list[float]] = {}
+        for (seed, _), line in points.groupby(["seed", f"beside {strength}"], sort=True):
+            if line["x"].nunique() > 1:
+                slopes.setdefault(seed, []).append(float(np.polyfit(line["x"], line["y"], 1)[0]))
+        # Nine digits: the sign of what is only rounding is no evidence.
+        each = np.array([round(float(np.mean(own_)), 9) for own_ in slopes.values()])
+        log2 = iqm_interval([each], None)
+        interval = Interval(2.0**log2.estimate, 2.0**log2.low, 2.0**log2.high, log2.method)
+        p = signed_rank(each).p if each.size >= FEW else math.nan
+        return cls(strength, str(own["loss"].iloc[0]), interval, p, each.size)
+
+    def adjusted(self, p: float) -> _Trend:
+        """The same with Holm's p."""
+        return self._replace(p=p)
+
+    @property
+    def falls(self) -> bool:
+        """Whether a fall is resolved."""
+        return self.p <= ALPHA and self.interval.estimate < 1
+
+    @property
+    def rises(self) -> bool:
+        """Whether a rise is resolved."""
+        return self.p <= ALPHA and self.interval.estimate > 1
+
+    def __str__(self) -> str:
+        tested = "" if math.isnan(self.p) else f", p = {p_value(self.p)}".replace("= <", "<")
+        return f"× {spread(self.interval)}{tested}, n = {self.seeds}" if self.seeds else NONE
 
 
-def _said_of_layers(trends: list[_Trend], losses: bool) -> str:
-    """Return the findings, those alike together."""
-    alike: dict[str, list[_Trend]] = {}
-    for trend in trends:
-        alike.setdefault(trend.outcome, []).append(trend)
-    said = []
-    for outcome, found in alike.items():
-        grows = " and ".join(f"`{t.strength}`{f' with `{t.loss}`' if losses else ''}" for t in found)
-        verb = "grows" if len(found) == 1 else "grow"
-        measured = [t for t in found if not math.isnan(t.first)]
-        of = ""
-        if measured and len(trends) <= 2:  # of more the table must do
-            first, relative = (" and ".join(f"{getattr(t, v):+.2f}" for t in measured) for v in ("first", "share"))
-            replicas = " and ".join(dict.fromkeys(str(t.replicas) for t in measured))
-            silent = sum(t.silent for t in measured)
-            without = f"; {silent} without a gradient" if silent else ""
-            of = f" (Spearman over {replicas} replicas: {first}; share of the last layer's: {relative}{without})"
-        said.append(f"{outcome} as {grows} {verb}{of}")
-    return sentence(said)
+def _corrected(trends: list[tuple[_Trend, _Trend]]) -> list[tuple[_Trend, _Trend]]:
+    """Adjust by Holm over all trends that a conclusion rests on: of each first layer, and of its share."""
+    p = iter(holm([trend.p for pair in trends for trend in pair]).tolist())
+    return [(first.adjusted(next(p)), share.adjusted(next(p))) for first, share in trends]
+
+
+def _outcome(first: _Trend, share: _Trend) -> str:
+    """What two trends say together; what is not resolved is said to be that, and not absent."""
+    if first.falls and share.falls:
+        return "the first layers starve first"
+    if first.falls and share.rises:
+        return "falls, but the last layer's more"
+    if first.falls:
+        return "falls, though no fall of its share of the last layer's is resolved"
+    return "rises" if first.rises else "no fall is resolved"
+
+
+def _said_of_layers(trends: list[tuple[_Trend, _Trend]], losses: bool, silent: int) -> str:
+    """Return for each strength what its doubling multiplies the first layer's gradient by, and what that means."""
+    said, few = [], []
+    for strength in dict.fromkeys(first.strength for first, _ in trends):
+        each = []
+        for first, share in (pair for pair in trends if pair[0].strength == strength):
+            loss = f" with `{first.loss}`" if losses else ""
+            if first.seeds < FEW:
+                few.append(f"`{strength}`{loss} ({first.seeds} of {FEW})")
+                continue
+            # Of more than two the table must do.
+            beside = f" and its share of the last layer's by {spread(share.interval)}" if len(trends) <= 2 else ""
+            outcome = f": {_outcome(first, share)}" if len(trends) == 1 else f" ({_outcome(first, share)})"
+            each.append(f"{spread(first.interval)}{beside}{loss}{outcome}")
+        what = "of" if said else "a doubling of"
+        gradient = "" if said else " multiplies the first layer's gradient"
+        if each:
+            said.append(f"{what} `{strength}`{gradient} by {', '.join(each)}")
+    if few:
+        said.append(f"too few seeds for a trend over {' and '.join(few)}")
+    without = f"{plural(silent, 'replica')} without a gradient" if silent else ""
+    return sentence([*said, without])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,12 @@ import pandas as pd
 from scipy import integrate
 
 from benchmarks.ledger import Ledger
-from reports.evidence import Evidence
-from reports.statistics import ranked_quantiles
-from reports.tables import number, share, spread
+from gan.targets import Gaussian, make_target
+from reports.evidence import LOG2, Evidence
+from reports.statistics import Interval, ranked_quantiles
+from reports.tables import number, repeated, share, spread
 from reports.theory_section import (
     CROSS_ENTROPY,
-    LOG2,
     NONE,
     Section,
     correlation,
@@ -86,12 +85,12 @@ def jensen_shannon(evidence: Evidence, ledger: Ledger) -> Section:
     trained = _through_training(evidence, ledger)
     floor = evidence.floor(score)
     beside = "" if floor is None else f"<br>real data {number(floor)}"
-    rows, said, gaps = [], [], {}
+    rows, said, gaps = [], {}, {}
     for loss, own in replicas.groupby("loss", sort=False):
         at_end = iqm_of(own, score, evidence.direction(score), finished=False)
         gap = iqm_of(own, "gap", finished=True)
         finished = own[own["status"] == "ok"]
-        across, _, pairs = spearman(finished[score], finished["known"])
+        across, pairs = spearman(finished[score], finished["known"])
         curve = trained.reindex(own["replica"])
         fell = int(curve["fell"].eq(True).sum())
         followed = int(curve["fell"].notna().sum())
@@ -102,40 +101,39 @@ def jensen_shannon(evidence: Evidence, ledger: Ledger) -> Section:
         row["log 2 − value at the end<br>IQM"] = _or_na(loss, spread(iqm_of(own, "known", finished=True)))
         row["gap<br>IQM"] = _or_na(loss, spread(gap))
         row["correlation over replicas<br>Spearman"] = _or_na(loss, correlation(across, pairs))
-        row["JSD fell, first to last evaluation"] = share(fell, len(own)) if followed else NONE
+        row["JSD fell, first to last evaluation"] = _share(fell, own) if followed else NONE
         row["JSD against step<br>median Spearman"] = correlation(trend, n_trend)
         row["JSD against log 2 − value through training<br>median Spearman"] = _or_na(
             loss, correlation(within, n_within)
         )
         rows.append(row)
-        said.append((str(loss), fell if followed else None, len(own), at_end.estimate))
+        said[str(loss)] = (_share(fell, own) if followed else ""), at_end
         if loss in CROSS_ENTROPY and math.isfinite(gap.estimate):
-            gaps[str(loss)] = gap.estimate
+            gaps[str(loss)] = gap
     return Section(name, title, text, _said_of_divergence(said, gaps, floor), pd.DataFrame(rows))
 
 
-def _said_of_divergence(
-    found: list[tuple[str, int | None, int, float]], gaps: dict[str, float], floor: float | None
-) -> str:
+def _said_of_divergence(found: dict[str, tuple[str, Interval]], gaps: dict[str, Interval], floor: float | None) -> str:
     """Say how often the JSD fell and where it ended, and how far log 2 − value lies from it.
 
     Args:
-        found: By loss: how many replicas' JSD fell (None: not known), of how many, and the JSD at the end.
+        found: By loss: how often the JSD fell ("" where that is not known), and the JSD at the end.
         gaps: By loss: JSD less log 2 − value.
         floor: The JSD of real data.
     """
-    parts = []
-    for loss, fell, total, end in found:
-        count = f"{total}" if fell is None else f"{fell} of {total}"
-        parts.append(f"{count} {'replicas ' if not parts else ''}with `{loss}` (to {number(end)})")
-    verb = "falls in" if any(fell is not None for _, fell, *_ in found) else "ends, in"
-    text = f"the JSD {verb} {', '.join(parts)}"
-    text += f", where real data score {number(floor)}" if floor is not None else ""
-    for side, own in (("below", [g for g in gaps.values() if g >= 0]), ("above", [-g for g in gaps.values() if g < 0])):
-        if own:
-            low, high = number(min(own)), number(max(own))
-            text += f"; log 2 − value lies {low if low == high else f'{low} to {high}'} {side} it"
-    return sentence([text])
+    fell = any(count for count, _ in found.values())
+    parts = [f"{f'in {count} ' if count else ''}with `{k}`, to {spread(end)}" for k, (count, end) in found.items()]
+    if not fell:
+        parts = [f"at {spread(end)} with `{k}`" for k, (_, end) in found.items()]
+    said = [f"the JSD {'falls' if fell else 'ends'} {', '.join(parts)}"]
+    said[0] += f", where real data score {number(floor)}" if floor is not None else ""
+    if gaps:
+        said.append(f"it exceeds log 2 − value by {', '.join(f'{spread(g)} with `{k}`' for k, g in gaps.items())}")
+    return sentence(said)
+
+
+def _share(successes: int, replicas: pd.DataFrame) -> str:
+    return share(successes, len(replicas), limits=repeated(replicas))
 
 
 def _through_training(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
@@ -173,7 +171,7 @@ def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
         "proposition 1), and its value is log 2 − JSD(p, p_g) (theorem 1). Where p_g = p it says 1/2 everywhere, and "
         "the value is log 2 = 0.693. `d_gap` is the mean of |D − D*| over real and generated points. Against a "
         "generator that is a fixed Gaussian the divergence is integrated numerically. Outputs and values are of the "
-        "replicas that finished, outputs a median and its quartiles over the last tenth of the run."
+        "replicas that finished, outputs over the last tenth of the run: in the table a median and its quartiles."
     )
     replicas = with_settings(evidence, "loss", "generator", "latent", "fixed_mean", "fixed_std")
     outputs = [o for o in ("output/real", "output/fake") if len(curves(ledger, [o], replicas["replica"]))]
@@ -212,13 +210,12 @@ def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
 
 def _exact(evidence: Evidence, own: pd.DataFrame) -> float | None:
     """Return log 2 − JSD of a fixed Gaussian generator and a Gaussian target; None of any other."""
-    target, settings = evidence.study["target"], own.iloc[0]
+    parameters, settings = dict(evidence.study["target"]), own.iloc[0]
+    target = make_target(parameters.pop("name"), **parameters)
     known = settings["generator"] == "fixed_gaussian" and settings["latent"] == "normal"
-    if target["name"] != "gaussian" or not known or settings["loss"] not in CROSS_ENTROPY:
+    if not isinstance(target, Gaussian) or not known or settings["loss"] not in CROSS_ENTROPY:
         return None
-    return LOG2 - gaussian_divergence(
-        target.get("mean", 3.0), target.get("std", 2.0), settings["fixed_mean"], settings["fixed_std"]
-    )
+    return LOG2 - gaussian_divergence(target.mean, target.std, settings["fixed_mean"], settings["fixed_std"])
 
 
 def _said_fixed(fixed: list[Any], brief: bool) -> str:
@@ -226,7 +223,7 @@ def _said_fixed(fixed: list[Any], brief: bool) -> str:
 
     Args:
         fixed: (results, gap, value, exact value) of each variant.
-        brief: For all of them together.
+        brief: For all of them together, as where there are more than two: variants count alike.
     """
     alike = {}
     for one in fixed:
@@ -236,46 +233,42 @@ def _said_fixed(fixed: list[Any], brief: bool) -> str:
         return ""
     over = f"over {plural(len(fixed), 'variant')} ({plural(sum(len(f[0]) for f in fixed), 'replica')}) D, "
     if brief or len(alike) > 2:
-        gaps = [gap.estimate for _, gap, *_ in fixed if gap is not None]
-        off = [abs(value.estimate - exact) for _, _, value, exact in fixed if exact is not None]
-        off = [distance for distance in off if math.isfinite(distance)]
-        parts = [f"ends {_from_to(gaps)} from the optimum"] if gaps else []
-        parts += [f"has a value within {number(max(off))} of theory's"] if off else []
-        return f"{over}against {plural(len(alike), 'fixed Gaussian')}, {' and '.join(parts) or 'never finished'}"
+        alike = {f"against {plural(len(alike), 'fixed Gaussian')}": fixed}
+    else:
+        alike = {f"against N({mean:g}, {std:g}²)": found for (mean, std), found in alike.items()}
     said = []
-    for (mean, std), found in alike.items():
-        gaps = [gap.estimate for _, gap, *_ in found if gap is not None]
-        exact, values = found[0][3], [value.estimate for _, _, value, _ in found if math.isfinite(value.estimate)]
-        parts = [f"ends {_from_to(gaps)} from the optimum"] if gaps else []
-        if values:
-            theory = "" if exact is None else f", by theory {exact:.4f}"
-            parts.append(f"has a value of {_from_to(values, '{:.4f}'.format)}{theory}")
-        said.append(f"against N({mean:g}, {std:g}²), {' and '.join(parts) or 'never finished'}")
+    for against, found in alike.items():
+        replicas = pd.concat([own for own, *_ in found])
+        exact = replicas["variant"].map({own["variant"].iloc[0]: e for own, _, _, e in found}).astype(float)
+        parts = []
+        if "d_gap" in replicas:
+            parts.append(f"ends {spread(iqm_of(replicas, 'd_gap', finished=False))} from the optimum")
+        off = iqm_of(replicas, (replicas["value_discriminator"] - exact).abs(), finished=True)
+        value = iqm_of(replicas, "value_discriminator", finished=True)
+        if math.isfinite(off.estimate):
+            parts.append(
+                f"its value {spread(off)} off theory's" + (f" {exact.iloc[0]:.4f}" if exact.nunique() == 1 else "")
+            )
+        elif math.isfinite(value.estimate):
+            parts.append(f"its value at {spread(value)}")
+        said.append(f"{against}, {', '.join(parts) or 'never finished'}")
     return f"{over}{'; '.join(said)}"
 
 
 def _said_trained(trained: list[Any], outputs: list[str]) -> str:
     replicas = pd.concat([own for own, *_ in trained])
-    finished = replicas[replicas["status"] == "ok"]
     parts = []
-    for output, says in (("output/real", "D(x)"), ("output/fake", "D(G(z))")):
-        middle, n = median_of(finished[output]) if output in outputs else (math.nan, 0)
-        if n:
-            parts.append(f"{says} ends at {number(middle)}")
-    values = [value.estimate for _, _, value, _ in trained if math.isfinite(value.estimate)]
-    if values:
-        parts.append(f"the value at {_from_to(values)} (log 2 = 0.693)")
-    gaps = [gap.estimate for _, gap, *_ in trained if gap is not None and math.isfinite(gap.estimate)]
-    if gaps:
-        parts.append(f"D {_from_to(gaps)} from the optimum")
-    ended = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts) or "none finished"
-    return f"against trained generators ({plural(len(replicas), 'replica')}) {ended}"
-
-
-def _from_to(estimates: list[float], shown: Callable[[float], str] = number) -> str:
-    """Return one variant's estimate, or the range over variants."""
-    low, high = shown(min(estimates)), shown(max(estimates))
-    return low if low == high else f"{low} to {high}"
+    for column, says in (("output/real", "D(x) ends at"), ("output/fake", "D(G(z)) at")):
+        end = iqm_of(replicas, column, finished=True) if column in outputs else None
+        if end is not None and math.isfinite(end.estimate):
+            parts.append(f"{says} {spread(end)}")
+    value = iqm_of(replicas, "value_discriminator", finished=True)
+    if math.isfinite(value.estimate):
+        parts.append(f"the value at {spread(value)}, beside log 2 = 0.693")
+    gap = iqm_of(replicas, "d_gap", finished=False) if "d_gap" in replicas else None
+    if gap is not None and math.isfinite(gap.estimate):
+        parts.append(f"D {spread(gap)} from the optimum")
+    return f"against trained generators ({plural(len(replicas), 'replica')}) {', '.join(parts) or 'none finished'}"
 
 
 def _end(curve: pd.DataFrame, metric: str) -> dict[str, float]:

@@ -15,9 +15,9 @@ from scipy import stats
 from benchmarks.ledger import Ledger
 from gan.variant import Variant
 from reports.evidence import Evidence
-from reports.statistics import Interval, iqm_interval
+from reports.statistics import Interval
+from reports.tables import pooled_iqm
 
-LOG2 = math.log(2)
 CROSS_ENTROPY = ("non_saturating", "saturating")
 """The losses whose discriminator minimises a cross entropy; a Wasserstein critic's output is no probability."""
 NONE = "–"
@@ -33,7 +33,7 @@ class Section:
     text: str
     """Markdown: what theory says, with its source."""
     conclusion: str
-    """One sentence, computed from the numbers, of at most 45 words: it stands under the report's first sentence."""
+    """One sentence, computed from the numbers, of about 50 words: it stands under the report's first sentence."""
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Strings; empty where nothing could be checked."""
 
@@ -76,7 +76,7 @@ def lacking(ledger: Ledger, metrics: Iterable[str]) -> list[str]:
 
 
 def iqm_of(replicas: pd.DataFrame, column: str | pd.Series, direction: str = "lower", *, finished: bool) -> Interval:
-    """Interquartile mean over replicas with its bootstrap interval, stratified by variant.
+    """Interquartile mean over replicas with its bootstrap interval, which draws whole seeds.
 
     Args:
         replicas: Rows of the results.
@@ -90,24 +90,23 @@ def iqm_of(replicas: pd.DataFrame, column: str | pd.Series, direction: str = "lo
         values = values[np.isfinite(values)]
     if values.empty or not np.isfinite(values).any():
         return Interval(math.nan if finished or values.empty else math.inf, math.nan, math.nan, "none")
-    strata = [group.to_numpy() for _, group in values.groupby(replicas.loc[values.index, "variant"], sort=False)]
-    return iqm_interval(strata, direction)
+    return pooled_iqm(values, replicas.loc[values.index], direction)
 
 
-def spearman(x: ArrayLike, y: ArrayLike) -> tuple[float, float, int]:
-    """Rank correlation (Spearman 1904) over the finite pairs.
+def spearman(x: ArrayLike, y: ArrayLike) -> tuple[float, int]:
+    """Rank correlation (Spearman 1904) over the finite pairs, a description: it comes without a p value.
 
     Returns:
-        The coefficient, its two-sided p value, and the number of pairs; NaN with fewer than three pairs or where
-        one side is constant, since there is then no order to compare.
+        The coefficient and the number of pairs; NaN with fewer than three pairs or where one side is constant,
+        since there is then no order to compare.
     """
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     both = np.isfinite(a) & np.isfinite(b)
     a, b, n = a[both], b[both], int(both.sum())
     if n < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
-        return math.nan, math.nan, n
+        return math.nan, n
     result: Any = stats.spearmanr(a, b)
-    return float(result.statistic), float(result.pvalue), n
+    return float(result.statistic), n
 
 
 def correlation(rho: float, pairs: int) -> str:
@@ -120,6 +119,24 @@ def counts(replicas: pd.DataFrame) -> dict[str, str]:
     row = {"replicas": str(len(replicas)), "non-finite": str(int((replicas["status"] == "diverged").sum()))}
     failed = int((replicas["status"] == "failed").sum())
     return row | ({"replicas": f"{len(replicas)} ({failed} could not be run)"} if failed else {})
+
+
+PLAIN = {"loss": "wasserstein", "optimiser": "sgd", "penalty": "none", "schedule": "constant", "critic_steps": 1}
+PLAIN |= {"generator": "point", "discriminator": "slope"}
+"""Settings of the game xy: theory's rates are of no other."""
+
+
+def step_sizes(variant: Variant) -> tuple[float, float] | None:
+    """Return the step sizes of D and G in the game xy played by plain gradient descent; None of any other game.
+
+    D's loss is the mean of its two halves, which halves its step, or their sum. A loss summed over the batch, all of
+    one point here, multiplies both players' steps by the batch size.
+    """
+    if any(getattr(variant, name) != value for name, value in PLAIN.items()):
+        return None
+    half = 0.5 if variant.reduction == "mean" else 1.0
+    batch = variant.batch_size if variant.reduction == "sum" else 1
+    return variant.lr_discriminator * half * batch, variant.lr_generator * batch
 
 
 def median_of(values: pd.Series) -> tuple[float, int]:

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.ledger import Ledger
 from reports.answer import answer, sentences
+from reports.compile import render_report
 from reports.evidence import gather
 from reports.findings import (
     beyond_reach,
@@ -24,7 +25,8 @@ from reports.findings import (
     unresolved,
     variance_table,
 )
-from reports.tables import at_level, score_iqm
+from reports.statistics import iqm, iqm_interval
+from reports.tables import at_level, levels_table, number, score_iqm, score_values
 
 Make = Callable[..., Ledger]
 
@@ -108,12 +110,33 @@ def test_enough_seeds_are_within_reach(bundles) -> None:
     assert beyond_reach(evidence) == "" and "`recipe` plain scores worse than r1" in answer(evidence)
 
 
+def test_the_best_variant_is_said_to_be_chosen_after_the_fact(gaussian, altered: Make) -> None:
+    evidence = gather(gaussian)
+    said = sentences(evidence)[-1]
+    lowest = min(iqm(own["ks"]) for _, own in evidence.results.groupby("variant"))
+    assert said.startswith("Lowest of 12 interquartile means (chosen after the fact, so flattering)")
+    assert f"KS statistic {number(lowest)} (" in said and "best" not in answer(evidence)
+
+
+def test_a_zero_turns_ratios_into_differences_and_the_reason_is_given(gaussian, altered: Make) -> None:
+    assert gather(gaussian).without_ratio("ks") == ""
+
+    def zero(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(ks=rows["ks"].mask(rows.index == 3, 0.0))
+
+    evidence = gather(altered(gaussian, zero))
+    assert not any(c.ratio for c in evidence.contrasts())
+    assert "differences and not ratios, because a score is exactly 0" in render_report(evidence, [], [])
+    assert evidence.without_ratio("coverage") == "" and "not ratios" not in render_report(gather(gaussian), [], [])
+
+
 @pytest.mark.parametrize("factors", [{}, {"loss": ["non_saturating", "saturating"]}])
 def test_one_seed_has_no_interval(make_ledger: Make, tmp_path, factors: dict[str, list[str]]) -> None:
     evidence = gather(make_ledger(tmp_path / "run", factors=factors, seeds=1, failing=0.0))
     first = sentences(evidence)[0]
     assert "no interval can be given" in first or "allows no interval" in first
     assert "95 %" not in first and "better" not in answer(evidence) and "nan" not in answer(evidence)
+    assert not re.search(r"[\d/]\d* \([\d–]", answer(evidence))
     assert variance_table(evidence).empty and "one seed a variant" in " ".join(unresolved(evidence))
 
 
@@ -125,6 +148,25 @@ def test_a_study_without_a_grid_gives_its_mean_and_verdicts(make_ledger: Make, t
     failures = (evidence.results["status"] != "ok").sum()
     assert 0 < failures < 5 and f"Failed: {failures}/16 (" in rates and f"{failures} diverged" in rates
     assert contrasts_table(evidence).empty and evidence.contrasts() == []
+
+
+def test_means_over_variants_draw_whole_seeds(gaussian, altered: Make) -> None:
+    """Scores that a seed decides are as many as the seeds, in however many variants they are repeated."""
+
+    def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(ks=0.02 * np.exp(0.3 * rows["seed"]) + 1e-6 * rows.index)
+
+    evidence = gather(altered(gaussian, by_seed))
+    pooled = score_iqm(evidence, at_level(evidence, "loss", "saturating"), "ks")
+    alone = score_iqm(evidence, evidence.of(evidence.variants.index[0]), "ks")
+    assert pooled.high - pooled.low > 0.7 * (alone.high - alone.low)
+    replicas = at_level(evidence, "loss", "saturating")
+    strata = iqm_interval([score_values(evidence, own, "ks") for _, own in replicas.groupby("variant")])
+    assert pooled.estimate == strata.estimate and pooled.high - pooled.low > 1.5 * (strata.high - strata.low)
+    assert f"({number(pooled.low)} to {number(pooled.high)})" in " ".join(
+        levels_table(evidence).astype(str).to_numpy().ravel()
+    )
+    assert "they count replicas as independent" in " ".join(render_report(evidence, [], []).split())
 
 
 def test_when_everything_fails_the_answer_says_that(make_ledger: Make, tmp_path) -> None:

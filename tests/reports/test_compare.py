@@ -118,7 +118,9 @@ def test_one_seed_gives_no_interval_and_no_p(make_ledger: Make, tmp_path: Path) 
     one = make_ledger(tmp_path / "one", factors={}, seeds=1, failing=0.0)
     compared = compare(one.directory, one.directory)
     (row,) = compared["variants"]
-    assert row["difference"]["low"] is None
+    assert row["difference"]["low"] is None and row["difference"]["pairs"] == 1
+    # A single pair's signed-rank p is 1 whatever it is: that is no test.
+    assert row["difference"]["p"] is None and row["difference"]["p_holm"] is None
     json.dumps(compared, allow_nan=False)
     assert "nan" not in render(compared) and "the one variant" in render(compared)
 

@@ -257,6 +257,8 @@ def test_every_figure_of_the_game_is_drawn_and_none_of_its_samples(tmp_path: Pat
         ({"updates": "alternating"}, None),
         ({"reduction": "mean"}, None),  # halves the discriminator's step
         ({"reduction": "mean", "lr_ratio": 2.0}, 0.1 / math.sqrt(2)),  # and this doubles it again
+        ({"reduction": "sum", "batch_size": 4}, 0.4),  # a sum over the batch multiplies both
+        ({"generator": "mlp", "discriminator": "mlp"}, None),
         ({"lr_ratio": 2.0}, None),
         ({"loss": "non_saturating"}, None),
         ({"optimiser": "adam"}, None),
@@ -266,6 +268,7 @@ def test_every_figure_of_the_game_is_drawn_and_none_of_its_samples(tmp_path: Pat
 )
 def test_the_exact_growth_is_claimed_only_where_it_is_exact(change: dict[str, Any], h: float | None) -> None:
     plain: dict[str, Any] = {"loss": "wasserstein", "reduction": "sum_of_means", "optimiser": "sgd", "lr": 0.1}
+    plain |= {"generator": "point", "discriminator": "slope"}
     variant = Variant.from_settings({**plain, "updates": "simultaneous", **change})
     found = gallery_samples.spiral_step(variant)
     assert found is None if h is None else found == pytest.approx(h)

@@ -220,6 +220,17 @@ SHAPES = {
 }
 
 
+def test_one_seed_of_several_variants_has_no_interval_anywhere(make_ledger: Make, tmp_path: Path) -> None:
+    """Variants are no repetitions: a rate and a mean over four of them say nothing of chance."""
+    factors = {"loss": LOSSES, "lr_ratio": [0.5, 1]}
+    ledger = make_ledger(tmp_path / "run", factors=factors, seeds=1, failing=0.0)
+    text = compile_report(ledger, tmp_path / "report").read_text()
+    number = r"[−+-]?[\d.,]+(?:e-?\d+)?"
+    assert not re.findall(rf"\({number}(?: %)?(?: to |–){number}", text)
+    assert re.search(r"\| \d/1 +\|", text) and re.search(r"\| \d/2 +\|", text)  # of variants, and of levels
+    assert "95 %" not in text and "no interval can be given" in text.split("\n\n")[2]
+
+
 @pytest.mark.parametrize(("shape", "failing"), [*((s, 0.0) for s in SHAPES), ("one factor, two seeds", 1.0)])
 def test_a_study_of_any_shape_compiles(make_ledger: Make, tmp_path: Path, shape: str, failing: float) -> None:
     factors, seeds = SHAPES[shape]

@@ -153,10 +153,44 @@ def test_strata_take_their_difference_out_of_the_interval() -> None:
     stratified, pooled = iqm_interval([low, high]), iqm_interval([np.concatenate([low, high])])
     assert stratified.estimate == pooled.estimate
     assert stratified.high - stratified.low < 0.1 * (pooled.high - pooled.low)
-    # A stratum of one run cannot be resampled: all are then resampled together, not held fixed.
-    single = iqm_interval([[1.0], [2.0], [3.0], [4.0]])
+    # A stratum of one run beside larger ones cannot be resampled: all are then resampled together, not held fixed.
+    single = iqm_interval([[1.0, 2.0], [3.0], [4.0]])
     assert single.low < 2.5 < single.high
+    # Where there are only such nothing was repeated: four variants of one run each say nothing of chance.
+    single = iqm_interval([[1.0], [2.0], [3.0], [4.0]])
+    assert single.estimate == 2.5 and single.method == "none" and math.isnan(single.low) and math.isnan(single.high)
     assert iqm_interval([low, []]) == iqm_interval([low])
+
+
+def test_a_pure_seed_effect_widens_the_interval_of_clusters() -> None:
+    rng = np.random.default_rng(0)
+    own, shared = rng.normal(size=(12, 6)), rng.normal(size=(12, 1))  # [seeds, variants]
+
+    def width(scores: np.ndarray, clustered: bool) -> float:
+        found = iqm_interval(list(scores if clustered else scores.T), clustered=clustered)
+        assert found.estimate == iqm(scores) and found.method == "BCa"
+        return found.high - found.low
+
+    independent = [width(own, clustered) for clustered in (True, False)]
+    assert independent[0] == pytest.approx(independent[1], rel=0.4)
+    by_seed = np.repeat(shared, 6, axis=1) + 1e-3 * own
+    # Six variants that say the same are no more runs: sqrt(6) times as wide as if they were.
+    assert width(by_seed, True) > 2 * width(by_seed, False)
+    one = iqm_interval([shared.ravel()])
+    assert width(by_seed, True) == pytest.approx(one.high - one.low, rel=0.25)
+
+
+def test_clusters_of_one_run_are_runs_and_one_cluster_has_no_interval() -> None:
+    scores = np.random.default_rng(3).normal(size=10)
+    assert iqm_interval([[s] for s in scores], clustered=True) == iqm_interval([scores])
+    assert iqm_interval([scores], clustered=True).method == "none"
+    assert iqm_interval([[1.0], [2.0]], clustered=True).method != "none"
+    assert iqm_interval([], clustered=True).method == iqm_interval([[0.3]], clustered=True).method == "none"
+    # Clusters need not be of one size, and a failed run ranks last in its own.
+    uneven = iqm_interval([[1.0, 2.0, 3.0], [2.0, 4.0], [5.0]], clustered=True)
+    assert uneven.low < uneven.estimate == iqm([1, 2, 3, 2, 4, 5]) < uneven.high
+    failed = iqm_interval([[1.0, 2.0], [1.5, 2.5], [1.2, np.nan], [np.nan, np.nan]], clustered=True)
+    assert failed.high == np.inf and failed.method == "percentile"
 
 
 def test_constant_scores_and_single_runs() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,9 @@ from benchmarks.ledger import HISTORY, LOSSES, Ledger
 from gan.variant import Variant
 from reports import theory
 from reports.evidence import gather
+from reports.gallery_samples import spiral_step
+from reports.statistics import Interval
+from reports.tables import spread
 from reports.theory_optimum import gaussian_divergence
 from reports.theory_section import Section, spearman
 
@@ -74,7 +78,7 @@ def run_check(
     (section,) = theory.checks(gather(ledger), ledger)
     assert section.name == name and section.title and section.text
     # It stands under the report's first sentence.
-    assert len(section.conclusion.split()) <= 45 and section.conclusion.endswith(".")
+    assert len(section.conclusion.split()) <= 55 and section.conclusion.endswith(".")
     assert all(isinstance(cell, str) for cell in section.table.to_numpy().ravel())
     return section
 
@@ -99,14 +103,14 @@ def logits(variant: Variant, seed: int, wrong: float = 1.0) -> tuple[dict[str, A
 def test_exact_logit_gradients_agree_with_theory_and_show_the_starvation(check):
     section = check("logit_gradient", LOSSES_OF_G, logits)
     assert "agrees with theory to rounding" in section.conclusion
-    assert "80 windows of 8 replicas" in section.conclusion
+    assert "80 windows" in section.conclusion
     assert "where D(G(z)) is below 0.01 its median is 0.99" in section.conclusion
     small = column(section, "gradient, D(G(z)) < 0.01")
     # By hand: outputs below 0.01 are 0.9 (0.001 / 0.9)^(k/9), k = 6..9 -> 0.0096, 0.0045, 0.0021, 0.001.
     k = np.array([6, 7, 8, 9])
     low = 0.9 * (0.001 / 0.9) ** (k / 9)
-    assert float(small[1].split()[0]) == pytest.approx(np.median(low[low < 0.01]), rel=5e-3)
-    assert small[0].startswith("0.99") and small[0].endswith("(4 replicas)")
+    assert float(small[1].split(",")[0]) == pytest.approx(np.median(low[low < 0.01]), rel=5e-3)
+    assert small[0].startswith("0.99") and small[0].endswith(", 4 replicas")
     assert [cell.split()[0] for cell in column(section, "at the goal")] == ["4/4", "0/4"]
 
 
@@ -154,13 +158,50 @@ def test_a_replica_whose_history_is_lost_is_not_one_that_did_not_starve(check):
 
     section = check("logit_gradient", LOSSES_OF_G, measure)
     assert [cell.split()[0] for cell in column(section, "starved")] == ["0/3", "0/1"]
-    assert "starved: 0 of 3 (`non_saturating`) and 0 of 1 (`saturating`)" in section.conclusion
+    assert "starved: 0/3 (0–56 %) `non_saturating`, 0/1 `saturating`" in section.conclusion
+
+
+def test_conclusions_carry_intervals_over_seeds(check):
+    def measure(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
+        own, curves = logits(variant, seed)
+        return own, {m: [(s, v * (1 + seed / 10)) for s, v in points] for m, points in curves.items()}
+
+    said = check("logit_gradient", LOSSES_OF_G, measure, seeds=8).conclusion
+    assert len(re.findall(r"[\d.]+ \([\d.]+ to [\d.]+\) with `", said)) == 2
+    single = check("logit_gradient", LOSSES_OF_G, measure, seeds=1).conclusion
+    assert " to " not in single.replace("theory to rounding", "") and "0/1 `saturating`" in single
+
+
+def test_starved_rates_are_by_loss_and_optimiser_where_both_vary(check):
+    def measure(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
+        own, curves = logits(variant, seed)
+        gone = variant.loss == "saturating" and variant.optimiser == "sgd"
+        curves["gradient/logits"] = curves["gradient/logits"] if gone else [(s, 0.5) for s in WINDOWS]
+        norm = [(s, 1e-9 if gone and s > 200 else 1.0) for s in WINDOWS]
+        return own | {"ks": 0.9 if gone else 0.1}, curves | {
+            "gradient/generator": norm,
+            "output/fake": [(s, 0.01) for s in WINDOWS],
+        }
+
+    section = check("logit_gradient", {**LOSSES_OF_G, "optimiser": ["adam", "sgd"]}, measure)
+    starved = [cell.split()[0] for cell in column(section, "starved")]
+    assert starved == ["0/4", "0/4", "0/4", "4/4"]
+    for rate, names in zip(
+        column(section, "starved"), [(a, b) for a in LOSSES_OF_G["loss"] for b in ("adam", "sgd")], strict=True
+    ):
+        assert f"{rate} `{names[0]}` `{names[1]}`" in section.conclusion and "%)" in rate
 
 
 def test_both_strengths_and_losses_still_make_one_short_sentence(check):
     levels = {**LOSSES_OF_G, "lr_ratio": [1.0, 4.0], "critic_steps": [1, 5]}
-    said = check("layer_gradients", levels, layers(-2, -1), seeds=6).conclusion
-    assert "`lr_ratio` with `saturating`" in said and said.count("critic_steps") == 2
+    section = check("layer_gradients", levels, layers(-2, -1), seeds=10)
+    said = section.conclusion
+    assert (
+        said.count("with `saturating`") == said.count("with `non_saturating`") == 2 and "of `critic_steps` by" in said
+    )
+    # Eight trends are asked: of each loss and strength the first layer's, and its share's.
+    least = 8 * 2 * 0.5**10
+    assert f"p = {least:.2g}" in column(section, "layer 1")[2]
 
 
 @pytest.mark.parametrize("name", sorted(theory.CHECKS))
@@ -207,7 +248,9 @@ def test_a_falling_divergence_is_counted_and_its_gap_to_the_value_measured(check
     assert column(section, "correlation over replicas")[0] == "+1.00 (n = 4)"
     assert column(section, "JSD against step")[0] == "-1.00 (n = 4)"
     assert column(section, "JSD against log 2")[0] == "+1.00 (n = 4)"
-    assert "falls in 3 of 4 replicas" in section.conclusion and "below it" in section.conclusion
+    assert "falls in 3/4 (30–95 %) with `non_saturating`, to" in section.conclusion
+    assert f"exceeds log 2 − value by {column(section, 'gap')[0]} with `non_saturating`" in section.conclusion
+    assert f"to {column(section, 'JSD at the end')[0]}" in section.conclusion and "(" in column(section, "gap")[0]
 
 
 def test_the_curve_is_read_where_the_score_of_the_end_is_recorded_too(check):
@@ -222,7 +265,7 @@ def test_the_curve_is_read_where_the_score_of_the_end_is_recorded_too(check):
 def test_without_a_curve_there_is_still_the_end(check):
     section = check("jensen_shannon", {"loss": ["saturating"]}, lambda v, s: (divergence(v, s)[0], {"a": [(1, 1.0)]}))
     assert column(section, "JSD fell") == ["–"] and "falls" not in section.conclusion
-    assert "in 4 replicas" in section.conclusion
+    assert f"ends at {column(section, 'JSD at the end')[0]} with `saturating`" in section.conclusion
 
 
 def test_a_generator_that_is_not_trained_minimises_nothing(check):
@@ -252,6 +295,12 @@ def test_one_seed_gives_an_estimate_without_an_interval(check):
     section = check("jensen_shannon", LOSSES_OF_G, divergence, seeds=1)
     assert column(section, "JSD at the end")[0] == f"{0.2 * 0.5**9:#.3g}"
     assert column(section, "correlation over replicas")[0] == "– (n = 1)"
+    assert column(section, "JSD fell")[0] == "1/1" and "(0." not in section.conclusion
+
+
+def test_one_seed_of_several_variants_has_no_interval_either(check):
+    section = check("jensen_shannon", {"loss": ["saturating"], "lr_ratio": [1.0, 2.0, 4.0]}, divergence, seeds=1)
+    assert column(section, "JSD fell") == ["3/3"] and " to 0." not in column(section, "JSD at the end")[0]
 
 
 def optimum(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
@@ -271,17 +320,20 @@ def test_a_fixed_generators_value_is_held_against_the_exact_one(check):
     assert column(section, "mean of abs")[0].startswith("0.025")
     # The last tenth of the run only: steps above 900.
     assert column(section, "`output/real`")[0] == "0.600 (0.600 to 0.600), n = 4"
-    assert f"a value of {exact[0] + 0.01:.4f}, by theory {exact[0]:.4f}" in section.conclusion
+    assert f"ends {column(section, 'mean of abs')[0]} from the optimum" in section.conclusion
+    assert f"its value 0.0100 off theory's {exact[0]:.4f}" in section.conclusion
     widths = {"discriminator_hidden": [(8,), (16,)]}
     pooled = check("optimal_discriminator", widths, optimum, generator="fixed_gaussian")
     assert "over 2 variants (8 replicas)" in pooled.conclusion.lower()
     many = check("optimal_discriminator", {"fixed_mean": [0.0, 1.0, 2.0]}, optimum, generator="fixed_gaussian")
-    assert "against 3 fixed Gaussians" in many.conclusion and "within 0.0100 of theory's" in many.conclusion
+    assert "against 3 fixed Gaussians" in many.conclusion and "0.0100 off theory's" in many.conclusion
 
 
 def test_trained_generators_are_held_against_one_half(check):
     section = check("optimal_discriminator", LOSSES_OF_G, optimum)
     assert "(8 replicas) D(x) ends at 0.600" in section.conclusion
+    # The gaps are 0.01 to 0.04 in both variants: their mean has an interval over seeds.
+    assert re.search(r"D 0\.0250 \(0\.01\d+ to 0\.0[34]\d+\) from the optimum", section.conclusion)
     assert not any(c.startswith("exact") for c in section.table.columns)
     critic = check("optimal_discriminator", {"loss": ["wasserstein"]}, optimum)
     assert column(critic, "value at the end") == ["n/a"] and critic.conclusion.startswith("Not checked")
@@ -295,6 +347,7 @@ UPDATES = {"updates": ["simultaneous", "alternating"], "lr": [0.01, 0.1]}
 def play(variant: Variant, seed: int, wrong: float = 1.0) -> tuple[dict[str, Any], Curves]:
     """Play the game xy itself: y is D's, x is G's, and D moves first."""
     half = 0.5 if variant.reduction == "mean" else 1.0
+    wrong *= variant.batch_size if variant.reduction == "sum" else 1
     h_d, h_g = variant.lr_discriminator * half * wrong, variant.lr_generator * wrong
     x, y = np.random.default_rng(seed).standard_normal(2)
     radii = []
@@ -318,6 +371,18 @@ def test_the_game_follows_theory_at_every_step_size(check, ratio, reduction):
         deviations = [float(cell) for cell in column(section, "largest relative")]
         assert max(deviations) < 1e-6 and column(section, "exact")[0] == "growth 1.000050"
     assert column(section, "evaluations") == ["100"] * 4
+
+
+def test_a_sum_over_the_batch_takes_larger_steps_in_the_table_and_in_the_figure(check):
+    base: dict[str, Any] = {**GAME, "reduction": "sum", "batch_size": 4}
+    section = check("bilinear", {"updates": ["simultaneous"], "lr": [0.01]}, play, **base)
+    assert "spiral out at theory's rate" in section.conclusion
+    h = spiral_step(Variant(**base, updates="simultaneous", lr=0.01))
+    assert (
+        h is not None
+        and h == pytest.approx(0.04)
+        and column(section, "exact") == [f"growth {theory.growth_per_step(h):.6f}"]
+    )
 
 
 def test_a_wrong_growth_is_found(check):
@@ -377,17 +442,23 @@ def layers(first: float, last: float) -> Measure:
 @pytest.mark.parametrize(
     ("first", "last", "says"),
     [
-        (-2, -1, "first layers starve first"),
-        (-1, -2, "but not in the first layers first,"),
-        (1, 2, "does not fall"),
-        (0, 0, "does not fall"),
+        (-2, -1, "the first layers starve first"),
+        (-1, -2, "falls, but the last layer's more"),
+        (-1, -1, "falls, though no fall of its share of the last layer's is resolved"),
+        (1, 2, "rises"),
+        (0, 0, "no fall is resolved"),
     ],
 )
 def test_which_layers_starve_first(check, first, last, says):
-    section = check("layer_gradients", RATIOS, layers(first, last))
-    assert says in section.conclusion and "over 16 replicas" in section.conclusion
-    # By hand, of four seeds the median noise is 1.03, and only the last half counts.
-    assert column(section, "layer 1")[3] == f"{4**first * 1.03:#.3g} (n = 4)"
+    section = check("layer_gradients", RATIOS, layers(first, last), seeds=7)
+    assert section.conclusion.endswith(f": {says}.")
+    # A doubling multiplies the first layer by 2^first, exactly and in every seed.
+    assert f"by {spread(Interval(2.0**first, 0, 0, ''))} and its share" in section.conclusion
+    assert f"layer's by {spread(Interval(2.0 ** (first - last), 0, 0, ''))}: " in section.conclusion
+    p = 2 * 2 * 0.5**7  # all seven signs agree, in two trends
+    assert (f"p = {p:.2g}" in column(section, "layer 1")[4]) == (first != 0)
+    # By hand, of seven seeds the median noise is 1.06, and only the last half counts.
+    assert column(section, "layer 1")[3] == f"{4**first * 1.06:#.3g} (n = 7)"
     share = [float(cell) for cell in column(section, "against the weakest D")[:4]]
     assert share == pytest.approx([(r / 0.5) ** (first - last) for r in (0.5, 1, 2, 4)], rel=6e-3)
 
@@ -399,30 +470,59 @@ def test_replicas_without_a_gradient_are_counted(check):
             return {"status": "diverged", "ks": math.nan}, {m: p[:4] for m, p in curves.items()}
         return own, curves
 
-    section = check("layer_gradients", RATIOS, measure)
-    assert "over 12 replicas" in section.conclusion and "4 without a gradient" in section.conclusion
+    section = check("layer_gradients", RATIOS, measure, seeds=8)
+    assert "first layers starve first; 4 replicas without a gradient" in section.conclusion
     assert column(section, "non-finite") == ["1", "1", "1", "1", "4"]
+    assert column(section, "layer 1")[4].endswith("n = 7")
 
 
-def test_one_seed_still_has_a_trend_over_levels(check):
-    assert "over 4 replicas" in check("layer_gradients", RATIOS, layers(-2, -1), seeds=1).conclusion
-    few = check("layer_gradients", {"lr_ratio": [1.0, 2.0]}, layers(-2, -1), seeds=1)
-    assert few.conclusion.startswith("Too few replicas (2)")
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_few_seeds_have_no_trend_however_many_levels_and_variants(check, seeds):
+    """Levels in perfect order are no evidence of more than one seed each: scipy's p of |rho| = 1 is 0 for any n."""
+    section = check("layer_gradients", {**RATIOS, "lr": [1e-4, 1e-3]}, layers(-2, -1), seeds=seeds)
+    assert section.conclusion == f"Too few seeds for a trend over `lr_ratio` ({seeds} of 6)."
+    assert column(section, "layer 1")[4] == f"× 0.250, n = {seeds}"
+
+
+def test_replicas_of_one_seed_are_not_independent(check):
+    """A trend that a seed decides: 5 of 8 seeds fall and 3 rise, alike in each of four variants."""
+
+    def measure(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
+        return layers(-1 if seed < 5 else 1, 0)(variant, seed)
+
+    section = check("layer_gradients", {**RATIOS, "lr": [1e-4, 2e-4, 5e-4, 1e-3]}, measure, seeds=8)
+    assert section.conclusion.endswith("no fall is resolved.") and re.search(
+        r"by [\d.]+ \([\d.]+ to [\d.]+\)", section.conclusion
+    )
+    assert column(section, "layer 1")[4].endswith("n = 8")
+
+
+def test_a_trend_is_over_variants_alike_in_everything_else(check):
+    """`lr` changes the norm tenfold; losing the replicas of one corner must not make that a trend."""
+
+    def measure(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
+        own, curves = layers(0, 0)(variant, seed)
+        if variant.lr == 1e-3 and variant.lr_ratio == 4:
+            return {"status": "diverged", "ks": math.nan}, {}
+        return own, {m: [(s, v * variant.lr * 1e4) for s, v in points] for m, points in curves.items()}
+
+    section = check("layer_gradients", {"lr_ratio": [1.0, 4.0], "lr": [1e-4, 1e-3]}, measure, seeds=8)
+    assert "gradient by 1 and its share of the last layer's by 1: no fall is resolved" in section.conclusion
 
 
 def test_steps_of_d_are_a_strength_too(check):
     def measure(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
         return layers(-2, -1)(Variant(lr_ratio=variant.critic_steps), seed)
 
-    section = check("layer_gradients", {"critic_steps": [1, 5]}, measure, seeds=6)
-    assert "starve first as `critic_steps` grows" in section.conclusion
+    section = check("layer_gradients", {"critic_steps": [1, 5]}, measure, seeds=8)
+    assert "A doubling of `critic_steps`" in section.conclusion and "starve first" in section.conclusion
 
 
 def test_spearman_against_scipy_and_where_there_is_no_order():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 30))
     expected: Any = stats.spearmanr(x, y)
-    assert spearman(x, y) == pytest.approx((expected.statistic, expected.pvalue, 30))
-    assert spearman([*x, math.nan], [*y, 1.0])[2] == 30
+    assert spearman(x, y) == pytest.approx((expected.statistic, 30))
+    assert spearman([*x, math.nan], [*y, 1.0])[1] == 30
     for one, other in (([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([], [])):
         assert math.isnan(spearman(one, other)[0])

@@ -77,13 +77,19 @@ def params(row: Mapping[str, Any], also: Iterable[str]) -> dict[str, str]:
 def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:
     """Thin each curve, keeping its last point, and add the numbers of the result at the last step."""
     last = int(row["steps"])
-    series = dict(curves)
-    for name in scores(row):  # the final score ends the score's curve
-        before = [point for point in curves.get(f"score/{name}", []) if point[0] != last]
-        series[f"score/{name}"] = [*before, (last, row[name])]
+    series = _ended(row, curves)
     series |= {name: [(last, row[name])] for name in SUMMARY if name in row}
     finite = {name: [(s, float(v)) for s, v in points if is_finite(v)] for name, points in series.items()}
     return {name: _thin(points) for name, points in finite.items() if points}
+
+
+def _ended(row: Mapping[str, Any], curves: Curves) -> Curves:
+    """End each score's curve in the final score: some are only ever taken at the end."""
+    last, series = int(row["steps"]), dict(curves)
+    for name in scores(row):
+        before = [point for point in curves.get(f"score/{name}", []) if point[0] != last]
+        series[f"score/{name}"] = [*before, (last, row[name])] if is_finite(row[name]) else before
+    return series
 
 
 def aggregates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -113,7 +119,8 @@ def verdict(
     goal = {name: (float(at), references[name]["direction"]) for name, at in thresholds.items() if name in references}
     floors = {name: references[name].get("floor") for name in COVERING if name in references}
     covers = {name: float(full) for name, full in floors.items() if full}
-    return judge(curves, status=row["status"], steps=int(row["steps"]), goal=goal, covers=covers).verdict
+    ended = _ended(row, curves) if row["status"] == "ok" else curves
+    return judge(ended, status=row["status"], steps=int(row["steps"]), goal=goal, covers=covers).verdict
 
 
 def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:

@@ -197,7 +197,9 @@ def test_a_child_carries_its_verdict(runs_dir: Path) -> None:
     settled = history["replica"].eq(good) & history["metric"].eq("score/ks")
     history.loc[settled, "value"] = 0.02
     writer = Mirror(runs_dir, plan, references=lambda: REFERENCES)
-    writer.push(make_results(plan, lost), lambda: history)
+    rows = make_results(plan, lost)
+    rows.loc[rows["replica"] == flat, "ks"] = 0.3
+    writer.push(rows, lambda: history)
     assert writer.close().warning == ""
     verdicts = verdicts_of(runs_dir)
     assert (verdicts[lost], verdicts[good], verdicts[flat]) == ("diverged", "converged", "unsettled")

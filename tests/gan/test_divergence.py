@@ -39,8 +39,9 @@ def test_divergence_is_the_integral(other: Gaussian) -> None:
 
 def test_divergence_is_zero_for_the_target_and_log_2_for_what_is_apart() -> None:
     assert jensen_shannon(TARGET.quantile((np.arange(100_000) + 0.5) / 100_000), TARGET) < 2e-4
-    assert jensen_shannon(samples(Gaussian(60.0, 0.1)), TARGET) == pytest.approx(math.log(2), abs=1e-3)
-    assert jensen_shannon(np.full(1_000, 3.3), TARGET) == pytest.approx(math.log(2), rel=0.1)
+    # Between the last quantile of one and the first of the other a hundredth of each shares an interval.
+    assert math.log(2) * 0.99 <= jensen_shannon(samples(Gaussian(60.0, 0.1)), TARGET) <= math.log(2)
+    assert jensen_shannon(np.full(1_000, 3.3), TARGET) == pytest.approx(math.log(2), rel=0.01)
 
 
 def test_floor_falls_with_the_number_of_samples() -> None:

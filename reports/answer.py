@@ -93,6 +93,8 @@ def _effect(evidence: Evidence, own: list[Contrast]) -> str:
     if len(own) == 2:
         return f"{text}; its other effect is {'resolved too' if len(resolved) == 2 else 'not resolved'}"
     others = len(resolved) - 1
+    if others == len(own) - 1:
+        return f"{text}; its other {others} effects are resolved too"
     return f"{text}; {others} of its other {len(own) - 1} effects {'is' if others == 1 else 'are'} resolved"
 
 
@@ -193,7 +195,7 @@ def _rates(evidence: Evidence) -> str:
     if evidence.reached:
         parts.append(f"reached the goal ({goal(evidence)}): {shares('reached')}")
     verdicts = summarise(evidence, evidence.results)["verdicts"]
-    if not evidence.factors and verdicts:
+    if verdicts:
         parts.append(f"verdicts: {counted(verdicts)}")
     return "; ".join(parts)
 

@@ -75,7 +75,7 @@ def studies_table(found: list[tuple[Path, dict[str, Any]]], prefix: str) -> str:
 def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> str:
     """Return one row a claim in markdown: its number and text, and what each study that bears on it found.
 
-    That is what was held against theory, where something was, and then the study's headline and levels. Claims that
+    That is what was held against theory, and the study's headline and levels; elsewhere its whole answer. Claims that
     no study bears on are listed where some study's summary knows their text. Empty without claims.
     """
     texts: dict[int, str] = {}
@@ -91,8 +91,10 @@ def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> 
 
 
 def _found(summary: dict[str, Any]) -> str:
-    """Return the conclusions of what could be checked against theory, the headline, and every level's effect."""
+    """Return what was checked against theory, the headline and every level's effect; else the whole answer."""
     said = [text for text in summary.get("conclusions") or [] if not text.startswith("Not checked")]
+    if not said:
+        return summary["answer"]
     return " ".join([*said, headline(summary), summary.get("levels", "")]).strip()
 
 

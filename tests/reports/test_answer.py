@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.ledger import Ledger
-from reports.answer import answer, sentences
+from reports.answer import answer, levels, sentences
 from reports.compile import render_report
 from reports.evidence import gather
 from reports.findings import (
@@ -29,6 +29,17 @@ from reports.statistics import iqm, iqm_interval
 from reports.tables import at_level, levels_table, number, score_iqm, score_values
 
 Make = Callable[..., Ledger]
+
+
+def test_every_level_of_the_factor_in_question_is_told(make_ledger: Make, tmp_path, gaussian) -> None:
+    evidence = gather(make_ledger(tmp_path / "runs", {"lr_ratio": [0.5, 1, 2]}, 8, 0.0))
+    told = levels(evidence)
+    reference = evidence.reference["lr_ratio"]
+    for contrast in evidence.contrasts():
+        assert f"{contrast.levels[0]} {effect(contrast.interval.estimate)} (" in told
+        assert told.count("not resolved") == sum(not c.resolved for c in evidence.contrasts())
+    assert told.startswith(f"Against `lr_ratio` {reference}") and told in sentences(evidence)
+    assert levels(gather(gaussian)) == ""  # two levels: the headline has it all
 
 
 def test_the_answer_follows_the_data(gaussian, altered: Make) -> None:

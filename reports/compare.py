@@ -13,7 +13,8 @@ from benchmarks.ledger import LOSSES, Ledger
 from gan.errors import InputError
 from reports.evidence import Evidence, gather, level_label, plain
 from reports.findings import effect_interval, p_value
-from reports.statistics import Interval, holm, iqm_interval, signed_rank
+from reports.paired import holm, signed_rank
+from reports.statistics import Interval, iqm_interval
 from reports.tables import goal, number, score_iqm, score_values, share, spread, summarise
 
 # Of the plan's study: what decides results. Titles, notes and the like may differ without a consequence.

@@ -11,15 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.statistics import (
-    Interval,
-    holm,
-    iqm,
-    iqm_interval,
-    probability_of_improvement,
-    signed_rank,
-    worst_of,
-)
+from reports.paired import holm, signed_rank
+from reports.statistics import Interval, iqm, iqm_interval, probability_of_improvement, worst_of
 
 ALPHA = 0.05  # a family's rate of false positives
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from reports.contrasts import ALPHA, Contrast, paired_differences, shares
 from reports.evidence import Evidence
-from reports.statistics import Interval, seeds_needed, smallest_p, variance_parts
+from reports.paired import seeds_needed, smallest_p, variance_parts
+from reports.statistics import Interval
 from reports.tables import any_variant_reaches, goal, number, score_values
 
 RELEVANT = 0.1

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from scipy import integrate, optimize, stats
 
 from reports.contrasts import ALPHA, paired_differences
-from reports.statistics import RESAMPLES, holm, iqm_interval, middle_mean, signed_rank, wilson
+from reports.paired import holm, signed_rank
+from reports.statistics import RESAMPLES, iqm_interval, middle_mean, wilson
 
 SEEDS = (10, 24)  # runs of a variant in a simulated study
 RATES = (0.05, 0.2, 0.5)

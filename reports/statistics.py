@@ -1,4 +1,7 @@
-"""Statistics of repeated training runs: pure functions over arrays, in which a failed run always counts."""
+"""Statistics of repeated training runs: pure functions over arrays, in which a failed run always counts.
+
+Those of paired runs are in `reports.paired`.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-# The middle mean and the statistics of pairs have their own modules; this one hands them on.
 from reports.middle import middle_mean, middle_of_clusters
-from reports.paired import holm, seeds_needed, signed_rank, smallest_p, variance_parts  # noqa: F401
 
 QUARTILES = (0.25, 0.5, 0.75)
 CONFIDENCE = 0.95

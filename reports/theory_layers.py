@@ -12,7 +12,8 @@ from benchmarks.ledger import Ledger
 from reports.contrasts import ALPHA
 from reports.evidence import Evidence
 from reports.findings import FEW, p_value
-from reports.statistics import Interval, holm, iqm_interval, signed_rank
+from reports.paired import holm, signed_rank
+from reports.statistics import Interval, iqm_interval
 from reports.tables import number, spread
 from reports.theory_section import (
     NONE,

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from reports.contrasts import Contrast, contrasts, paired_differences, shares
-from reports.statistics import holm, iqm, iqm_interval, probability_of_improvement
+from reports.paired import holm
+from reports.statistics import iqm, iqm_interval, probability_of_improvement
 
 TWO = {"norm": ("off", "on"), "rate": ("1", "2")}
 TWO_REFERENCE = {"norm": "off", "rate": "1"}

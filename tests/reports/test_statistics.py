@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from reports.paired import holm, seeds_needed, signed_rank, smallest_p, variance_parts
 from reports.statistics import (
     bands,
-    holm,
     iqm,
     iqm_interval,
     passes,
@@ -21,11 +21,7 @@ from reports.statistics import (
     probability_of_improvement,
     profile_band,
     ranked_quantiles,
-    seeds_needed,
-    signed_rank,
-    smallest_p,
     survival,
-    variance_parts,
     wilson,
 )
 

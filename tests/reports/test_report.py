@@ -231,6 +231,12 @@ def test_one_seed_of_several_variants_has_no_interval_anywhere(make_ledger: Make
     assert "95 %" not in text and "no interval can be given" in text.split("\n\n")[2]
 
 
+def test_one_variant_has_nothing_to_contrast(undrawn, make_ledger: Make, tmp_path: Path) -> None:
+    ledger = make_ledger(tmp_path / "run", factors={}, seeds=8, failing=0.0)
+    text = compile_report(ledger, tmp_path / "report").read_text()
+    assert "Every contrast was" not in text
+
+
 @pytest.mark.parametrize(("shape", "failing"), [*((s, 0.0) for s in SHAPES), ("one factor, two seeds", 1.0)])
 def test_a_study_of_any_shape_compiles(make_ledger: Make, tmp_path: Path, shape: str, failing: float) -> None:
     factors, seeds = SHAPES[shape]

@@ -1,4 +1,4 @@
-"""Train a cohort: the textbook step mapped over replicas, their histories, samples and scores.
+"""Train a cohort: the textbook step mapped over replicas, and what each leaves behind.
 
 `vmap` runs the replicas side by side as one tensor program; `loop`, the reference, one after the other through
 the same step. A replica that turns non-finite is recorded at that step and left out from then on; its neighbours,
@@ -24,17 +24,16 @@ from torch.func import vmap
 from torch.utils import _pytree as pytree
 
 from gan import streams
+from gan.evaluation import Evaluation, Side, references_of, sides_of
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
-from gan.scores.scorer import Players, Scorer, make_scorer
 from gan.step import METRICS, Batch, Game, Hyper, State, step
-from gan.targets import Gaussian, Images, Target
+from gan.targets import Images
 
 HISTORY_POINTS = 200  # windows a metric's history is averaged over
 LAST_STEPS = 100  # steps behind the end that the reported losses are means of
-PROGRESS_SAMPLES = {"real_line": 1000, "image": 16, "point": 1}  # from fixed latents, kept at each evaluation
-FINAL_SAMPLES = {"real_line": 10_000, "image": 100, "point": 1}  # kept at the end
-REAL_SAMPLES = 100  # training images kept beside them
+REAL_SAMPLES = 100  # training images kept beside the generated ones
 PROGRESS_SECONDS = 1.0
+PROGRAMS = 8  # that torch makes of one piece of code before it gives up
 
 StepFunction = Callable[..., tuple[State, Tensor]]
 
@@ -74,20 +73,20 @@ def train(
         InputError: The target's data or the pinned classifier cannot be read.
     """
     where = torch.device(device)
-    scorer = _scorer(cohort.target, data_dir, where)
+    sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where)
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
     results: list[ReplicaResult] = []
     for replicas in stacks:
         started = time.perf_counter()
         run = Run(cohort, replicas, data_dir, where)
-        finished = run.train(scorer, progress)
+        finished = run.train(sides, progress)
         for result in finished:
             result.row["train_seconds"] = (time.perf_counter() - started) / len(replicas)
         results += finished
     real = {}
     if isinstance(cohort.target, Images):
         real = {"images": _train_images(cohort.target, data_dir, where)[:REAL_SAMPLES].cpu().numpy()}
-    return CohortResult(results, scorer.references(), real)
+    return CohortResult(results, references_of(sides[0]), real)
 
 
 class Run:
@@ -118,9 +117,10 @@ class Run:
         self.step = step_function(self.game, cohort)
         self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan)
 
-    def train(self, scorer: Scorer, progress: Callable[[int], None]) -> list[ReplicaResult]:
+    def train(self, sides: Sequence[Side], progress: Callable[[int], None]) -> list[ReplicaResult]:
         """Train to the end, evaluating on the way."""
-        evaluations: list[list[tuple[int, dict[str, float], Tensor]]] = [[] for _ in self.replicas]
+        target, scoring = self.cohort.target, self.cohort.scoring
+        evaluations = [Evaluation(r.variant, self.game, target, scoring, sides, self.device) for r in self.replicas]
         failed: list[int | None] = [None for _ in self.replicas]
         done = 0
         for until in self.cohort.scoring.at(self.cohort.steps):
@@ -132,10 +132,8 @@ class Run:
             for k in range(len(self.replicas)):
                 failed[k] = failed[k] or self.first_failure(k, until)
                 if failed[k] is None:
-                    samples = self.sample(k, scorer.curve_size)
-                    kept = samples[: PROGRESS_SAMPLES[self.cohort.target.kind]]
-                    evaluations[k].append((until, scorer.curve(samples), kept))
-        return [self._result(k, failed[k], evaluations[k], scorer) for k in range(len(self.replicas))]
+                    evaluations[k].during(until, self.of(k))
+        return [self._result(k, failed[k], evaluations[k]) for k in range(len(self.replicas))]
 
     def advance(self, first: int, last: int, progress: Callable[[int], None] = lambda _: None) -> None:
         """Train steps `first` to `last` (exclusive), counted from 0."""
@@ -174,45 +172,6 @@ class Run:
         """Return the state of replica `k` alone."""
         return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[k], self.state))
 
-    def sample(self, k: int, n: int, draw: int = 0) -> Tensor:
-        """Generate `n` samples of replica `k` from the evaluation's latents, drawn for the time `draw`.
-
-        Returns:
-            float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are; of the
-            game of two numbers these, [1, 2].
-        """
-        scoring, variant = self.cohort.scoring, self.variant
-        state = self.of(k)
-        if self.cohort.target.kind == "point":
-            return torch.cat([x for player in state for x in player.params.values()], dim=1)
-        rng = streams.generator(scoring.seed, "evaluation", draw, self.device)
-        latents = streams.latents(self.replicas[k].variant.latent, (n, variant.latent_dim), rng)
-        training = scoring.sampling == "train"
-        params, buffers, _ = state.generator
-        with torch.no_grad():
-            batches = latents.split(variant.batch_size if training else 2_000)
-            made = torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
-        if isinstance(self.cohort.target, Images):
-            return streams.to_uint8(made, signed=variant.generator_output != "sigmoid")
-        return made
-
-    def players(self, k: int) -> Players:
-        """Return what scores on the real line may know of replica `k`'s two players."""
-        if self.cohort.target.kind != "real_line":
-            return Players()
-        params, buffers, _ = self.of(k).discriminator
-
-        def discriminator(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            x = torch.tensor(points, dtype=torch.float32, device=self.device)[:, None]
-            with torch.no_grad():
-                output, _ = self.game.discriminator(params, buffers, x, training=False)
-            output = torch.sigmoid(output) if self.game.output == "logit" else output
-            return output.flatten().double().cpu().numpy()
-
-        variant = self.replicas[k].variant
-        fixed = variant.generator == "fixed_gaussian"
-        return Players(discriminator, Gaussian(variant.fixed_mean, variant.fixed_std) if fixed else None)
-
     def _initial(self, replica: Replica) -> State:
         def rng(name: str) -> torch.Generator:
             return streams.generator(replica.seed, f"initialisation/{name}", 0, self.device)
@@ -237,30 +196,16 @@ class Run:
     def _stack(self, trees: Sequence[Any]) -> Any:
         return trees[0] if self.looped else pytree.tree_map(lambda *xs: torch.stack(xs), *trees)
 
-    def _result(
-        self,
-        k: int,
-        failed_step: int | None,
-        evaluations: list[tuple[int, dict[str, float], Tensor]],
-        scorer: Scorer,
-    ) -> ReplicaResult:
+    def _result(self, k: int, failed_step: int | None, evaluation: Evaluation) -> ReplicaResult:
         epoch = self.real.steps_per_epoch
         epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
         row, history = summarise(self.metrics[:, k].double().numpy(), self.game.metrics, failed_step, epoch)
-        history += [(at, f"score/{name}", v) for at, scores, _ in evaluations for name, v in scores.items()]
-        result = ReplicaResult(self.replicas[k], row, history)
-        if evaluations:
-            result.samples["progress"] = torch.stack([kept for _, _, kept in evaluations]).cpu().numpy()
-            result.samples["steps"] = np.array([at for at, _, _ in evaluations])
+        result = ReplicaResult(self.replicas[k], row, history + evaluation.history, evaluation.progress())
         if failed_step is None:
-            samples, players = self.sample(k, scorer.final_size), self.players(k)
-            row |= scorer.final(samples, players)
-            if self.cohort.target.kind != "point":
-                # The same replica on other latents: how much of the spread is the evaluation's own.
-                again = scorer.final(self.sample(k, scorer.final_size, draw=1))
-                row |= {f"repeat/{name}": value for name, value in again.items()}
-            result.samples["final"] = samples[: FINAL_SAMPLES[self.cohort.target.kind]].cpu().numpy()
-            for name, player in self.of(k)._asdict().items():
+            state = self.of(k)
+            scores, result.samples["final"] = evaluation.final(state)
+            row |= scores
+            for name, player in state._asdict().items():
                 tensors = {**player.params, **player.buffers}
                 result.weights |= {f"{name}/{key}": v.cpu().numpy() for key, v in tensors.items()}
         return result
@@ -313,34 +258,44 @@ def summarise(
 
 
 @lru_cache(maxsize=1)
-def _scorer(target: Target, data_dir: Path, device: torch.device) -> Scorer:
-    """Return the target's scorer; a worker's cohorts of one study share it, for it holds real statistics."""
-    return make_scorer(target, data_dir, device)
-
-
-@lru_cache(maxsize=1)
 def _train_images(target: Images, data_dir: Path, device: torch.device) -> Tensor:
     return target.load(data_dir).train.to(device)
 
 
-_compiled: dict[Any, StepFunction] = {}
+_compiled: dict[Any, tuple[int, StepFunction]] = {}  # with how many programs each may come to
 
 
 def step_function(game: Game, cohort: Cohort) -> StepFunction:
-    """Return the step of a cohort: alone or mapped over replicas, compiled or not."""
+    """Return the step of a cohort: alone or mapped over replicas, compiled or not.
+
+    A worker that goes from shape to shape, as tuning does, finds what it compiled before; `PROGRAMS` at most are kept,
+    and a cohort that would need more by itself runs uncompiled.
+    """
     one = partial(step, game)
     mapped: StepFunction = (
         one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
     )
-    if not cohort.compiled:
+    needed = batch_shapes(cohort)
+    if not cohort.compiled or needed > PROGRAMS:
         return mapped
-    # One program at a time is kept, and the compiler's memory cleared between them: it counts programs against a
-    # limit, past which it would quietly run uncompiled. On disk its own cache keeps them all.
-    key = (game, cohort.mode, cohort.width)
+    key = (game, cohort.replicas[0].variant.shape(), cohort.mode, cohort.width)
     if key not in _compiled:
         # With a CUDA compiler but no GPU, torch would say at each compilation that it found none.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        _compiled.clear()
-        torch.compiler.reset()
-        _compiled[key] = cast(StepFunction, torch.compile(mapped, dynamic=False, fullgraph=True))
-    return _compiled[key]
+        # The compiler counts the programs it made of one piece of code, and all of ours are made of the same. Before
+        # there are too many its memory is cleared with ours; on disk its own cache keeps them all.
+        if sum(programs for programs, _ in _compiled.values()) + needed > PROGRAMS:
+            _compiled.clear()
+            torch.compiler.reset()
+        _compiled[key] = needed, cast(StepFunction, torch.compile(mapped, dynamic=False, fullgraph=True))
+    return _compiled[key][1]
+
+
+def batch_shapes(cohort: Cohort) -> int:
+    """Return how many shapes the batches of a cohort's steps may have, each of them a program of its own.
+
+    An epoch's partial last batch is smaller than the others, and may be the batch of any of a step's critic steps.
+    """
+    variant, target = cohort.replicas[0].variant, cohort.target
+    whole = not isinstance(target, Images) or variant.last_batch == "drop" or not target.train_size % variant.batch_size
+    return 1 if whole else 1 + variant.critic_steps

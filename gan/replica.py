@@ -38,10 +38,20 @@ class Scoring:
     """BatchNorm while sampling: running statistics, or those of batches of the training size."""
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the evaluation's latents: shared by all replicas and apart from their training seeds."""
+    split: Literal["test", "validation", "both"] = "test"
+    """What the scores compare with: test data; validation data, on latents of their own, for choosing settings
+    without a look at the test; or test, and beside it validation under names that begin with ``validation/``."""
 
     def at(self, steps: int) -> list[int]:
         """Return the steps after which a run of `steps` is evaluated, ascending, the last at the end."""
         return sorted({max(1, round(steps * i / self.evaluations)) for i in range(1, self.evaluations + 1)})
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a replica's id hashes: a field that is younger than the ids is left out at its default."""
+        settings = dataclasses.asdict(self)
+        if self.split == "test":
+            del settings["split"]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,7 @@ def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scori
             "seed": seed,
             "target": target.settings(),
             "steps": steps,
-            "scoring": [dataclasses.asdict(scoring), scoring_digest(target)],
+            "scoring": [scoring.identity(), scoring_digest(target)],
             "device": device,
         }
     )

@@ -14,7 +14,10 @@ from typing import Final, Literal
 from gan.errors import InputError
 from gan.targets import Images, Mixture, Point, Target
 
-__all__ = ["KS_SIZE", "PROTOCOL", "WEIGHTS", "Score", "sample_sizes", "scores_of", "scoring_digest"]
+__all__ = ["KS_SIZE", "PROTOCOL", "WEIGHTS", "Score", "Split", "sample_sizes", "scores_of", "scoring_digest"]
+
+Split = Literal["test", "validation"]
+"""Which held-out data samples are compared with: those of results, or those that settings are chosen by."""
 
 PROTOCOL: Final = 2
 """Raise it whenever a score's definition changes: replicas scored otherwise then get other ids."""

@@ -6,18 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan.scores import KS_SIZE, fid_name, sample_sizes, scores_of
-from gan.scores.coverage import ModeCoverage, bin_coverage, class_coverage, mixture_coverage, perfect_mixture
+from gan.scores import KS_SIZE, Split, fid_name, sample_sizes, scores_of
+from gan.scores.coverage import bin_coverage, class_coverage, mixture_coverage, perfect_mixture
 from gan.scores.divergence import Density, divergence_floor, jensen_shannon, optimal_discriminator_gap
 from gan.scores.ks import ks_floor, ks_statistic
 from gan.targets import Gaussian, Images, Mixture, Point, Target
+
+if TYPE_CHECKING:
+    from gan.scores.quality import Quality
 
 NOISE_SEED: Final = 0
 """Of the uniform noise that image scores are set beside."""
@@ -80,19 +83,21 @@ class Scorer(Protocol):
         ...
 
 
-def make_scorer(target: Target, data_dir: Path, device: torch.device | str = "cpu") -> Scorer:
+def make_scorer(target: Target, data_dir: Path, device: torch.device | str = "cpu", split: Split = "test") -> Scorer:
     """The scorer of a target; of images it reads the data and extracts real features once.
 
     Args:
         target: What the samples should be like.
         data_dir: A torchvision root; only MNIST and Fashion-MNIST look at it.
         device: Where features are extracted; statistics are on the CPU.
+        split: Which images to compare with. The other targets are known exactly and have no data to hold out:
+            there it changes nothing.
 
     Raises:
         InputError: Data or weights that are missing or not the pinned ones.
     """
     if isinstance(target, Images):
-        return ImageScorer(target, data_dir, device)
+        return ImageScorer(target, data_dir, device, split)
     return PointScorer() if isinstance(target, Point) else RealLineScorer(target)
 
 
@@ -170,19 +175,36 @@ class RealLineScorer:
 class ImageScorer:
     """FID, classes covered and the high-quality share, by the features of the target's pinned classifier.
 
-    Real images are used once each, so that nothing is compared with itself:
+    What a real image serves for, by split, so that no floor compares images with themselves:
 
-    - test: the FID's real side; and, as held-out real images, the floors of the other scores;
-    - validation: the quality threshold, and the FID floor (digits: train, for validation is too small);
-    - train: the quality references, and the real shares of the classes.
+    =====================  ==================================  ==================================
+    .                      test                                validation
+    =====================  ==================================  ==================================
+    FID's real side        test                                validation
+    FID's floor            validation; digits: train, for its  train
+                           validation is too small
+    quality references     train                               train
+    quality threshold      validation                          validation
+    shares of the classes  train                               train
+    the other floors       test                                train, judged by other train images
+    =====================  ==================================  ==================================
+
+    So test images are for reporting alone, and a split of validation never looks at them. Quality has one
+    threshold: what judges samples is the same in both splits. The classifier knows the images of train, which its
+    floors may flatter. MNIST's and Fashion-MNIST's validation is a part of train, so a generator that memorises
+    does well on it; test tells. FID's bias falls with the number of real images too, and digits has 300 in
+    validation against 500 in test: read each split beside its own floor.
 
     Args:
         target: The images.
         data_dir: A torchvision root.
         device: Where features are extracted.
+        split: The real images to compare with.
     """
 
-    def __init__(self, target: Images, data_dir: Path, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, target: Images, data_dir: Path, device: torch.device | str = "cpu", split: Split = "test"
+    ) -> None:
         # torch-fidelity takes seconds to import, and the real line does not need it.
         from gan.scores.fid import extract, make_extractor, statistics
         from gan.scores.quality import REFERENCES, Quality
@@ -192,12 +214,20 @@ class ImageScorer:
         data = target.load(data_dir)
         extractor = make_extractor(target, device)
         self._extract: Callable[[Tensor], tuple[Tensor, NDArray[np.int64]]] = partial(extract, extractor)
-        self._test = data.test
-        self._disjoint = data.validation if len(data.validation) >= self.final_size else data.train
-        self._real = statistics(self._extract(data.test)[0])
-        self._quality = Quality.of(
-            references=self._extract(data.train[:REFERENCES])[0], held_out=self._extract(data.validation)[0]
-        )
+        held_out = self._extract(data.validation)[0]
+
+        def quality(train: Tensor) -> Quality:
+            return Quality.of(references=self._extract(train[:REFERENCES])[0], held_out=held_out)
+
+        self._quality = self._floor_quality = quality(data.train)
+        if split == "test":
+            self._real = statistics(self._extract(data.test)[0])
+            self._fid_floor = data.validation if len(data.validation) >= self.final_size else data.train
+            self._coverage_floor = data.test
+        else:
+            self._real = statistics(held_out)
+            self._fid_floor = self._coverage_floor = data.train[: self.final_size]
+            self._floor_quality = quality(data.train[self.final_size :])
         counts = data.train_labels.bincount().double()
         self._shares = (counts / counts.sum()).numpy()
 
@@ -214,9 +244,8 @@ class ImageScorer:
     def references(self) -> dict[str, dict[str, Any]]:
         """See `Scorer.references`."""
         sizes = {self.curve_size, self.final_size}
-        # A FID compares with test, so its floor takes other real images; the rest compares with train.
-        distances = {n: self._score(self._disjoint[:n]) for n in sizes}
-        coverages = {n: self._score(self._test[:n]) for n in sizes}
+        distances = {n: self._score(self._fid_floor[:n]) for n in sizes}
+        coverages = {n: self._score(self._coverage_floor[:n], self._floor_quality) for n in sizes}
         noises = {n: self._score(self._noise(n)) for n in sizes}
         table: dict[str, dict[str, Any]] = {}
         for score in scores_of(self.target):
@@ -225,15 +254,12 @@ class ImageScorer:
             table[name] = _reference(score.label, score.direction, n, floors[n][name], noises[n][name])
         return table
 
-    def _score(self, samples: Tensor) -> dict[str, float]:
+    def _score(self, samples: Tensor, quality: Quality | None = None) -> dict[str, float]:
         from gan.scores.fid import fid, statistics
 
         features, classes = self._extract(samples)
-        coverage = self._coverage(features, classes)
+        coverage = class_coverage(classes, (quality or self._quality).judge(features), self._shares)
         return {fid_name(len(samples)): fid(statistics(features), self._real)} | coverage.scores()
-
-    def _coverage(self, features: Tensor, classes: NDArray[np.int64]) -> ModeCoverage:
-        return class_coverage(classes, self._quality.judge(features), self._shares)
 
     def _noise(self, n: int) -> Tensor:
         generator = torch.Generator().manual_seed(NOISE_SEED)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from gan.errors import InputError
 from gan.replica import Scoring
 from gan.scores import sample_sizes
@@ -19,8 +17,19 @@ CHECK_KINDS = {
     "layer_gradients": ("real_line", "image"),
 }
 
+# The settings that decide whether a variant makes a GAN: no other is looked at below.
+FITTED = frozenset(
+    {
+        *("generator", "generator_norm", "generator_output", "latent", "latent_dim"),
+        *("discriminator", "discriminator_norm", "discriminator_output", "discriminator_channels"),
+        *("loss", "penalty", "batch_size", "last_batch"),
+    }
+)
+# Of these, numbers of which two may fit and one between them not: a last batch of one image.
+UNEVEN = frozenset({"batch_size"})
 
-def check_fit(variant: Variant, scoring: Scoring, target: Target, place: Path) -> None:
+
+def check_fit(variant: Variant, scoring: Scoring, target: Target, place: str) -> None:
     """Refuse a variant that makes no GAN on this target.
 
     Raises:
@@ -46,7 +55,7 @@ def check_fit(variant: Variant, scoring: Scoring, target: Target, place: Path) -
             )
 
 
-def _check_players(variant: Variant, target: Target, place: Path) -> None:
+def _check_players(variant: Variant, target: Target, place: str) -> None:
     """The game in two numbers has players of its own; a fixed Gaussian plays on the real line alone."""
     point = target.kind == "point"
     for player, its_own in (("generator", "point"), ("discriminator", "slope")):
@@ -70,7 +79,7 @@ def _check_players(variant: Variant, target: Target, place: Path) -> None:
         raise InputError(f"{place}: discriminator_norm: slope has no layers to normalise; expected none")
 
 
-def _check_losses(variant: Variant, place: Path) -> None:
+def _check_losses(variant: Variant, place: str) -> None:
     if variant.discriminator_output == "logit":
         return
     if variant.loss == "wasserstein":
@@ -79,7 +88,7 @@ def _check_losses(variant: Variant, place: Path) -> None:
         raise InputError(f"{place}: discriminator_output: the penalty {variant.penalty} needs logit")
 
 
-def _check_batches(variant: Variant, scoring: Scoring, target: Images, place: Path) -> None:
+def _check_batches(variant: Variant, scoring: Scoring, target: Images, place: str) -> None:
     """Refuse batches that a data set cannot fill, or that leave one sample to BatchNorm."""
     batch, images = variant.batch_size, target.train_size
     if batch > images:
@@ -97,7 +106,7 @@ def _check_batches(variant: Variant, scoring: Scoring, target: Images, place: Pa
         )
 
 
-def check_theory(checks: list[str], target: Target, place: Path) -> None:
+def check_theory(checks: list[str], target: Target, place: str) -> None:
     """Refuse a check that has nothing to measure on this target.
 
     Raises:

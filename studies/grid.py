@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,12 +47,12 @@ class Level:
 Factors = dict[str, list[Level]]
 
 
-def factors_of(grid: Mapping[str, Any], place: Path) -> Factors:
+def factors_of(grid: Mapping[str, Any], place: str) -> Factors:
     """Read `[grid]`: a factor is a list of levels of one setting, or a table of named bundles of settings.
 
     Args:
         grid: As the file has it.
-        place: The file, for messages.
+        place: The file, and its part, for messages.
 
     Raises:
         InputError: A factor, level or setting that is not what it should be.
@@ -71,7 +70,7 @@ def factors_of(grid: Mapping[str, Any], place: Path) -> Factors:
     return factors
 
 
-def _factor(name: str, content: Any, place: Path) -> list[Level]:
+def _factor(name: str, content: Any, place: str) -> list[Level]:
     key = f"grid.{name}"
     if isinstance(content, dict):
         return _bundles(name, cast("dict[str, Any]", content), place)
@@ -89,7 +88,7 @@ def _factor(name: str, content: Any, place: Path) -> list[Level]:
     return [Level(level, {name: level}, key) for level in levels]
 
 
-def _bundles(name: str, content: dict[str, Any], place: Path) -> list[Level]:
+def _bundles(name: str, content: dict[str, Any], place: str) -> list[Level]:
     key = f"grid.{name}"
     if name in FIELDS:
         raise InputError(
@@ -144,7 +143,7 @@ def _adapter() -> TypeAdapter[Variant]:
     return TypeAdapter(Variant)
 
 
-def make_variant(placed: Mapping[str, Any], place: Path) -> Variant:
+def make_variant(placed: Mapping[str, Any], place: str) -> Variant:
     """Build a variant from settings under the keys they stand at in the file; later ones win.
 
     Raises:
@@ -156,11 +155,30 @@ def make_variant(placed: Mapping[str, Any], place: Path) -> Variant:
         if name not in FIELDS:
             raise InputError(f"{place}: {key}: no such setting of a variant; {nearest(name, FIELDS)}")
         keys[name] = key
+    return _validated({name: placed[key] for name, key in keys.items()}, keys, place)
+
+
+def check_value(name: str, value: Any, key: str, place: str) -> None:
+    """Refuse a value that a setting of a variant cannot have.
+
+    Args:
+        name: The setting, one of a variant's fields.
+        value: As the file has it.
+        key: Where it stands there, for messages.
+        place: The file, for messages.
+
+    Raises:
+        InputError: Naming the key and what was expected.
+    """
+    _validated({name: value}, {name: key}, place)
+
+
+def _validated(settings: Mapping[str, Any], keys: Mapping[str, str], place: str) -> Variant:
+    """Build a variant, or say which key holds what it cannot."""
     # Through JSON, because only there are types strict and lists still welcome as tuples.
-    content = json.dumps({name: placed[key] for name, key in keys.items()}, default=str)
+    content = json.dumps(settings, default=str)
     try:
         return _adapter().validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0])
-        raise InputError(f"{place}: {keys[name]}: {expectation(first)}") from None
+        raise InputError(f"{place}: {keys[str(first['loc'][0])]}: {expectation(first)}") from None

@@ -74,10 +74,11 @@ def figures(path: Path = PUBLISHED) -> list[Figure]:
     except ValidationError as error:
         model = Figure if len(error.errors()[0]["loc"]) > 1 else _Published
         raise InputError(f"{path}: {explain(error, model)}") from None
+    studies = available()
     for i, figure in enumerate(found):
-        if figure.study not in available():
+        if figure.study not in studies:
             raise InputError(
-                f"{path}: figures.{i}.study: no such study '{figure.study}'; {nearest(figure.study, available())}"
+                f"{path}: figures.{i}.study: no such study '{figure.study}'; {nearest(figure.study, studies)}"
             )
     return found
 

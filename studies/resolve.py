@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gan.errors import InputError, nearest
@@ -17,6 +16,8 @@ from studies.fit import check_fit, check_theory
 from studies.grid import Factors, factors_of, make_variant, reference_level, variant_name
 from studies.published import claim_texts, figures_of
 from studies.sections import Study
+from studies.space import make_tuning
+from studies.tune import FIRST_VALIDATION_SEED, Tuning
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,29 @@ class Resolved:
     """Statements of theory that the report checks."""
     published: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Published figures to hold the results against."""
+    tune: Tuning | None = None
+    """How each variant is tuned; None for a study that tunes nothing."""
+    first_seed: int = 0
+    """Seeds count from here."""
+    stage: str = ""
+    """Of a tuned study: the grid as it stands, its ``search``, or the ``tuned`` grid; empty for the first."""
+    fewer_seeds: dict[str, int] = field(default_factory=dict[str, int])
+    """Variants that were stopped early, and the seeds they had."""
 
 
-def resolve(study: Study, scale: str, seeds: int | None = None) -> Resolved:
+def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | None = None) -> Resolved:
     """Spell a study out at one scale.
 
     Args:
         study: As loaded.
         scale: ``smoke``, ``laptop`` or ``full``.
         seeds: Instead of the scale's number of seeds.
+        trials: Instead of the scale's number of trials of a variant, where it is tuned.
 
     Raises:
         InputError: The scale is not there, or a target, factor, level, setting or score is not what it should be.
     """
-    place = study.path
+    place = study.place
     if scale not in study.scales:
         raise InputError(f"{place}: scales: no scale '{scale}'; {nearest(scale, study.scales)}")
     chosen = study.scales[scale]
@@ -89,6 +99,11 @@ def resolve(study: Study, scale: str, seeds: int | None = None) -> Resolved:
             raise InputError(f"{place}: grid: {twin!r} and {name!r} are the same GAN; expected levels that differ")
         variants[name], levels[name] = variant, written
     _check_report(study, target, place)
+    tune = make_tuning(study, scale, factors, variants, target, scoring, trials)
+    if tune is not None:
+        _check_seeds(seeds, place)
+        # What is tuned on validation data is scored on them as well as on test data: their difference is the optimism.
+        scoring = replace(scoring, split="both")
     written = {factor: [level.written for level in its] for factor, its in factors.items()}
     report = study.report.model_dump(include={"score", "factor", "reached"})
     return Resolved(
@@ -110,11 +125,12 @@ def resolve(study: Study, scale: str, seeds: int | None = None) -> Resolved:
         claims={number: claim_texts()[number] for number in sorted(study.report.claims)},
         checks=list(study.report.checks),
         # A person's own file may share a study's name without being that study.
-        published=figures_of(study.name, target, written) if is_ours(place) else [],
+        published=figures_of(study.name, target, written) if is_ours(study.path) else [],
+        tune=tune,
     )
 
 
-def _check_overrides(overrides: dict[str, Any], scale: str, factors: Factors, place: Path) -> None:
+def _check_overrides(overrides: dict[str, Any], scale: str, factors: Factors, place: str) -> None:
     """Refuse an override that the grid would win over: it would change nothing."""
     for name in overrides:
         if name in factors:
@@ -123,7 +139,15 @@ def _check_overrides(overrides: dict[str, Any], scale: str, factors: Factors, pl
             )
 
 
-def _check_report(study: Study, target: Target, place: Path) -> None:
+def _check_seeds(seeds: int | None, place: str) -> None:
+    """Refuse seeds that a trial has: a study is not scored on what it was tuned on."""
+    if seeds is not None and seeds >= FIRST_VALIDATION_SEED:
+        raise InputError(
+            f"{place}: --seeds: expected less than {FIRST_VALIDATION_SEED:,}, the first seed of a trial, got {seeds}"
+        )
+
+
+def _check_report(study: Study, target: Target, place: str) -> None:
     report = study.report
     finals = [s.name for s in scores_of(target) if s.final]
     for key, name in [("score", report.score), *((f"reached.{n}", n) for n in report.reached)]:

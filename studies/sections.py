@@ -11,6 +11,8 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gan.errors import nearest
+from gan.variant import Finite
+from studies.tune import FIRST_VALIDATION_SEED, Aggregate, Pruning, Sampler, Second
 
 SCALES = ("smoke", "laptop", "full")
 ScaleName = Literal["smoke", "laptop", "full"]
@@ -18,6 +20,9 @@ ScaleName = Literal["smoke", "laptop", "full"]
 CheckName = Literal["logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients"]
 CHECKS = get_args(CheckName)
 """What a report may hold against theory."""
+
+NOT_WRITTEN = ("name", "path", "place")
+"""Fields of a study that its file does not hold."""
 
 CLAIMS = 8  # in the documents, numbered from 1; `claims.toml` words them
 
@@ -52,15 +57,54 @@ class ReportSection(Section):
     """Statements of theory that its report holds the measurements against."""
 
 
+class BudgetSection(Section):
+    """`tune` of a scale: the numbers of `[tune]` that it changes."""
+
+    seeds: Annotated[int, Gt(0), Lt(FIRST_VALIDATION_SEED)] | None = None
+    """Replicas of a trial."""
+    trials: Annotated[int, Gt(0), Lt(1_000_000)] | None = None
+    """Of each variant of the grid."""
+    batch: Annotated[int, Gt(0)] | None = None
+    """Trials of each variant that are drawn at once."""
+
+
+class ParameterSection(Section):
+    """`[tune.space]`: what is searched of one setting; `studies/space.py` checks the values."""
+
+    low: Any = None
+    high: Any = None
+    log: bool = False
+    step: Annotated[int, Gt(0)] | None = None
+    points: Annotated[int, Ge(2)] | None = None
+    choices: list[Any] | None = None
+    when: dict[str, Annotated[list[Any], MinLen(1)]] = {}
+
+
+class TuneSection(BudgetSection):
+    """`[tune]`: every variant of the grid is tuned, with the same budget."""
+
+    score: _Text | None = None
+    """`report.score` where there is none."""
+    failed: Finite
+    aggregate: Aggregate = "mean"
+    sampler: Sampler = "tpe"
+    second: Second | None = None
+    pruning: Pruning = "none"
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
+    space: dict[str, ParameterSection]
+
+
 class ScaleSection(Section):
     """`[scales.NAME]`: how much is trained, and what differs from the base at this scale."""
 
-    seeds: Annotated[int, Gt(0), Lt(100_000)]
+    seeds: Annotated[int, Gt(0), Lt(FIRST_VALIDATION_SEED)]
     steps: Annotated[int, Gt(0), Lt(1_000_000_000)]
     notes: str = ""
     """Markdown for the report: what was shortened or narrowed, and what that means."""
     base: dict[str, Any] = {}
     """Overrides of `[base]`."""
+    tune: BudgetSection = BudgetSection()
+    """Overrides of `[tune]`."""
 
 
 class ScoringSection(Section):
@@ -76,7 +120,9 @@ class Study(Section):
 
     name: str
     path: Path
-    """The file; neither this nor the name stands in it."""
+    """The file; neither this nor the name or the place stands in it."""
+    place: str
+    """The file, and the part of it where it holds several studies: how messages begin."""
     title: _Text
     question: _Text
     default: bool = False
@@ -87,6 +133,7 @@ class Study(Section):
     """A list of levels of one setting, or a table of named bundles of settings; `studies/grid.py` checks it."""
     scoring: ScoringSection = ScoringSection()
     report: ReportSection
+    tune: TuneSection | None = None
     scales: dict[ScaleName, ScaleSection]
 
 
@@ -102,9 +149,18 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys_at(model: type[BaseModel], parents: list[int | str]) -> list[str]:
     """Return the keys a section may have."""
-    sections = {"report": ReportSection, "scoring": ScoringSection, "scales": ScaleSection}
-    section = sections.get(str(parents[0]), model) if parents and model is Study else model
-    return [k for k in section.model_fields if section is not Study or k not in ("name", "path")]
+    section = model
+    for parent in parents:
+        if str(parent) in section.model_fields:  # and not a name that a person gave, as of a scale
+            section = _section_of(section.model_fields[str(parent)].annotation) or section
+    return [key for key in section.model_fields if section is not Study or key not in NOT_WRITTEN]
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a key holds: itself, or below names that a person gives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((section for part in get_args(annotation) if (section := _section_of(part))), None)
 
 
 def expectation(error: Any) -> str:
@@ -117,6 +173,10 @@ def expectation(error: Any) -> str:
         close = difflib.get_close_matches(str(got), valid, n=1, cutoff=0.4)
         hint = f" (did you mean '{close[0]}'?)" if close else ""
         return f"expected one of {', '.join(valid)}, got {got!r}{hint}"
+    if error["type"] in ("model_type", "dict_type"):
+        return f"expected a table, got {got!r}"
+    if error["type"] == "too_short":
+        return f"expected at least {error['ctx']['min_length']} of them, got {got!r}"
     if isinstance(got, float) and not math.isfinite(got):
         return f"expected a finite number, got {got!r}"
     message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import pytest
 
 from gan.errors import InputError
+from gan.replica import Scoring
 from gan.scores import scores_of
 from gan.targets import TARGETS, make_target
 from gan.variant import Variant
 from studies import schema
-from studies.fit import CHECK_KINDS, check_theory
+from studies.fit import CHECK_KINDS, FITTED, UNEVEN, check_fit, check_theory
 
 
 def study(tmp_path: Path, target: str, **settings: Any) -> str:
@@ -79,6 +82,30 @@ def test_what_does_not_is_refused(target: str, settings: dict[str, Any], message
     assert str(refused.value).startswith(f"{path}: ")
 
 
+class Watched:
+    """A variant that remembers what was asked of it."""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant, self.asked = variant, set[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.add(name)
+        return getattr(self.variant, name)
+
+
+def test_what_decides_a_fit_is_known() -> None:
+    # Whoever tunes relies on it: settings that are not named decide nothing, so any value of them goes.
+    asked: set[str] = set()
+    players: list[dict[str, Any]] = [{}, IMAGE, IMAGE | {"discriminator": "conv"}, POINT, FIXED]
+    extras: list[dict[str, Any]] = [{}, {"generator_norm": "batch"}, {"discriminator_output": "probability"}]
+    for target, settings, extra in itertools.product(map(make_target, TARGETS), players, extras):
+        watched = Watched(Variant(**settings, **extra))
+        with contextlib.suppress(InputError):
+            check_fit(cast("Variant", watched), Scoring(), target, "x.toml")
+        asked |= watched.asked
+    assert asked == FITTED and UNEVEN < FITTED
+
+
 def test_every_check_has_a_target_to_measure_on() -> None:
     assert set(CHECK_KINDS) == set(schema.CHECKS)
     for check in schema.CHECKS:
@@ -86,10 +113,10 @@ def test_every_check_has_a_target_to_measure_on() -> None:
         assert fitting
         for name in TARGETS:
             if name in fitting:
-                check_theory([check], make_target(name), Path("x.toml"))
+                check_theory([check], make_target(name), "x.toml")
             else:
                 with pytest.raises(InputError, match=rf"x.toml: report.checks: {check} needs the target .*got {name}"):
-                    check_theory([check], make_target(name), Path("x.toml"))
+                    check_theory([check], make_target(name), "x.toml")
 
 
 def test_the_players_that_are_refused_are_all_there_are() -> None:

@@ -65,7 +65,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
         (fresh / "provenance.json").write_text(to_json(ledger.provenance()), encoding="utf-8")
         (fresh / "report.md").write_text(render_report(evidence, drawn, checks), encoding="utf-8")
         (fresh / "summary.json").write_text(to_json(summary(evidence, drawn, checks)), encoding="utf-8")
-        _move(fresh, out)
+        move(fresh, out)
     return out / "report.md"
 
 
@@ -189,7 +189,7 @@ def markdown(table: pd.DataFrame) -> str:
     return table.to_markdown(index=False, disable_numparse=True)
 
 
-def _move(fresh: Path, out: Path) -> None:
+def move(fresh: Path, out: Path) -> None:
     """Move finished files into place, report.md last; drop figures of the former report that are no more."""
     out.mkdir(parents=True, exist_ok=True)
     former = out / "summary.json"

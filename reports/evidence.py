@@ -253,7 +253,8 @@ def _tidy(rows: pd.DataFrame, plan: dict[str, Any], references: Iterable[str]) -
     scores = [name for name in references if name in rows]
     repeats = [f"repeat/{name}" for name in scores if f"repeat/{name}" in rows]
     columns = ["study", "scale", "target", "variant", "seed", *plan["study"]["factors"], "status", *JUDGED, "steps"]
-    columns += [*LOSSES, "value_discriminator", *scores, *repeats, "replica"]
+    held_out = [f"validation/{name}" for name in scores if f"validation/{name}" in rows]
+    columns += [*LOSSES, "value_discriminator", *scores, *repeats, *held_out, "replica"]
     position = rows["variant"].map(variant_order)
     ordered = rows.assign(_position=position).sort_values(["_position", "seed"], kind="stable")
     return ordered[columns].reset_index(drop=True)

@@ -223,11 +223,16 @@ def iqm_interval(
     low, high = (float(limit) for limit in result.confidence_interval)
     if np.isfinite(runs).all() and math.isfinite(low) and math.isfinite(high):
         return Interval(estimate, low, high, "BCa")
-    return Interval(estimate, *_percentile_limits(result.bootstrap_distribution, confidence), "percentile")
+    return Interval(estimate, *percentile_limits(result.bootstrap_distribution, confidence), "percentile")
 
 
-def _percentile_limits(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
-    """Percentile limits rounded outwards, so that no infinity is ever interpolated; NaN widens both."""
+def percentile_limits(resampled: NDArray[np.float64], confidence: float) -> tuple[float, float]:
+    """Percentile limits rounded outwards, so that no infinity is ever interpolated; NaN widens both.
+
+    Args:
+        resampled: The statistic of each resample, shape [resamples].
+        confidence: Two-sided level.
+    """
     place = (1 - confidence) / 2 * (resampled.size - 1)
     low = np.sort(np.where(np.isnan(resampled), -np.inf, resampled))[math.floor(place)]
     high = np.sort(np.where(np.isnan(resampled), np.inf, resampled))[-1 - math.floor(place)]
@@ -277,7 +282,7 @@ def probability_of_improvement(
     rng = np.random.default_rng(seed)
     left, right = (rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
     resampled = np.sum(left @ wins * (left if paired else right), axis=1)
-    return Interval(float(wins.mean()), *_percentile_limits(resampled, CONFIDENCE), "percentile")
+    return Interval(float(wins.mean()), *percentile_limits(resampled, CONFIDENCE), "percentile")
 
 
 def performance_profile(values: ArrayLike, thresholds: Sequence[float], direction: str = "lower") -> NDArray:

@@ -1,0 +1,162 @@
+"""What tuning changed: gains, effects before and after, the budget's yield, and winners at a bound."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from reports.budget import expected_best_limits
+from reports.contrasts import Contrast, contrasts
+from reports.evidence import Evidence
+from reports.findings import favours
+from reports.paired import holm
+from reports.ranking import Ranking, compare_rankings
+from reports.selection import Checkpoints, Held, checkpoints, held_out, tuning_curve
+from reports.statistics import Interval, better
+from reports.tuning import Search, Tuning
+
+BOUND = 0.05
+"""A winner within this share of its range from an end is said to be at the bound."""
+LEVELS = ["untuned", "tuned"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that a report on tuning says in numbers, computed once."""
+
+    tuning: Tuning
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The ranking before and after."""
+        before, after = self.tuning.paired()
+        own = self.tuning
+        return compare_rankings(before, after, own.variants, direction=own.direction, log=own.log)
+
+    @cached_property
+    def gains(self) -> dict[str, Contrast]:
+        """Tuned against untuned of each variant, paired by seed, Holm's correction over the variants."""
+        before, after = self.tuning.paired()
+        found = {
+            name: self._gain(np.stack([before[:, i], after[:, i]], axis=1))
+            for i, name in enumerate(self.tuning.variants)
+        }
+        adjusted = holm([contrast.p for contrast in found.values()]).tolist()
+        return {name: replace(c, p_holm=p) for (name, c), p in zip(found.items(), adjusted, strict=True)}
+
+    def both_fail(self, place: int) -> bool:
+        """Whether failed replicas reach a variant's mean before and after, so that there is nothing to compare."""
+        return all(math.isinf(means[place]) for means in self.ranking.means)
+
+    @cached_property
+    def gain(self) -> Contrast:
+        """Tuned against untuned over all variants, each seed averaged over them: one test, uncorrected."""
+        before, after = self.tuning.paired()
+        pooled = self._gain(np.stack([before, after], axis=2))
+        return replace(pooled, p_holm=pooled.p)
+
+    def _gain(self, grid: np.ndarray) -> Contrast:
+        """The effect of tuning in scores of shape [seeds, 2] or [seeds, variants, 2]."""
+        own = self.tuning
+        factors = {"tuning": LEVELS} if grid.ndim == 2 else {"variant": own.variants, "tuning": LEVELS}
+        reference = {"tuning": "untuned", "variant": own.variants[0]}
+        family = contrasts(grid, factors, reference, log=own.log, direction=own.direction)
+        return next(contrast for contrast in family if contrast.factors == ("tuning",))
+
+    @cached_property
+    def effects(self) -> list[tuple[Contrast, Contrast | None]]:
+        """Each main effect of the grid, before and after; both ratios or both differences."""
+        after = {c.name: c for c in self._family(self.tuning.tuned)} if self.tuning.tuned else {}
+        return [(c, after.get(c.name)) for c in self._family(self.tuning.untuned) if c.kind == "main"]
+
+    def _family(self, evidence: Evidence) -> list[Contrast]:
+        own, score = self.tuning, self.tuning.score
+        if evidence.log(score) == own.log or not evidence.contrasts():
+            return evidence.contrasts()
+        return contrasts(
+            evidence.grid(score), evidence.factors, evidence.reference, log=own.log, direction=own.direction
+        )
+
+    @cached_property
+    def held_out(self) -> list[Held]:
+        """Selection and report apart."""
+        return held_out(self.tuning)
+
+    @cached_property
+    def curve(self) -> str | None:
+        """The score of which checkpoints are compared."""
+        return tuning_curve(self.tuning)
+
+    @cached_property
+    def checkpoints(self) -> dict[str, list[Checkpoints]]:
+        """Best and last checkpoints of each variant, "untuned" and "tuned"."""
+        if self.curve is None:
+            return {}
+        grids = zip(LEVELS, self.tuning.grids, strict=False)
+        return {name: checkpoints(self.tuning, evidence, self.curve) for name, evidence in grids}
+
+    @cached_property
+    def budget(self) -> dict[str, list[Interval]]:
+        """Expected best objective of each variant after 1, 2, ... of its trials; of a search that has begun."""
+        own = self.tuning
+        values = {name: own.objectives(search) for name, search in own.searches.items()}
+        return {name: expected_best_limits(v, own.direction) for name, v in values.items() if len(v)}
+
+    @cached_property
+    def untuned_objectives(self) -> dict[str, float]:
+        """The objective of each variant's untuned settings on validation data; empty where they were not scored."""
+        own, column = self.tuning, f"validation/{self.tuning.score}"
+        if column not in own.untuned.results:
+            return {}
+        seeds = sorted({int(seed) for seed in own.untuned.results["seed"]})
+        table = own.seed_table(own.untuned, column, seeds)
+        columns = {name: table[:, i][~np.isnan(table[:, i])] for i, name in enumerate(own.variants)}
+        return {name: float(own.aggregated(scores)) for name, scores in columns.items() if len(scores)}
+
+    @cached_property
+    def bounds(self) -> list[tuple[str, str, Literal["low", "high"]]]:
+        """Variant, parameter and end of every winner that lies at a bound of its range."""
+        found = []
+        for variant, search in self.tuning.searches.items():
+            winner = search.winner
+            for name, value in search.settings.items() if winner and winner.scored else ():
+                if end := at_bound(self.tuning.parameters.get(name, {}), value):
+                    found.append((variant, name, end))
+        return found
+
+    def trials_to_beat(self, variant: str) -> int | None:
+        """The least number of trials whose expected best beats the variant's untuned settings; None if none does."""
+        reference = self.untuned_objectives.get(variant, math.nan)
+        curve = self.budget.get(variant, [])
+        ahead = (k for k, i in enumerate(curve, start=1) if better(i.estimate, reference, self.tuning.direction))
+        return next(ahead, None)
+
+
+def at_bound(parameter: dict[str, Any], value: Any) -> Literal["low", "high"] | None:
+    """Say at which end of its range a number lies, within `BOUND` of it; None inside, or for what is no number.
+
+    Args:
+        parameter: Its settings in `tuning.json`: low, high and log.
+        value: Of the winner.
+    """
+    low, high = parameter.get("low"), parameter.get("high")
+    if low is None or high is None or isinstance(value, bool) or not isinstance(value, int | float) or high <= low:
+        return None
+    share = (value - low) / (high - low)
+    if parameter.get("log") and value > 0:
+        share = math.log(value / low) / math.log(high / low)
+    return "low" if share <= BOUND else "high" if share >= 1 - BOUND else None
+
+
+def turned(before: Contrast, after: Contrast) -> bool:
+    """Whether two comparisons are both resolved, and in opposite senses."""
+    return before.resolved and after.resolved and favours(before, "lower") != favours(after, "lower")
+
+
+def second_values(search: Search) -> dict[int, tuple[float, float]]:
+    """Both objectives of each trial that has two, by its number."""
+    return {t.number: (t.values[0], t.values[1]) for t in search.trials if t.state == "COMPLETE" and len(t.values) > 1}

@@ -1,0 +1,126 @@
+"""Selection and report apart, and best and last checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from reports.evidence import Evidence
+from reports.resampling import seed_interval
+from reports.selection import POOLED, checkpoint_table, checkpoints, curve_of_objective, held_out, tuning_curve
+from reports.statistics import iqm
+from reports.tuning import Tuning, gather_tuning
+
+from .tuned import write_tuned
+
+
+@pytest.fixture(scope="module")
+def tuning(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
+    lost = lambda stage, levels: 0.3 if (stage, levels["loss"]) == ("tuned", "saturating") else 0.0  # noqa: E731
+    return gather_tuning(write_tuned(tmp_path_factory.mktemp("selection") / "run", seeds=10, trials=8, lost=lost))
+
+
+def test_selection_is_what_the_search_saw_and_the_rest_is_held_out(tuning: Tuning) -> None:
+    *each, pooled = held_out(tuning)
+    assert [h.variant for h in each] == tuning.variants and pooled.variant == POOLED
+    for held in each:
+        trial = tuning.searches[held.variant].winner
+        assert trial is not None and held.selected == trial.values[0]
+        assert tuning.tuned is not None
+        own = tuning.tuned.of(held.variant)
+        for column, interval in (("validation/ks", held.validation), ("ks", held.test)):
+            assert interval.estimate == pytest.approx(own[column].fillna(1.0).mean())  # 1: what a failed one counts
+            assert interval.low < interval.estimate < interval.high
+        assert held.optimism.estimate == pytest.approx(held.validation.estimate / held.selected)
+        assert held.data.estimate == pytest.approx(held.test.estimate / held.validation.estimate)
+    logs = [np.log(h.optimism.estimate) for h in each]
+    assert np.log(pooled.optimism.estimate) == pytest.approx(np.mean(logs))
+
+
+def test_winners_score_worse_on_seeds_that_did_not_choose_them(tuning: Tuning) -> None:
+    pooled = held_out(tuning)[-1]
+    assert pooled.optimism.low > 1  # the made winners do
+    assert pooled.data.low < 1 < pooled.data.high  # and the made test data are like the validation data
+
+
+def test_without_validation_columns_or_a_tuned_grid_there_is_nothing_to_compare(tuning: Tuning) -> None:
+    assert tuning.tuned is not None
+    bare = replace(tuning.tuned, results=tuning.tuned.results.drop(columns="validation/ks"))
+    assert held_out(replace(tuning, tuned=bare)) == [] == held_out(replace(tuning, tuned=None))
+
+
+def test_an_interval_of_paired_replicas_is_narrower_than_their_own_spread() -> None:
+    common = np.random.default_rng(0).normal(size=40)
+    table = np.stack([common, common + 1], axis=1)
+    gap = seed_interval(table, lambda t: float(t[:, 1].mean() - t[:, 0].mean()))
+    assert gap.low == pytest.approx(1) == gap.high
+    mean = seed_interval(table[:, 0], lambda t: float(t.mean()))
+    assert mean.high - mean.low == pytest.approx(2 * 1.96 * common.std() / np.sqrt(40), rel=0.2)
+    assert np.isnan(seed_interval(table[:1, 0], np.mean).low) and np.isnan(
+        seed_interval(table[:0, 0], np.mean).estimate
+    )
+
+
+@pytest.mark.parametrize(
+    ("score", "curves", "expected"),
+    [
+        ("ks", ["ks"], "ks"),
+        ("fid_10k", ["fid_2k", "mode_kl"], "fid_2k"),
+        ("jsd_100k", ["jsd_10k", "jsd_100k"], "jsd_100k"),
+        ("mode_kl", ["modes", "mode_coverage"], "mode_coverage"),
+        ("fid_10k", ["modes"], None),
+    ],
+)
+def test_the_curve_of_an_objective_is_itself_or_its_kin(score: str, curves: list[str], expected: str | None) -> None:
+    metrics = {f"{side}/{name}" for side in ("score", "validation") for name in curves}
+    assert curve_of_objective(score, metrics) == expected
+    assert curve_of_objective(score, {m for m in metrics if m.startswith("score/")}) is None
+
+
+def test_the_best_checkpoint_is_chosen_on_validation_and_read_on_test(tuning: Tuning) -> None:
+    assert tuning_curve(tuning) == "ks"
+    evidence = tuning.untuned
+    table = checkpoint_table(evidence, "ks", "lower")
+    history = evidence.ledger.history()
+    assert table[["variant", "seed"]].equals(evidence.results[["variant", "seed"]])
+    for replica, found in zip(evidence.results["replica"], table.to_dict("records"), strict=True):
+        own = history[history["replica"] == replica].pivot(index="step", columns="metric", values="value")
+        test, validation = own["score/ks"], own["validation/ks"]
+        assert found["step"] == validation.idxmin() and found["best"] == test[validation.idxmin()]
+        assert found["last"] == test.iloc[-1]
+
+
+def test_a_failed_replica_keeps_its_best_checkpoint_and_loses_its_last(tuning: Tuning) -> None:
+    assert tuning.tuned is not None
+    failed = tuning.tuned.results["status"] != "ok"
+    table = checkpoint_table(tuning.tuned, "ks", "lower")
+    assert failed.any() and table["last"].isna().sum() == failed.sum() and table["best"].notna().all()
+    found = {c.variant: c for c in checkpoints(tuning, tuning.tuned, "ks")}
+    assert sum(c.failures for c in found.values()) == failed.sum()
+    for variant, own in table.groupby("variant"):
+        both = own.dropna()
+        assert found[str(variant)].gain.pairs == len(both)
+        ratios = np.log(both["best"] / both["last"])
+        assert np.log(found[str(variant)].gain.interval.estimate) == pytest.approx(iqm(ratios, None))
+
+
+def test_a_lost_history_is_no_failed_checkpoint(tuning: Tuning) -> None:
+    gone = set(tuning.untuned.results["replica"].head(10))
+
+    class Lossy(type(tuning.untuned.ledger)):
+        def history(self, metrics: list[str] | None = None) -> pd.DataFrame:
+            rows = super().history(metrics)
+            return rows[~rows["replica"].isin(gone)]
+
+    reader = Lossy(tuning.untuned.ledger.directory)
+    evidence: Evidence = replace(tuning.untuned, ledger=reader)
+    assert len(checkpoint_table(evidence, "ks", "lower")) == len(evidence.results) - len(gone)
+
+
+def test_checkpoints_of_replicas_that_all_failed_have_no_gain(tmp_path) -> None:
+    lost = gather_tuning(write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=3, trials=2, lost=lambda *_: 1.0))
+    for own in checkpoints(lost, lost.untuned, "ks"):
+        assert own.gain.pairs == 0 and np.isinf(own.last.estimate) and np.isfinite(own.best.estimate)

@@ -53,8 +53,8 @@ def environment(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def benchmark(session: nox.Session) -> None:
-    """Run the default studies and compile their reports; arguments go to `ganbench run`."""
-    in_environment(session, "ganbench", "run", *session.posargs)
+    """Run the default studies, tune those that say how, and compile their reports; arguments go to `ganbench run`."""
+    in_environment(session, "ganbench", "run", "--tune", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from benchmarks.runner import Options
+    from benchmarks.session import Asked
 
 app = typer.Typer(
     name="ganbench",
@@ -21,7 +21,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Names = Annotated[list[str] | None, typer.Argument(help="Study names or study files, or all.", show_default=False)]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Study names or study files, the name of a file with several, or all.", show_default=False),
+]
 Scale = Annotated[str, typer.Option(help="smoke (under a minute), laptop, or full (a GPU).")]
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, or one for a GPU.")]
@@ -31,6 +34,13 @@ TrackingUri = Annotated[
     str | None, typer.Option(help="MLflow's store; by default <runs-dir>/mlflow.db; 'off' for none.")
 ]
 Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds a variant, instead of the scale's.")]
+Mode = Annotated[str | None, typer.Option(help="vmap or loop, instead of the mode chosen by measurement.")]
+Report = Annotated[bool, typer.Option(help="Compile each study's report when it is trained.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Train again what could not be run before.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")]
+Storage = Annotated[
+    str | None, typer.Option(help="A database that keeps Optuna's trials, as a URL; by default a journal.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
@@ -63,12 +73,11 @@ def run(
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
     seeds: Seeds = None,
-    mode: Annotated[str | None, typer.Option(help="vmap or loop, instead of the mode chosen by measurement.")] = None,
-    report: Annotated[bool, typer.Option(help="Compile each study's report when it is trained.")] = True,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Train again what could not be run before.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; train nothing.")] = False,
+    mode: Mode = None,
+    report: Report = True,
+    retry_failed: RetryFailed = False,
+    tune: Annotated[bool, typer.Option("--tune", help="Tune those that have a section [tune].")] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Run studies: train what is missing, score, record, mirror to MLflow, and compile the reports.
@@ -76,38 +85,38 @@ def run(
     Without names the default studies run; `all` runs every study, the default ones first. MNIST takes part only where
     its files are. A finished study trains nothing.
     """
-    from benchmarks import listing, runner
-    from gan.errors import InputError
-    from studies import schema
+    given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
+    given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
+    _start(names or [], given, "too" if tune else "none", report, dry_run, as_json)
 
-    options = _options(scale, device, workers, runs_dir, data_dir, tracking_uri, seeds, mode, retry_failed)
-    left_out: list[str] = []
-    if not names:
-        names, left_out = runner.default_studies(options.data_dir)
-    elif names == ["all"]:
-        names, left_out = runner.all_studies(options.data_dir)
-    elif "all" in names:
-        raise InputError("all: every study; expected it alone, or the names of some studies")
-    for name in left_out:
-        print(
-            f"{name}: left out, its files are not in {options.data_dir} (set GAN_DATA_DIR or --data-dir; "
-            f"`ganbench run {name}` downloads them)",
-            file=sys.stderr,
-        )
-    # Everything is checked before anything is trained: the last study's typing error costs no hour.
-    chosen = [(name, schema.load(name)) for name in names]
-    prepared = [(study, *runner.prepare(study, name, options)) for name, study in chosen]
-    if dry_run:
-        _emit([listing.plan_summary(plan, ledger) for _, ledger, plan in prepared], as_json, listing.print_plans)
-        return
-    for study, ledger, plan in prepared:
-        if plan.missing(ledger.finished(but_failed=options.retry_failed)):
-            runner.check_data(study, plan.study.target, options.data_dir)
-    for _, ledger, _ in prepared:
-        ledger.open_for_writing()
-    summaries = _train(prepared, options, report)
-    _emit(summaries, as_json, listing.print_summaries)
-    raise typer.Exit(1 if any(s["failed"] for s in summaries) else 0)
+
+@app.command()
+def tune(
+    names: Names = None,
+    scale: Scale = "laptop",
+    device: Device = "auto",
+    workers: Workers = None,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    seeds: Seeds = None,
+    mode: Mode = None,
+    report: Report = True,
+    retry_failed: RetryFailed = False,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials a variant, instead of the scale's.")] = None,
+    storage: Storage = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Tune studies: give every variant the same budget, and report each at its best beside the untuned grid.
+
+    A study says in its section `[tune]` what is searched. Its grid is trained as `run` does; the search has validation
+    seeds and validation data of its own; each variant's winner is trained on the study's seeds and scored on test data.
+    Without names the default studies that have `[tune]` are tuned. What was interrupted goes on where it stopped.
+    """
+    given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
+    given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
+    _start(names or [], given | dict(trials=trials, storage=storage), "only", report, dry_run, as_json)
 
 
 @app.command()
@@ -117,10 +126,10 @@ def status(
     runs_dir: RunsDir = Path("runs"),
     as_json: Json = False,
 ) -> None:
-    """Say how far a study is: replicas by variant and status."""
-    from benchmarks import listing, runner
+    """Say how far a study is: replicas by variant and status, and the trials of one that is tuned."""
+    from benchmarks import choosing, listing
 
-    found = [listing.status(ledger) for ledger in runner.runs_of([name], runs_dir, scale)]
+    found = [listing.status(ledger) for ledger in choosing.runs([name], runs_dir, scale)]
     _emit(found, as_json, listing.print_status)
 
 
@@ -154,10 +163,10 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compile the reports of studies that were run; exit 1 where one is incomplete."""
-    from benchmarks import reporting, runner
+    from benchmarks import choosing, reporting
     from gan.errors import InputError
 
-    ledgers = runner.runs_of(names, runs_dir, scale)
+    ledgers = choosing.runs(names, runs_dir, scale)
     if out is not None and publish:
         raise InputError("--out and --publish: expected one of the two")
     if publish and scale == "smoke":
@@ -187,7 +196,7 @@ def ui(runs_dir: RunsDir = Path("runs"), port: int = 5000, tracking_uri: Trackin
     """Open the MLflow UI on 127.0.0.1."""
     import subprocess
 
-    from benchmarks.tracking import default_tracking_uri, ui_command
+    from benchmarks.mirrored import default_tracking_uri, ui_command
     from gan.errors import InputError
 
     if tracking_uri is None and not (runs_dir / "mlflow.db").exists():
@@ -195,6 +204,32 @@ def ui(runs_dir: RunsDir = Path("runs"), port: int = 5000, tracking_uri: Trackin
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
     try:
         raise typer.Exit(subprocess.call(ui_command(runs_dir, port, tracking_uri)))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@app.command()
+def dashboard(
+    name: Annotated[str | None, typer.Argument(help="A tuned study; by default the one tuned last.")] = None,
+    scale: Scale = "laptop",
+    runs_dir: RunsDir = Path("runs"),
+    port: int = 8080,
+    storage: Storage = None,
+) -> None:
+    """Open Optuna's dashboard of a tuned study on 127.0.0.1."""
+    from benchmarks import choosing, tuning
+    from benchmarks.tuning.storage import without_credentials
+    from gan.errors import InputError
+
+    place, *others = [storage] if storage else map(str, choosing.journals(name, runs_dir, scale))
+    for other in others:
+        print(f"also there: {other} (`ganbench dashboard --storage {other}`)")
+    shown = without_credentials(place) if "://" in place else place
+    print(f"Optuna's dashboard of {shown} on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
+    try:
+        tuning.dashboard(place, "127.0.0.1", port)
+    except OSError as error:
+        raise InputError(f"--port {port}: cannot be listened on ({error.strerror}); expected a free port") from None
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -214,12 +249,24 @@ def doctor(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, as_json: 
 def speed(
     replicas: Annotated[int, typer.Option(min=2, help="Replicas side by side.")] = 32,
     seconds: Annotated[float, typer.Option(help="About how long each measurement runs.")] = 20.0,
+    tuning: Annotated[
+        str | None, typer.Option(help="A study with [tune]: time its search against a plain Optuna loop instead.")
+    ] = None,
+    scale: Scale = "laptop",
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Time the gaussian study's engine against the plain PyTorch loop of system A, interleaved, on one core."""
-    from benchmarks import speed as measurement
+    if tuning is None:
+        from benchmarks import speed as measurement
 
-    _emit(measurement.compare(replicas, seconds), as_json, measurement.print_comparison)
+        return _emit(measurement.compare(replicas, seconds), as_json, measurement.print_comparison)
+    from benchmarks import session
+    from benchmarks.tuning import speed as search
+
+    given = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
+    options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
+    _emit(search.compare(tuning, options), as_json, search.print_comparison)
 
 
 def main() -> None:
@@ -236,72 +283,19 @@ def main() -> None:
         sys.exit(2)
 
 
-def _options(
-    scale: str,
-    device: str,
-    workers: int | None,
-    runs_dir: Path,
-    data_dir: Path | None,
-    tracking_uri: str | None,
-    seeds: int | None,
-    mode: str | None,
-    retry_failed: bool,
-) -> Options:
-    from benchmarks import system
-    from benchmarks.runner import Options
-    from gan.errors import InputError, nearest
+def _start(names: list[str], given: dict[str, Any], asked: Asked, report: bool, dry_run: bool, as_json: bool) -> None:
+    """Run or tune studies."""
+    from benchmarks import listing, session
 
-    if mode not in (None, "vmap", "loop"):
-        raise InputError(f"--mode {mode}: no such mode; {nearest(mode, ('vmap', 'loop'))}")
-    chosen = system.choose_device(device)
-    return Options(
-        scale=scale,
-        device=chosen,
-        workers=workers or system.default_workers(chosen),
-        runs_dir=runs_dir,
-        data_dir=data_dir or system.default_data_dir(),
-        tracking_uri=tracking_uri,
-        seeds=seeds,
-        mode=mode,
-        retry_failed=retry_failed,
-    )
-
-
-def _train(prepared: list[Any], options: Options, report: bool) -> list[dict[str, Any]]:
-    """Train the studies one after the other with one pool of workers."""
-    import dataclasses
-
-    from rich.console import Console
-
-    from benchmarks import reporting, runner, system
-    from benchmarks.engines import WorkerDied
-    from benchmarks.engines.local import LocalEngine
-    from benchmarks.progress import Progress
-    from gan.errors import InputError
-    from reports.compile import compile_report
-
-    progress = Progress(Console(stderr=True))
-    if not system.has_compiler(options.device):
-        progress.say("no C++ compiler (or no Triton): studies run uncompiled, two to three times slower")
-    summaries: list[dict[str, Any]] = []
-    try:
-        with LocalEngine(options.workers) as engine:
-            for _, ledger, plan in prepared:
-                summary = runner.run(ledger, plan, options, engine, progress, reporting.answer_of)
-                if report:
-                    try:
-                        summary.report = str(compile_report(ledger, ledger.directory / "report"))
-                    except InputError as error:
-                        # One study without a report must not keep the next from training.
-                        progress.say(f"{summary.study}: no report: {error}")
-                summaries.append(dataclasses.asdict(summary))
-    except WorkerDied as error:
-        progress.say(f"error: {error}; what was finished is recorded: the same command goes on from there")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        progress.say("interrupted; what was finished is recorded: the same command goes on from there")
-        raise typer.Exit(130) from None
-    return summaries
+    options = session.make_options(**given)
+    # Everything is checked before anything is trained: the last study's typing error costs no hour.
+    jobs = session.prepare(names, options, asked)
+    if dry_run:
+        _emit([plan for job in jobs for plan in job.plans()], as_json, listing.print_plans)
+        return
+    summaries = session.train(jobs, options, report)
+    _emit(summaries, as_json, listing.print_summaries)
+    raise typer.Exit(1 if any(s["failed"] for s in summaries) else 0)
 
 
 def _emit(content: Any, as_json: bool, show: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
@@ -26,6 +27,7 @@ def check_all(runs_dir: Path, data_dir: Path) -> list[Check]:
         _check("torch", _torch),
         _check("device", _device),
         _check("compiler", _compiler),
+        _check("tuning", _tuning),
         *[_check(f"data: {name}", lambda name=name: _data(name, data_dir)) for name in image_targets()],
         *[_check(f"classifier: {name}", lambda name=name: _classifier(name)) for name in image_targets()],
         _check("runs directory", lambda: _runs(runs_dir)),
@@ -83,6 +85,16 @@ def _compiler() -> tuple[str, str, str]:
         "no C++ compiler (or no Triton): studies run uncompiled, two to three times slower",
         "install g++",
     )
+
+
+def _tuning() -> tuple[str, str, str]:
+    found: list[str] = []
+    for package in ("optuna", "optuna-dashboard", "cmaes"):
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            return "missing", f"{package} is not installed", "install again from constraints.txt"
+    return "ok", ", ".join(found), ""
 
 
 def _data(name: str, data_dir: Path) -> tuple[str, str, str]:

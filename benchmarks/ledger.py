@@ -10,6 +10,13 @@
       samples/<cohort>.safetensors  <replica>/final, <replica>/progress, <replica>/steps
       weights/<cohort>.safetensors  <replica>/<player>/<tensor>
 
+Of a study that was tuned it also holds:
+
+      optuna.log                    every trial, Optuna's journal (unless they are kept elsewhere)
+      tuning.json                   what the search found
+      search/                       a ledger: the replicas of every trial, on validation seeds and data
+      tuned/                        a ledger: the same variants, each with the settings of its best trial
+
 Every file is written under a temporary name, flushed to the disk and renamed: it is there whole or not at all.
 """
 
@@ -143,6 +150,18 @@ class Ledger:
     def references(self) -> dict[str, Any]:
         """Return what real data and noise score, by score."""
         return self._json("references.json")
+
+    def tuning(self) -> dict[str, Any]:
+        """Return `tuning.json`, what a search for better settings found; empty where there was none."""
+        return self._json("tuning.json")
+
+    def search(self) -> Ledger:
+        """Return the ledger of the trials' replicas."""
+        return Ledger(self.directory / "search")
+
+    def tuned(self) -> Ledger:
+        """Return the ledger of the variants trained with their best trials' settings."""
+        return Ledger(self.directory / "tuned")
 
     def real_images(self) -> NDArray[Any] | None:
         """Return some training images, uint8 [n, pixels], of an image target."""

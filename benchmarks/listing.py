@@ -110,11 +110,13 @@ def plan_summary(plan: Plan, ledger: Ledger) -> dict[str, Any]:
 
 
 def print_plans(plans: list[dict[str, Any]]) -> None:
-    """Print plans as a table, a row a study."""
-    table = Table(
-        "study", "scale", "variants", "seeds", "steps", "to train", "cohorts", "core-minutes", "disk MB",
-        box=None, header_style="bold",
-    )  # fmt: skip
+    """Print plans as a table, a row a study; of a study that is tuned, a row a stage."""
+    staged = any("stage" in plan for plan in plans)
+    table = Table(box=None, header_style="bold")
+    for name in ("study", *(["stage"] if staged else [])):
+        table.add_column(name, no_wrap=True)  # what a row is of is never cut short
+    for name in ("scale", "variants", "seeds", "steps", "to train", "cohorts", "core-minutes", "disk MB"):
+        table.add_column(name)
     for plan in plans:
         kinds = pd.Series(
             [f"{c['mode']}{' compiled' if c['compiled'] else ''} x{c['width']}" for c in plan["cohorts"]],
@@ -122,8 +124,8 @@ def print_plans(plans: list[dict[str, Any]]) -> None:
         )
         cohorts = ", ".join(f"{n} of {kind}" for kind, n in kinds.value_counts().items()) or "none"
         table.add_row(
-            plan["study"], plan["scale"], str(plan["variants"]), str(plan["seeds"]), f"{plan['steps']:,}",
-            f"{plan['to_train']} of {plan['replicas']}", cohorts,
+            plan["study"], *([plan.get("stage", "")] if staged else []), plan["scale"], str(plan["variants"]),
+            str(plan["seeds"]), f"{plan['steps']:,}", f"{plan['to_train']} of {plan['replicas']}", cohorts,
             f"{plan['estimated_core_seconds'] / 60:.1f}", f"{plan['estimated_disk_mb']:.0f}",
         )  # fmt: skip
     Console().print(table)
@@ -140,6 +142,10 @@ def print_summaries(summaries: list[dict[str, Any]]) -> None:
             f"{s['failed']} could not be run; {s['train_seconds']:.0f} s, of them {s['tracking_seconds']:.1f} s "
             f"MLflow in the background"
         )
+        if s["trials"]:
+            print(f"  {s['trials']} trials; the best settings:")
+        for variant, settings in s["tuned"].items():
+            print(f"    {variant}: {settings}")
         if s["report"]:
             print(f"  report: {s['report']}")
         if s["warning"]:
@@ -147,7 +153,7 @@ def print_summaries(summaries: list[dict[str, Any]]) -> None:
 
 
 def status(ledger: Ledger) -> dict[str, Any]:
-    """Return replicas by variant and status."""
+    """Return replicas by variant and status; of a study that is tuned, trials done by variant as well."""
     plan = ledger.plan()
     planned = pd.DataFrame(plan["replicas"])
     done = ledger.results()[["replica", "status"]]
@@ -163,7 +169,19 @@ def status(ledger: Ledger) -> dict[str, Any]:
         "replicas": len(planned),
         "variants": counts.to_dict("index"),
         "total": {str(k): int(v) for k, v in counts.sum().items()},
+        **_trials(ledger.tuning()),
     }
+
+
+def _trials(tuning: dict[str, Any]) -> dict[str, Any]:
+    """Return how many trials of each variant are done, by `tuning.json`."""
+    if not tuning:
+        return {}
+    done = {
+        variant: sum(trial["state"] != "RUNNING" for trial in found["trials"])
+        for variant, found in tuning["variants"].items()
+    }
+    return {"trials": {"each": tuning["tune"]["trials"], "done": done, "complete": tuning["complete"]}}
 
 
 def print_status(studies: list[dict[str, Any]]) -> None:
@@ -173,9 +191,14 @@ def print_status(studies: list[dict[str, Any]]) -> None:
 
 
 def _print_status(found: dict[str, Any]) -> None:
-    table = Table("variant", "ok", "diverged", "failed", "missing", box=None, header_style="bold")
+    columns, trials = ["ok", "diverged", "failed", "missing"], {}
+    if "trials" in found:
+        done, each = found["trials"]["done"], found["trials"]["each"]
+        trials = {variant: f"{n} of {each}" for variant, n in done.items()}
+        trials["all"] = f"{sum(done.values())} of {each * len(done)}"
+    table = Table("variant", *columns, *(["trials"] if trials else []), box=None, header_style="bold")
     for variant, counts in {**found["variants"], "all": found["total"]}.items():
-        table.add_row(variant, *(str(counts[k]) for k in ("ok", "diverged", "failed", "missing")))
+        table.add_row(variant, *(str(counts[k]) for k in columns), *([trials.get(variant, "")] if trials else []))
     Console().print(f"{found['study']} at {found['scale']} scale, {found['directory']}", highlight=False)
     Console().print(table)
 
@@ -186,6 +209,7 @@ class Found:
 
     ledger: Ledger
     row: dict[str, Any]
+    runs_dir: Path
 
     @property
     def id(self) -> str:
@@ -194,16 +218,16 @@ class Found:
 
 
 def find_replica(prefix: str, runs_dir: Path) -> Found:
-    """Find a finished replica by the beginning of its id.
+    """Find a finished replica by the beginning of its id, those of a search and of a tuned grid too.
 
     Raises:
         InputError: None, or several.
     """
     found: list[Found] = []
-    for ledger in find_runs(runs_dir):
+    for ledger in (part for run in find_runs(runs_dir) for part in (run, run.search(), run.tuned())):
         rows = ledger.results()
         chosen = rows[rows["replica"].str.startswith(prefix)]
-        found += [Found(ledger, {str(k): v for k, v in row.items()}) for row in chosen.to_dict("records")]
+        found += [Found(ledger, {str(k): v for k, v in row.items()}, runs_dir) for row in chosen.to_dict("records")]
     if not found:
         raise InputError(
             f"{prefix}: no finished replica of that id under {runs_dir}; expected one of `replica` in a results.csv"
@@ -235,7 +259,7 @@ def replica(found: Found) -> dict[str, Any]:
             "weights": str(found.ledger.directory / "weights" / f"{found.row['cohort']}.safetensors"),
         },
         "study_again": found.ledger.plan().get("command", ""),
-        "replica_again": f"ganbench show {found.id} --rerun --runs-dir {found.ledger.directory.parent.parent}",
+        "replica_again": f"ganbench show {found.id} --rerun --runs-dir {found.runs_dir}",
     }
 
 

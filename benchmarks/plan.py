@@ -70,9 +70,11 @@ class Plan:
                 "title": study.title,
                 "question": study.question,
                 "scale": study.scale,
+                "stage": study.stage,
                 "target": study.target_settings,
                 "target_label": study.target.label,
                 "steps": study.steps,
+                "first_seed": study.first_seed,
                 "scoring": dataclasses.asdict(study.scoring),
                 "factors": study.factors,
                 "reference": study.reference,
@@ -102,6 +104,7 @@ def make_plan(
     earlier: dict[str, Any] | None = None,
     finished: Collection[str] = (),
     mode: Mode | None = None,
+    rounds: int = 1,
 ) -> Plan:
     """Plan a study.
 
@@ -113,11 +116,12 @@ def make_plan(
         earlier: The `plan.json` already in the run directory: its cohorts stay as they are.
         finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
         mode: Instead of the mode chosen by measurement.
+        rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
     """
     names: dict[str, tuple[str, int]] = {}
     replicas: dict[str, Replica] = {}
     for name, variant in study.variants.items():
-        for seed in range(study.seeds):
+        for seed in range(study.first_seed, study.first_seed + study.fewer_seeds.get(name, study.seeds)):
             id = replica_id(variant, seed, target=study.target, steps=study.steps, scoring=study.scoring, device=device)
             names[id] = (name, seed)
             replicas[id] = Replica(id, variant, seed)
@@ -137,16 +141,25 @@ def make_plan(
     for replica in replicas.values():
         if replica.id not in settled:
             groups[replica.variant.shape()].append(replica)
-    fresh = [c for group in groups.values() for c in _partition(group, study, device, compiler, mode)]
+    fresh = [c for group in groups.values() for c in _partition(group, study, device, compiler, mode, rounds)]
     cohorts = tuple(sorted([*kept, *fresh], key=_work, reverse=True))
     return Plan(study, device, command, names, cohorts, tuple(retired))
+
+
+def rounds(study: Resolved, replicas: int) -> int:
+    """Return how often the tuning of a study trains `replicas` a variant, in all its stages; 1 without tuning."""
+    if study.tune is None:
+        return 1
+    return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
 
 
 def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
     return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
 
 
-def _partition(group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None) -> list[Cohort]:
+def _partition(
+    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: int
+) -> list[Cohort]:
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
     variant, dimension = group[0].variant, study.target.dimension
     large = device == "cpu" and flops_per_step(variant, dimension) > LARGE_STEP_FLOPS
@@ -156,7 +169,7 @@ def _partition(group: list[Replica], study: Resolved, device: str, compiler: boo
     width = max(2, math.ceil(len(group) / count))
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    compiled = compiler and compiling_pays(variant, dimension, device, len(group) * study.steps)
+    compiled = compiler and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
     parts = (group[i : i + width] for i in range(0, len(group), width))
     return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
 
@@ -191,7 +204,7 @@ def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool
 def _work(cohort: Cohort) -> tuple[int, int, str, str]:
     """Order cohorts by how long they take: conv discriminators first, then by replica-steps.
 
-    Those of one shape stand together: a worker keeps one compiled program at a time.
+    Those of one shape stand together: a worker keeps few compiled programs.
     """
     variant = cohort.replicas[0].variant
     return int(variant.discriminator == "conv"), len(cohort.replicas) * cohort.steps, repr(variant.shape()), cohort.id

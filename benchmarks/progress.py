@@ -37,6 +37,7 @@ class Progress:
     def begin(self, plan: Plan, cohorts: list[Cohort], done: int) -> None:
         """Start a study of which `done` replicas were finished before."""
         self.name, self.planned, self.done, self.failed = plan.study.name, len(plan.replicas), done, 0
+        self.name += f", {plan.study.stage}" if plan.study.stage else ""
         self.total, self.steps, self.started = cost.estimate(plan, cohorts).replica_steps, 0, time.monotonic()
         if not cohorts:
             self.say(f"{self.name}: all {self.planned} replicas are finished; nothing to train")

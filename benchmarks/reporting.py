@@ -16,11 +16,33 @@ from reports.evidence import gather
 
 
 def answer_of(ledger: Ledger) -> str:
-    """Return the answer to a study's question, empty while there is nothing to answer from."""
+    """Return the answer to a study's question, what tuning changed too; empty while there is nothing to answer from."""
     try:
-        return answer(gather(ledger))
+        if not _is_tuned(ledger):
+            return answer(gather(ledger))
+        from reports.tuning_answer import tuning_answer
+
+        return tuning_answer(ledger)
     except InputError:
         return ""
+
+
+def _is_tuned(ledger: Ledger) -> bool:
+    return (ledger.directory / "tuning.json").exists()
+
+
+def compile_study(ledger: Ledger, out: Path) -> Path:
+    """Compile the report of a run directory into `out`: on tuning where it was tuned, else on its grid.
+
+    Raises:
+        InputError: There is nothing to report on, or a file of the run cannot be used.
+        OSError: `out` cannot be written.
+    """
+    if not _is_tuned(ledger):
+        return compile_report(ledger, out)
+    from reports.compile_tuning import compile_tuning
+
+    return compile_tuning(ledger, out)
 
 
 def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> tuple[list[str], list[str]]:
@@ -47,7 +69,7 @@ def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> t
         elif out is not None:
             folder = out / study if len(ledgers) > 1 else out
         try:
-            path = compile_report(ledger, folder)
+            path = compile_study(ledger, folder)
         except OSError as error:
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); expected a writable folder") from None
         written.append(str(path))

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from benchmarks import cost, system
-from benchmarks.engines import Engine, Outcome
-from benchmarks.ledger import HISTORY, LOSSES, Arrays, Ledger, find_runs
-from benchmarks.plan import Plan, make_plan
+from benchmarks.engines import Engine
+from benchmarks.ledger import Ledger
+from benchmarks.plan import Plan, make_plan, rounds
 from benchmarks.progress import Progress
+from benchmarks.recording import record
 from benchmarks.tracking import Mirror
 from gan.errors import InputError
-from gan.replica import Cohort, Mode, ReplicaResult
-from gan.scores import scores_of
+from gan.replica import Cohort, Mode
 from gan.targets import Images
 from studies import schema
 
 NO_TRACKING = "off"
+
+Objective = Callable[[list[dict[str, Any]]], Mapping[str, float]]
+"""What a trial is judged by, from the rows of its replicas."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Options:
     seeds: int | None = None
     mode: Mode | None = None
     retry_failed: bool = False
+    trials: int | None = None
+    """Trials a variant when tuning, instead of the scale's."""
+    storage: str | None = None
+    """Where Optuna keeps trials, a database's URL, instead of the journal in the run directory."""
 
 
 @dataclass
@@ -60,6 +66,10 @@ class Summary:
     """Spent in MLflow, in the background."""
     report: str = ""
     warning: str = ""
+    trials: int = 0
+    """Of a study that was tuned: trials finished, of all variants."""
+    tuned: dict[str, str] = field(default_factory=dict[str, str])
+    """Of each of its variants, the settings that were found best."""
 
 
 def directory(runs_dir: Path, study: str, scale: str) -> Path:
@@ -85,6 +95,7 @@ def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger,
         earlier=ledger.plan(),
         finished=finished,
         mode=options.mode,
+        rounds=rounds(resolved, resolved.seeds),
     )
     if not compiler and any(c.compiled for c in plan.missing(finished)):
         raise InputError(
@@ -94,10 +105,11 @@ def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger,
     return ledger, plan
 
 
-def command(source: str, options: Options) -> str:
+def command(source: str, options: Options, verb: str = "run") -> str:
     """Return what a person types to run this again on any machine of the same kind."""
-    words = ["ganbench", "run", source, "--scale", options.scale, "--device", options.device]
+    words = ["ganbench", verb, source, "--scale", options.scale, "--device", options.device]
     words += ["--seeds", str(options.seeds)] if options.seeds else []
+    words += ["--trials", str(options.trials)] if options.trials and verb == "tune" else []
     words += ["--mode", options.mode] if options.mode else []
     return " ".join(words)
 
@@ -122,6 +134,10 @@ def run(
     engine: Engine,
     progress: Progress,
     answer: Callable[[Ledger], str] | None = None,
+    *,
+    home: Ledger | None = None,
+    trials: Mapping[str, Mapping[str, str]] | None = None,
+    objective: Objective | None = None,
 ) -> Summary:
     """Train what a plan misses and record it.
 
@@ -132,6 +148,9 @@ def run(
         engine: Where cohorts train.
         progress: Shows how far it is.
         answer: Reads a study's answer from its ledger, for the mirror's note.
+        home: The study's own run directory, where `ledger` is a part of it.
+        trials: Of variants that are trials or come from one: what the mirror tags them with.
+        objective: What a trial is judged by, from its rows, for the mirror.
 
     Raises:
         InputError: The run directory cannot be written to, or data cannot be read.
@@ -144,21 +163,22 @@ def run(
     summary = Summary(plan.study.name, plan.study.scale, str(ledger.directory), replicas=len(plan.replicas))
     session = _Session(plan, options)
     ledger.write_json("plan.json", plan.to_json())
-    mirror = _mirror(ledger, plan, options)
+    mirror = _mirror(ledger, plan, options, trials, objective)
     started = time.perf_counter()
     try:
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
         for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance):
             if outcome.result:  # before the rows, whose presence says that all of this is there
                 ledger.write_references(outcome.result.references, outcome.result.real)
-            rows = _record(ledger, plan, outcome)
+            rows = record(ledger, plan, outcome)
             summary.trained += len(rows)
             progress.finished(rows)
             session.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
         if mirror and answer:
-            mirror.describe(answer(ledger), str(ledger.directory / "report" / "report.md"))
+            described = home or ledger
+            mirror.describe(answer(described), str(described.directory / "report" / "report.md"))
     finally:
         progress.end()
         summary.train_seconds = time.perf_counter() - started
@@ -171,53 +191,6 @@ def run(
     summary.diverged = int((wanted["status"] == "diverged").sum())
     summary.failed = len(plan.replicas) - int(wanted["status"].isin(["ok", "diverged"]).sum())
     return summary
-
-
-def default_studies(data_dir: Path) -> tuple[list[str], list[str]]:
-    """Return the studies that run without being named, and those among them left out for want of data."""
-    return _by_data([study for study in _ours() if study.default], data_dir)
-
-
-def all_studies(data_dir: Path) -> tuple[list[str], list[str]]:
-    """Return every study of the repository, those that run by default first, and those left out for want of data."""
-    return _by_data(sorted(_ours(), key=lambda study: not study.default), data_dir)
-
-
-def _ours() -> list[schema.Study]:
-    return [schema.load(name) for name in schema.available()]
-
-
-def _by_data(studies: list[schema.Study], data_dir: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the studies whose data are there, and of the others."""
-    run: list[str] = []
-    left_out: list[str] = []
-    for study in studies:
-        target = schema.resolve(study, next(iter(study.scales))).target
-        there = not isinstance(target, Images) or target.available(data_dir)
-        (run if there else left_out).append(study.name)
-    return run, left_out
-
-
-def runs_of(names: Iterable[str], runs_dir: Path, scale: str) -> list[Ledger]:
-    """Return the run directories of studies at a scale, by name or `all`.
-
-    Raises:
-        InputError: One was not run, or is unknown.
-    """
-    chosen = list(names)
-    found = {r.directory.parent.name: r for r in find_runs(runs_dir) if r.directory.name == scale}
-    if chosen == ["all"]:
-        if not found:
-            raise InputError(
-                f"{runs_dir}: no study was run at scale {scale} there; `ganbench run` runs the default ones"
-            )
-        return list(found.values())
-    for i, given in enumerate(chosen):
-        chosen[i] = name = Path(given).stem if given.endswith(".toml") else given
-        if name not in found:
-            schema.load(given)
-            raise InputError(f"{name}: not run yet at scale {scale}; `ganbench run {name} --scale {scale}` runs it")
-    return [found[name] for name in chosen]
 
 
 class _Session:
@@ -256,7 +229,13 @@ def _count(cohorts: list[Cohort], plan: Plan) -> int:
     return sum(r.id in plan.replicas for c in cohorts for r in c.replicas)
 
 
-def _mirror(ledger: Ledger, plan: Plan, options: Options) -> Mirror | None:
+def _mirror(
+    ledger: Ledger,
+    plan: Plan,
+    options: Options,
+    trials: Mapping[str, Mapping[str, str]] | None,
+    objective: Objective | None,
+) -> Mirror | None:
     """Open the mirror, and tell it of cohorts that are in the ledger already."""
     if options.tracking_uri == NO_TRACKING:
         return None
@@ -266,6 +245,8 @@ def _mirror(ledger: Ledger, plan: Plan, options: Options) -> Mirror | None:
         tracking_uri=options.tracking_uri,
         git_commit=system.commit(),
         references=ledger.references,
+        trials=trials,
+        objective=objective,
     )
     for id in ledger.finished_cohorts():
         rows = ledger.results_of(id)
@@ -275,60 +256,3 @@ def _mirror(ledger: Ledger, plan: Plan, options: Options) -> Mirror | None:
 
 def _push(mirror: Mirror, ledger: Ledger, cohort: str, rows: pd.DataFrame) -> None:
     mirror.push(rows, lambda: ledger.history_of(cohort), lambda replica: ledger.samples(replica, cohort))
-
-
-def _record(ledger: Ledger, plan: Plan, outcome: Outcome) -> pd.DataFrame:
-    """Write one cohort to the ledger and return its rows."""
-    cohort = outcome.cohort
-    if outcome.result:
-        results = outcome.result.replicas
-    else:
-        failed = {"status": "failed", "failed_step": None, "reason": outcome.error, "train_seconds": np.nan}
-        results = [ReplicaResult(r, dict(failed), []) for r in cohort.replicas]
-    rows = pd.DataFrame([_row(result, cohort, plan) for result in results])
-    history = pd.DataFrame(
-        [(result.replica.id, *point) for result in results for point in result.history],
-        columns=pd.Index(HISTORY),
-    ).astype({"replica": "category", "metric": "category", "step": "int64", "value": "float64"})
-    ledger.write_cohort(
-        cohort.id,
-        rows.astype({"failed_step": "Int64"}),
-        history,
-        _joined(results, "samples"),
-        _joined(results, "weights"),
-    )
-    return rows
-
-
-def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
-    replica, study = result.replica, plan.study
-    variant, seed = plan.replicas[replica.id]
-    identity = {
-        "replica": replica.id,
-        "study": study.name,
-        "scale": study.scale,
-        "target": study.target.name,
-        "variant": variant,
-        "seed": seed,
-        "cohort": cohort.id,
-        "device": plan.device,
-        "steps": cohort.steps,
-    }
-    # Every column in every row: a study in which all replicas fail has a table of the same shape.
-    finals = [s.name for s in scores_of(study.target) if s.final]
-    repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
-    empty = dict.fromkeys((*LOSSES, "value_discriminator", *finals, *repeats), np.nan)
-    settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
-    return identity | empty | result.row | settings
-
-
-def _flat(value: Any) -> Any:
-    return "-".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _joined(results: list[ReplicaResult], part: str) -> Arrays:
-    return {
-        f"{result.replica.id}/{name}": np.ascontiguousarray(array)
-        for result in results
-        for name, array in getattr(result, part).items()
-    }

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from gan.errors import InputError, nearest
 
 REPOSITORY = Path(__file__).parent.parent
-PACKAGES = ("gan-stability", "torch", "torchvision", "torch-fidelity", "mlflow", "numpy", "scipy", "pandas")
+PACKAGES = ("gan-stability", "torch", "torchvision", "torch-fidelity", "mlflow", "optuna", "numpy", "scipy", "pandas")
 
 
 def choose_device(asked: str) -> Literal["cpu", "cuda"]:

@@ -1,7 +1,8 @@
 """What is tracked of one replica, for whichever tracker: its params, its metrics and a few files to look at.
 
 Numbers come from the ledger's rows and history as they are. A metric named as a column of `results.csv` is
-that column; `score/<name>` is the score through training, ended by the final score.
+that column; `score/<name>` is the score through training, ended by the final score, and `validation/<name>` the same
+against validation data, of a tuned study.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SUMMARY = (
     *("value_discriminator", "train_seconds", "failed_step"),
 )
 _FIELD = "variant/"  # prefix of the columns that hold the variant's fields
+VALIDATION = "validation/"  # prefix of the columns, and of the curves, of scores against validation data
 _LEFT_OUT = re.compile(r"gradient/generator/\d+")  # curves of single layers: many, and seconds to write
 COVERING = ("modes", "coverage")  # scores that count how much of the target is covered: real data cover all of it
 
@@ -64,6 +66,11 @@ def scores(row: Mapping[str, Any]) -> list[str]:
     return [name for name, value in row.items() if name not in known and "/" not in name and not isinstance(value, str)]
 
 
+def validated(row: Mapping[str, Any]) -> list[str]:
+    """Name the final scores against validation data in a result."""
+    return [name for name in row if name.startswith(VALIDATION)]
+
+
 def params(row: Mapping[str, Any], also: Iterable[str]) -> dict[str, str]:
     """Return the variant's fields and both learning rates, flat."""
     values = {name.removeprefix(_FIELD): value for name, value in row.items() if name.startswith(_FIELD)}
@@ -72,6 +79,19 @@ def params(row: Mapping[str, Any], also: Iterable[str]) -> dict[str, str]:
         values |= {"lr_discriminator": rates.lr_discriminator, "lr_generator": rates.lr_generator}
     values |= {name: row[name] for name in also if name in row}
     return {name: text(value) for name, value in values.items()}
+
+
+def planned(study: Mapping[str, Any], variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a variant's results will say of it, before there is one.
+
+    Args:
+        study: The plan's study.
+        variant: Its name.
+        settings: Its fields, as `plan.json` has them.
+    """
+    flat = {name: "-".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()}
+    known = {"variant": variant, "target": study.get("target", {}).get("name"), "steps": study.get("steps")}
+    return known | {f"{_FIELD}{name}": value for name, value in flat.items()}
 
 
 def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:
@@ -86,16 +106,17 @@ def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:
 def _ended(row: Mapping[str, Any], curves: Curves) -> Curves:
     """End each score's curve in the final score: some are only ever taken at the end."""
     last, series = int(row["steps"]), dict(curves)
-    for name in scores(row):
-        before = [point for point in curves.get(f"score/{name}", []) if point[0] != last]
-        series[f"score/{name}"] = [*before, (last, row[name])] if is_finite(row[name]) else before
+    finals = {f"score/{name}": row[name] for name in scores(row)} | {name: row[name] for name in validated(row)}
+    for name, final in finals.items():
+        before = [point for point in curves.get(name, []) if point[0] != last]
+        series[name] = [*before, (last, final)] if is_finite(final) else before
     return series
 
 
 def aggregates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return what a variant's replicas come to: how many there are, how many failed, and the median of each score."""
     values: dict[str, float] = {"replicas": len(rows), "failures": sum(row["status"] != "ok" for row in rows)}
-    for score in scores(rows[0]):
+    for score in [*scores(rows[0]), *validated(rows[0])]:
         finite = [float(row[score]) for row in rows if is_finite(row[score])]
         if finite:
             values[f"median/{score}"] = float(np.median(finite))

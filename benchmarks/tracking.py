@@ -1,5 +1,8 @@
 """MLflow mirrors the ledger: an experiment per study, a parent run per variant, a child run per replica.
 
+Of a tuned study the variants stand there twice, untuned and tuned, told apart by the tag `stage`; between them is the
+search, with one run a trial and none a replica: hundreds of children would bury what a person compares.
+
 The ledger is the truth and this is a copy for people who browse: one thread of the coordinator writes it,
 behind the training. What goes wrong here is remembered and reported once; it never reaches the runner.
 Only this module knows MLflow, which takes seconds to import and is imported when first needed.
@@ -10,14 +13,11 @@ from __future__ import annotations
 import logging
 import math
 import os
-import queue
-import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,7 +26,9 @@ from urllib.request import url2pathname
 import numpy as np
 
 from benchmarks import tracked
-from gan.replica import digest_of
+from benchmarks.background import Background
+from benchmarks.mirrored import MirrorStats, default_tracking_uri
+from gan.replica import Scoring, digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = 800  # metrics of one call: with the params it stays below the 1,000 entities a call may hold
 RETRY_PAUSES = (1.0, 4.0)  # seconds, at the end of a study, for what could not be written before
+SEARCH, TUNED = "search", "tuned"  # stages of a tuned study; the untuned grid is of none
 
 # MLflow's own patience is minutes; with the ledger as the truth there is no reason to wait: try again later.
 _QUIET = {
@@ -50,48 +53,6 @@ Row = dict[str, Any]  # of a cohort's results
 Point = tuple[str, float, int, int]  # metric, value, milliseconds since 1970, step
 
 
-@dataclass
-class MirrorStats:
-    """What the mirror did. The ids belong in `provenance.json`."""
-
-    experiment: str = ""
-    parents: dict[str, str] = field(default_factory=dict[str, str])
-    """Run id of each variant."""
-    replicas: dict[str, str] = field(default_factory=dict[str, str])
-    """Run id of each replica that is mirrored, now or in an earlier session."""
-    runs_created: int = 0
-    start_seconds: float = 0.0
-    """Importing MLflow, opening the database and reading what is there: once a session."""
-    write_seconds: float = 0.0
-    """Everything else, in the background."""
-    missing: int = 0
-    """Replicas that could not be mirrored; pushing their cohort again, in any session, mirrors them."""
-    error: str = ""
-
-    @property
-    def warning(self) -> str:
-        """Return one line for a person, empty when all is well."""
-        if not self.missing and not self.error:
-            return ""
-        reason = " ".join(self.error.split())[:300] or "the tracking store did not answer in time"
-        return f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
-
-
-def default_tracking_uri(runs_dir: Path) -> str:
-    """Return the URI of the database that lies in the runs directory."""
-    return f"sqlite:///{runs_dir.resolve().as_posix()}/mlflow.db"
-
-
-def ui_command(runs_dir: Path, port: int = 5000, tracking_uri: str | None = None) -> list[str]:
-    """Return the command line that shows the mirror in a browser, on this machine alone."""
-    uri = tracking_uri or default_tracking_uri(runs_dir)
-    artifacts = (runs_dir.resolve() / "mlartifacts").as_uri()
-    store = ["--backend-store-uri", uri, "--default-artifact-root", artifacts]
-    # One worker: MLflow's default of four costs four times its start and memory, for one reader.
-    options = f"--host 127.0.0.1 --port {port} --workers 1".split()
-    return [sys.executable, "-m", "mlflow", "server", *store, *options]
-
-
 class Mirror:
     """Writes one study at one scale to MLflow, behind the training.
 
@@ -102,6 +63,9 @@ class Mirror:
         git_commit: Commit of the code that trains, for the tags.
         retry_pauses: Seconds before each further attempt at what could not be written, at the end.
         references: Reads what real data score, by score, when a replica is judged; without it none has a verdict.
+        trials: Further tags of variants' runs, such as which trial of which Optuna study one is. Their runs are made
+            at once, so that a trial knows its run while it trains.
+        objective: From a variant's results, further metrics of its run.
     """
 
     def __init__(
@@ -113,26 +77,30 @@ class Mirror:
         git_commit: str = "",
         retry_pauses: Sequence[float] = RETRY_PAUSES,
         references: Callable[[], Mapping[str, Any]] | None = None,
+        trials: Mapping[str, Mapping[str, str]] | None = None,
+        objective: Callable[[list[Row]], Mapping[str, float]] | None = None,
     ) -> None:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
         self._study: Mapping[str, Any] = plan["study"]
         self._variants: Mapping[str, Any] = plan.get("variants", {})
         self._command, self._commit = str(plan.get("command", "")), git_commit
-        self._retry_pauses, self._references = retry_pauses, references
-        self._planned: defaultdict[str, set[str]] = defaultdict(set)
+        self._stage = str(self._study.get("stage", ""))
+        self._references, self._trials, self._objective = references, trials or {}, objective
+        planned: defaultdict[str, set[str]] = defaultdict(set)
         for replica in plan["replicas"]:
-            self._planned[replica["variant"]].add(replica["id"])
-        self._rows: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+            planned[replica["variant"]].add(replica["id"])
+        self._planned = dict(planned)
+        self._rows: dict[str, Row] = {}
         self._pushed: set[str] = set()
         self._unfinished: dict[str, Run] = {}
         self._complete: dict[str, int] = {}  # variant: replicas in its aggregates
+        self._tags: dict[str, Mapping[str, str]] = {}  # of each variant's run
         self._client: MlflowClient | None = None
         self._stats = MirrorStats()
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        # A daemon: a server that never answers must not keep the program from ending.
-        self._thread = threading.Thread(target=self._work, name="mlflow-mirror", daemon=True)
-        self._thread.start()
+        self._jobs = Background("mlflow-mirror", retry_pauses)
+        if self._trials:
+            self._jobs.put(self._announce)
 
     def push(self, results: pd.DataFrame, history: Callable[[], pd.DataFrame], samples: Samples | None = None) -> None:
         """Mirror a finished cohort, later. What MLflow already has is left as it is.
@@ -153,36 +121,17 @@ class Mirror:
 
     def close(self, timeout: float = 120.0) -> MirrorStats:
         """Wait until all is written, for at most `timeout` seconds, and say what was done."""
-        self._jobs.put(None)
-        self._thread.join(timeout)
-        self._stats.missing = len(self._pushed - set(self._stats.replicas))
-        return replace(self._stats, parents=dict(self._stats.parents), replicas=dict(self._stats.replicas))
+        self._jobs.close(timeout)
+        stats = replace(self._stats, parents=dict(self._stats.parents), replicas=dict(self._stats.replicas))
+        stats.error, stats.write_seconds = self._jobs.error, self._jobs.seconds - stats.start_seconds
+        stats.missing = len(self._due() - set(stats.replicas))
+        return stats
 
-    def _work(self) -> None:
-        waiting: list[Callable[[], None]] = []
-        for job in iter(self._jobs.get, None):
-            if self._done(job):
-                waiting = [w for w in waiting if not self._done(w)]  # the store is back
-            else:
-                waiting.append(job)
-        for pause in self._retry_pauses:
-            if waiting:
-                time.sleep(pause)
-                waiting = [w for w in waiting if not self._done(w)]
-        if not waiting:
-            self._stats.error = ""
-
-    def _done(self, job: Callable[[], None]) -> bool:
-        """Run a job; on any failure remember why. A job may be run again: it picks up where it stopped."""
-        began = time.perf_counter() - self._stats.start_seconds
-        try:
-            job()
-        except Exception as error:
-            self._stats.error = f"{type(error).__name__}: {error}"
-            return False
-        finally:
-            self._stats.write_seconds += time.perf_counter() - self._stats.start_seconds - began
-        return True
+    def _due(self) -> set[str]:
+        """Return the replicas that are to be mirrored by now: a trial's once all of them are there."""
+        if self._stage != SEARCH:
+            return self._pushed
+        return {id for planned in self._planned.values() if planned <= self._pushed for id in planned}
 
     def _connect(self) -> MlflowClient:
         """Open the store once, make the experiment, and learn which runs it has."""
@@ -192,7 +141,10 @@ class Mirror:
         try:
             client = _open(self._uri)
             self._stats.experiment = self._find_or_create_experiment(client)
-            for run in _runs(client, self._stats.experiment, f"tags.scale = '{self._study['scale']}'"):
+            where = f"tags.scale = '{self._study['scale']}'"
+            # Runs of no stage have no such tag, and MLflow cannot ask for that.
+            where += f" and tags.stage = '{self._stage}'" if self._stage else ""
+            for run in _runs(client, self._stats.experiment, where):
                 self._remember(run)
             self._client = client
         finally:
@@ -212,12 +164,14 @@ class Mirror:
         return experiment.experiment_id
 
     def _remember(self, run: Run) -> None:
-        replica, over = run.data.tags.get("replica"), run.info.status in ("FINISHED", "FAILED")
+        tags, over = run.data.tags, run.info.status in ("FINISHED", "FAILED")
+        replica, variant = tags.get("replica"), tags.get("variant", "")
+        if tags.get("stage", "") != self._stage:
+            return
         if replica is None:
-            variant = run.data.tags.get("variant", "")
-            if run.data.tags.get("settings") == self._settings(variant):  # else of a study edited since
-                self._stats.parents[variant] = run.info.run_id
-                self._complete[variant] = int(run.data.metrics.get("replicas", 0)) if over else 0
+            if tags.get("settings") == self._settings(variant):  # else of a study edited since
+                self._stats.parents[variant], self._tags[variant] = run.info.run_id, tags
+                self._summed(variant, int(run.data.metrics.get("replicas", 0)) if over else 0)
         elif over:
             self._stats.replicas[replica] = run.info.run_id
         else:
@@ -228,6 +182,7 @@ class Mirror:
         common = {
             "study": self._study["name"],
             "scale": self._study["scale"],
+            "stage": self._stage,
             "git_commit": self._commit,
             "mlflow.source.git.commit": self._commit,
             "mlflow.source.name": self._command,
@@ -247,14 +202,15 @@ class Mirror:
 
     def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
         self._connect()
-        for row in rows:
-            self._rows[row["variant"]][row["replica"]] = row
-        new = [row for row in rows if row["replica"] not in self._stats.replicas]
+        self._rows |= {row["replica"]: row for row in rows}
+        new = [row for row in rows if row["replica"] not in self._stats.replicas and self._stage != SEARCH]
         curves = tracked.split_curves(history()) if new else {}
         for row in new:
             arrays = samples(row["replica"]) if samples else {}
             self._write_replica(row, curves.get(row["replica"], {}), arrays)
-        for variant in {row["variant"]: None for row in rows}:
+        # By the plan, not by the rows: two trials that drew the same settings share their replicas.
+        here = {row["replica"] for row in rows}
+        for variant in [variant for variant, planned in self._planned.items() if planned & here]:
             self._write_aggregates(variant)
 
     def _write_replica(self, row: Row, curves: tracked.Curves, samples: Mapping[str, np.ndarray]) -> None:
@@ -265,7 +221,7 @@ class Mirror:
             own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
             judged = tracked.verdict(row, curves, self._study, self._references()) if self._references else ""
             own |= {"mlflow.parentRunId": self._parent(row), "verdict": judged}
-            run = self._create(f"{row['variant']} seed={row['seed']}", own, time.time() - seconds)
+            run = self._create(f"{self._title(row['variant'])} seed={row['seed']}", own, time.time() - seconds)
             self._unfinished[replica] = run
         # Timestamps hang on the run's start, so that writing a half-written run again adds nothing twice.
         start, steps = run.info.start_time, max(int(row["steps"]), 1)
@@ -281,28 +237,52 @@ class Mirror:
         self._stats.replicas[replica] = run.info.run_id
         del self._unfinished[replica]
 
+    def _title(self, variant: str) -> str:
+        return f"{variant} {TUNED}" if self._stage == TUNED else variant
+
     def _parent(self, row: Row) -> str:
         variant = row["variant"]
         if variant not in self._stats.parents:
             tags = {"variant": variant, "target": row["target"], "settings": self._settings(variant)}
-            run = self._create(variant, tags, time.time() - 1)
+            self._tags[variant] = self._trials.get(variant, {})
+            run = self._create(self._title(variant), {**tags, **self._tags[variant]}, time.time() - 1)
             self._stats.parents[variant] = run.info.run_id
             _log(self._connect(), run.info.run_id, [], tracked.params(row, ("target", "steps")))
         return self._stats.parents[variant]
 
+    def _announce(self) -> None:
+        """Make the runs of the trials, and mend the tags of those that stand for another trial by now."""
+        client = self._connect()
+        for variant, tags in ((name, self._trials.get(name, {})) for name in self._planned):
+            run_id = self._parent(tracked.planned(self._study, variant, self._variants.get(variant, {})))
+            for key, value in tags.items():
+                if self._tags[variant].get(key) != value:
+                    client.set_tag(run_id, key, value)
+
     def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
-        return digest_of([self._variants.get(variant), *map(self._study.get, ("target", "steps", "scoring"))])
+        scoring = Scoring(**self._study["scoring"]).identity() if "scoring" in self._study else None
+        return digest_of([self._variants.get(variant), self._study.get("target"), self._study.get("steps"), scoring])
 
     def _write_aggregates(self, variant: str) -> None:
         """Once every planned replica of a variant is known: medians and failures, on the parent."""
-        rows, planned = self._rows[variant], self._planned[variant]
-        if not planned <= rows.keys() or self._complete.get(variant, 0) == len(planned):
+        planned = self._planned[variant]
+        if not planned <= self._rows.keys() or self._complete.get(variant, 0) == len(planned):
             return
-        chosen = [rows[replica] for replica in sorted(planned)]
-        client, run_id, now = self._connect(), self._parent(chosen[0]), int(time.time() * 1000)
-        _log(client, run_id, [(name, value, now, 0) for name, value in tracked.aggregates(chosen).items()], {})
+        chosen = [self._rows[replica] for replica in sorted(planned)]
+        values = tracked.aggregates(chosen) | dict(self._objective(chosen) if self._objective else {})
+        client, now = self._connect(), int(time.time() * 1000)
+        run_id = self._parent({**chosen[0], "variant": variant})
+        points = [(name, value, now, 0) for name, value in values.items() if tracked.is_finite(value)]
+        _log(client, run_id, points, {})
         client.set_terminated(run_id, "FINISHED", now)
-        self._complete[variant] = len(planned)
+        self._summed(variant, len(planned))
+
+    def _summed(self, variant: str, replicas: int) -> None:
+        """Note how many replicas a variant's run sums up; of a search that is all that is mirrored of them."""
+        self._complete[variant] = replicas
+        planned = self._planned.get(variant, set())
+        if self._stage == SEARCH and replicas == len(planned):
+            self._stats.replicas |= dict.fromkeys(planned, self._stats.parents[variant])
 
     def _write_artifacts(self, run: Run, contents: Mapping[str, bytes]) -> None:
         location = urlsplit(run.info.artifact_uri or "")

@@ -128,8 +128,9 @@ class Evaluation:
         players = self._players(state)
         samples = self.sample(state, first.scorer.final_size, first.split)
         row = first.scorer.final(samples, players)
-        if self.target.kind != "point":
-            # The same replica on other latents: how much of the spread is the evaluation's own.
+        if self.target.kind != "point" and first.split == "test":
+            # The same replica on other latents: how much of the spread is the evaluation's own. A search has no use
+            # for it.
             again = first.scorer.final(self.sample(state, first.scorer.final_size, first.split, draw=1))
             row |= {f"repeat/{name}": value for name, value in again.items()}
         for side in others:

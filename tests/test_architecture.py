@@ -17,7 +17,7 @@ LONGEST = 350  # lines of a module
 
 # Who may never import what, even inside a function.
 NEVER = {
-    "gan": {"mlflow", "optuna", "optuna_dashboard", "pandas", "studies", "benchmarks", "reports", "tests"},
+    "gan": {"mlflow", "optuna", "pandas", "studies", "benchmarks", "reports", "tests"},
     "studies": {"mlflow", "optuna", "torch", "benchmarks", "reports", "tests"},
     "benchmarks": {"tests"},
     "reports": {"torch", "torchvision", "torch_fidelity", "mlflow", "optuna", "studies", "tests"},
@@ -25,16 +25,16 @@ NEVER = {
 # Libraries that one place alone may know: a module, or the whole of a room.
 ONLY_IN = {
     "mlflow": "benchmarks/tracking.py",
-    "optuna": "benchmarks/tuning.py",
+    **dict.fromkeys(("optuna", "optuna_dashboard", "cmaes"), "benchmarks/tuning/"),
     "pydantic": "studies/",
     "ray": "benchmarks/engines/ray.py",
 }
 # Planning, listing and reporting stay instant: these never load torch, nor a tracker or a tuner.
 LIGHT = (
     *("gan", "gan.errors", "gan.variant", "gan.targets", "gan.scores", "studies.schema"),
-    *("benchmarks.plan", "benchmarks.ledger", "benchmarks.cli"),
+    *("benchmarks.plan", "benchmarks.ledger", "benchmarks.cli", "benchmarks.choosing", "benchmarks.session"),
 )
-TOO_HEAVY = ("torch", "torchvision", "torch_fidelity", "mlflow", "optuna")
+TOO_HEAVY = ("torch", "torchvision", "torch_fidelity", "mlflow", "optuna", "optuna_dashboard")
 TOO_HEAVY_FOR_HELP = (*TOO_HEAVY, "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "pyarrow")
 
 
@@ -65,6 +65,7 @@ def test_one_place_alone_means_one_place() -> None:
     assert allowed("pydantic", "studies/schema.py") and allowed("pydantic", "studies/published.py")
     assert not any(allowed("pydantic", here) for here in ("gan/variant.py", "benchmarks/plan.py", "reports/answer.py"))
     assert allowed("mlflow", "benchmarks/tracking.py") and not allowed("mlflow", "benchmarks/tracked.py")
+    assert allowed("optuna", "benchmarks/tuning/trials.py") and not allowed("optuna_dashboard", "benchmarks/cli.py")
     assert not allowed("ray", "benchmarks/engines/local.py") and allowed("numpy", "anywhere.py")
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import TracebackType
@@ -69,10 +71,19 @@ _tell: Callable[[int], None]
 
 
 def _start(progress: SimpleQueue[int]) -> None:
-    """Prepare a worker: Ctrl-C is the coordinator's business."""
+    """Prepare a worker: Ctrl-C is the coordinator's business, and without a coordinator there is nothing to do."""
     global _tell
     _tell = progress.put
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_coordinator, name="coordinator-watch", daemon=True).start()
+
+
+def _end_with_the_coordinator() -> None:
+    """End this process when the coordinator does, however it ends: a killed one leaves no worker behind."""
+    coordinator = multiprocessing.parent_process()
+    if coordinator is not None:
+        connection.wait([coordinator.sentinel])
+        os._exit(1)
 
 
 def _train(cohort: Cohort, data_dir: Path, device: str) -> Outcome:

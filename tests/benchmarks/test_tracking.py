@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,99 +16,10 @@ import pytest
 from PIL import Image
 
 from benchmarks import tracked, tracking
+from benchmarks.mirrored import default_tracking_uri, ui_command
 from benchmarks.tracking import Mirror
 
-VARIANTS = ("loss=saturating", "loss=non_saturating")
-STEPS = 1000
-
-
-def make_plan(seeds: int = 3) -> dict[str, Any]:
-    replicas = [
-        {"id": f"{index:08x}{seed:08x}", "variant": variant, "seed": seed}
-        for index, variant in enumerate(VARIANTS)
-        for seed in range(seeds)
-    ]
-    study = {"name": "gaussian", "title": "A Gaussian", "question": "Does it fail?", "scale": "smoke"}
-    return {"study": study, "command": "ganbench run gaussian", "replicas": replicas}
-
-
-def make_results(plan: dict[str, Any], diverged: str = "") -> pd.DataFrame:
-    rows = []
-    for k, replica in enumerate(plan["replicas"]):
-        failed = replica["id"] == diverged
-        row = {
-            "replica": replica["id"],
-            "study": "gaussian",
-            "scale": "smoke",
-            "target": "gaussian",
-            "variant": replica["variant"],
-            "seed": replica["seed"],
-            "cohort": "c0",
-            "device": "cpu",
-            "status": "diverged" if failed else "ok",
-            "failed_step": 17 if failed else pd.NA,
-            "reason": "loss is not finite" if failed else "",
-            "steps": STEPS,
-            "loss_discriminator": 0.69 + k / 100,
-            "value_discriminator": math.inf if failed else 0.6931 + k / 100,
-            "ks": math.nan if failed else 0.01 * (k + 1),
-            "coverage": math.nan if failed else 0.9,
-            "train_seconds": 1.5,
-            "variant/loss": replica["variant"].removeprefix("loss="),
-            "variant/lr": 4e-4,
-            "variant/lr_ratio": 4.0,
-            "variant/generator_hidden": [32, 32],
-        }
-        rows.append(row)
-    return pd.DataFrame(rows).astype({"failed_step": "Int64"})
-
-
-def make_history(plan: dict[str, Any], points: int = 60, diverged: str = "") -> pd.DataFrame:
-    rows = [
-        (
-            replica["id"],
-            step,
-            metric,
-            math.nan if replica["id"] == diverged and step > STEPS // 2 else step / 7,
-        )
-        for replica in plan["replicas"]
-        for metric in ("loss/discriminator", "score/ks")
-        for step in np.linspace(STEPS / points, STEPS, points).astype(int).tolist()
-    ]
-    return pd.DataFrame(rows, columns=["replica", "step", "metric", "value"])
-
-
-def make_samples(replica: str) -> dict[str, np.ndarray]:
-    return {"final": np.zeros((100, 1)), "progress": np.ones((2, 50, 1)), "steps": np.array([500, 1000])}
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a database with every migration run, once: that takes seconds. Tests copy it."""
-    directory = tmp_path_factory.mktemp("migrated")
-    tracking._open(tracking.default_tracking_uri(directory)).search_experiments()
-    return directory / "mlflow.db"
-
-
-@pytest.fixture
-def runs_dir(tmp_path: Path, migrated: Path) -> Path:
-    shutil.copy(migrated, tmp_path / "mlflow.db")
-    return tmp_path
-
-
-def mirror(runs_dir: Path, plan: dict[str, Any], diverged: str = "", **options: Any) -> tracking.MirrorStats:
-    writer = Mirror(runs_dir, plan, git_commit="abc123", **options)
-    writer.push(make_results(plan, diverged), lambda: make_history(plan, diverged=diverged), make_samples)
-    return writer.close()
-
-
-def runs_of(runs_dir: Path) -> tuple[list[Any], list[Any]]:
-    """Return the parents and the children that MLflow has."""
-    client = tracking._open(tracking.default_tracking_uri(runs_dir))
-    (experiment,) = [e for e in client.search_experiments() if e.name == "gaussian"]
-    runs = list(tracking._runs(client, experiment.experiment_id, ""))
-    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
-    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags], children
+from .mirroring import STEPS, VARIANTS, make_history, make_plan, make_results, mirror, runs_of
 
 
 def test_every_replica_is_a_child_of_its_variant(runs_dir: Path) -> None:
@@ -148,7 +58,7 @@ def test_a_child_carries_what_the_ledger_says(runs_dir: Path) -> None:
 def test_a_metric_has_at_most_25_points_and_ends_where_the_history_ends(runs_dir: Path) -> None:
     plan = make_plan(seeds=1)
     mirror(runs_dir, plan)
-    client = tracking._open(tracking.default_tracking_uri(runs_dir))
+    client = tracking._open(default_tracking_uri(runs_dir))
     child = runs_of(runs_dir)[1][0]
     points = client.get_metric_history(child.info.run_id, "loss/discriminator")
     steps = [point.step for point in points]
@@ -297,14 +207,14 @@ def test_what_was_half_written_is_finished_not_repeated(runs_dir: Path, monkeypa
     stats = mirror(runs_dir, plan, retry_pauses=(0.0,))
     parents, children = runs_of(runs_dir)
     assert stats.warning == "" and (len(parents), len(children)) == (2, 2)
-    client = tracking._open(tracking.default_tracking_uri(runs_dir))
+    client = tracking._open(default_tracking_uri(runs_dir))
     for child in children:
         assert child.info.status == "FINISHED"
         assert len(client.get_metric_history(child.info.run_id, "loss/discriminator")) == 25
 
 
 def note_of(runs_dir: Path) -> str:
-    client = tracking._open(tracking.default_tracking_uri(runs_dir))
+    client = tracking._open(default_tracking_uri(runs_dir))
     experiment = client.get_experiment_by_name("gaussian")
     assert experiment is not None
     return experiment.tags["mlflow.note.content"]
@@ -323,7 +233,7 @@ def test_the_experiment_carries_question_answer_and_report(runs_dir: Path) -> No
 def test_artifacts_lie_where_mlflow_looks(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     plan = make_plan(seeds=1)
     mirror(runs_dir, plan)
-    client = tracking._open(tracking.default_tracking_uri(runs_dir))
+    client = tracking._open(default_tracking_uri(runs_dir))
     child = runs_of(runs_dir)[1][0]
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["curves.csv", "samples"]
     assert [f.path for f in client.list_artifacts(child.info.run_id, "samples")] == ["samples/quantiles.csv"]
@@ -362,7 +272,7 @@ def test_a_missing_server_is_reported_and_never_raises(tmp_path: Path) -> None:
 
 def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
     script = (
-        "import test_tracking as t, pathlib, sys\n"
+        "import mirroring as t, pathlib, sys\n"
         "assert 'mlflow' not in sys.modules\n"
         "stats = t.mirror(pathlib.Path('runs'), t.make_plan(1))\n"
         "assert stats.runs_created == 4 and not stats.warning, stats\n"
@@ -379,6 +289,6 @@ def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path:
 
 
 def test_the_ui_is_bound_to_this_machine(tmp_path: Path) -> None:
-    command = tracking.ui_command(tmp_path, port=5055)
+    command = ui_command(tmp_path, port=5055)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert command[command.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path.resolve()}/mlflow.db"

@@ -1,0 +1,11 @@
+"""Tuning at equal budget. Only this folder knows Optuna, which takes a second to import: where it is first needed.
+
+`search.py` plans and checks; `tune.py` trains, batch by batch; `trials.py` draws trials and keeps what became of them,
+`storage.py` and `journal.py` where; `objective.py` judges a trial; `findings.py` writes what reports are made of.
+"""
+
+from benchmarks.tuning.search import Search, plan_summary, prepare
+from benchmarks.tuning.storage import dashboard
+from benchmarks.tuning.tune import tune
+
+__all__ = ["Search", "dashboard", "plan_summary", "prepare", "tune"]

@@ -1,0 +1,87 @@
+"""What a search found: `tuning.json`, from which reports are made, and the summary for a person."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.runner import Summary
+from benchmarks.tuning.search import Search
+from benchmarks.tuning.trials import Trial, Trials
+from studies.tune import FIRST_VALIDATION_SEED
+
+
+def write_findings(trials: Mapping[str, Trials], search: Search, *, complete: bool) -> None:
+    """Write `tuning.json`: all that reports know of the search."""
+    study, found = search.resolved, search.tuning
+    content: dict[str, Any] = {
+        "study": study.name,
+        "scale": study.scale,
+        "title": study.title,
+        "question": study.question,
+        "target_label": study.target.label,
+        "command": search.command,
+        "complete": complete,
+        "tune": found.settings(),
+        "validation_seeds": [FIRST_VALIDATION_SEED + i for i in range(found.seeds)],
+        "storage": search.kept_in,
+        "variants": {of: _findings(its, search, complete) for of, its in trials.items()},
+    }
+    search.ledger.write_json("tuning.json", content)
+
+
+def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
+    limit = search.tuning.trials
+    best = its.best(limit)
+    # Importances take seconds: once, at the end.
+    shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
+    return {
+        "optuna_study": its.name,
+        "trials": [_trial_json(t, search) for t in its.all(limit)],
+        "importances": shares,
+        "importances_note": why,
+        "best": best.number if best else None,
+        "front": its.front(limit),
+        "settings": best.params if best else {},
+    }
+
+
+def _trial_json(trial: Trial, search: Search) -> dict[str, Any]:
+    notes = trial.notes
+    statuses = notes.get("statuses", [])
+    scores = [s if status == "ok" else None for s, status in zip(notes.get("scores", []), statuses, strict=True)]
+    return {
+        "number": trial.number,
+        "batch": trial.batch,
+        "state": trial.state,
+        "params": trial.params,
+        "values": trial.values,
+        "scores": scores,
+        "statuses": statuses,
+        "replicas": notes.get("replicas", []),
+        "variant": notes.get("name", ""),
+        "mlflow_run": notes.get("mlflow_run", ""),
+    }
+
+
+def add_up(parts: list[Summary], trials: Mapping[str, Trials], search: Search) -> Summary:
+    """Add up what the grids and batches did."""
+    last = parts[-1]
+    found: dict[str, str] = {}
+    for of, its in trials.items():
+        best = its.best(search.tuning.trials)
+        found[of] = (
+            ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in best.params.items())
+            if best
+            else "no complete trial"
+        )
+    return dataclasses.replace(
+        last,
+        directory=str(search.ledger.directory),
+        trials=sum(len(its.all(search.tuning.trials)) for its in trials.values()),
+        tuned=found,
+        warning=next((p.warning for p in parts if p.warning), ""),
+        replicas=parts[0].replicas + last.replicas + len(search.ledger.search().finished()),
+        **{name: sum(getattr(p, name) for p in parts) for name in ("trained", "train_seconds", "tracking_seconds")},
+    )

@@ -1,0 +1,51 @@
+"""What a trial is judged by: a score over its seeds, in which a failed replica counts, and how many failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from gan.scores import scores_of
+from studies.schema import Resolved
+from studies.tune import Tuning
+
+Row = dict[str, Any]
+"""Of a ledger, one a replica."""
+
+
+def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list[float], list[float]]:
+    """Return what a trial is judged by, and its replicas' scores, a failed one's being the score that it stands for.
+
+    Args:
+        rows: The ledger's, of the trial's replicas, by seed.
+        study: The grid it is a trial of, for the goal that `missed_rate` counts.
+        found: How the study is tuned.
+    """
+    scores = [_score(row, found) for row in rows]
+    aggregates: dict[str, Callable[[list[float]], float]] = {
+        "mean": lambda x: float(np.mean(x)),
+        "median": lambda x: float(np.median(x)),
+        "iqm": lambda x: float(stats.trim_mean(x, 0.25)),
+    }
+    values = [aggregates[found.aggregate](scores)]
+    if found.second == "failure_rate":
+        values.append(float(np.mean([row["status"] != "ok" for row in rows])))
+    elif found.second == "missed_rate":
+        directions = {s.name: s.direction for s in scores_of(study.target)}
+        values.append(float(np.mean([not _reached(row, study.report["reached"], directions) for row in rows])))
+    return values, scores
+
+
+def _score(row: Row, found: Tuning) -> float:
+    value = row.get(found.score)
+    return float(value) if row["status"] == "ok" and value is not None and math.isfinite(value) else found.failed
+
+
+def _reached(row: Row, reached: Mapping[str, float], directions: Mapping[str, str]) -> bool:
+    if row["status"] != "ok":
+        return False
+    return all(row[s] <= at if directions[s] == "lower" else row[s] >= at for s, at in reached.items())

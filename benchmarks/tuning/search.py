@@ -1,0 +1,153 @@
+"""A search for better settings, planned and checked before anything of it is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import cost, listing, runner, system
+from benchmarks.ledger import Ledger
+from benchmarks.plan import Plan, make_plan, rounds
+from benchmarks.runner import Options
+from benchmarks.tuning.journal import JOURNAL
+from benchmarks.tuning.storage import check, without_credentials
+from benchmarks.tuning.trials import Trial
+from gan.errors import InputError
+from gan.replica import ENGINE_VERSION, Mode
+from gan.scores import scoring_digest
+from studies import schema
+from studies.schema import Resolved
+from studies.tune import Tuning, apply
+
+
+@dataclass(frozen=True)
+class Search:
+    """A study that is to be tuned, checked; nothing of it is written yet."""
+
+    study: schema.Study
+    ledger: Ledger
+    plan: Plan
+    """Of the untuned grid."""
+    tuning: Tuning
+    command: str
+    storage: str | None
+    mode: Mode | None
+
+    @property
+    def kept_in(self) -> str:
+        """Where the trials are, as it may be printed."""
+        return without_credentials(self.storage) if self.storage else JOURNAL
+
+    @property
+    def resolved(self) -> Resolved:
+        """The untuned grid."""
+        return self.plan.study
+
+    def name(self, variant: str) -> str:
+        """Return the name of a variant's Optuna study."""
+        return f"{self.resolved.name} {self.resolved.scale}: {variant}"
+
+    def identity(self, variant: str) -> dict[str, Any]:
+        """Return what makes a variant's trials comparable; more trials, in other batches, stay comparable."""
+        study = self.resolved
+        searched = {k: v for k, v in self.tuning.settings().items() if k not in ("trials", "batch", "label")}
+        searched["space"] = {p["name"]: p for p in searched["space"]}
+        return {
+            "tune": searched,
+            "variant": study.variants[variant].settings(),
+            "target": study.target.settings(),
+            "steps": study.steps,
+            "scoring": [dataclasses.asdict(study.scoring), scoring_digest(study.target)],
+            "device": self.plan.device,
+            "engine": ENGINE_VERSION,
+        }
+
+    def tags(self, variant: str, trial: Trial) -> dict[str, str]:
+        """Return what leads from a run in the mirror to a trial of a variant."""
+        return {
+            "optuna_study": self.name(variant),
+            "optuna_trial": str(trial.number),
+            "optuna_storage": self.kept_in,
+        }
+
+    def note(self, variant: str) -> str:
+        """Return what the dashboard says of a variant's Optuna study, in markdown."""
+        study, found = self.resolved, self.tuning
+        report = self.ledger.directory / "report" / "report.md"
+        parts = [
+            f"**{study.question}**",
+            f"Variant: {variant}, on {study.target.label}, {study.steps:,} steps a replica.",
+            f"Objective: {found.score}, the {found.aggregate} over {found.seeds} validation seeds on validation data; "
+            f"a replica that failed counts as {found.failed:g}.",
+            f"Runs in MLflow: experiment `{study.name}`, `tags.optuna_study = '{self.name(variant)}'`.",
+            f"Report: `{report}`",
+        ]
+        return "\n\n".join(parts)
+
+    def plan_stage(self, stage: Resolved, ledger: Ledger | None, replicas: int) -> Plan:
+        """Plan a stage.
+
+        Args:
+            stage: Its grid.
+            ledger: Where it is recorded; None to plan as if nothing were there.
+            replicas: How many of a variant it trains at a time.
+        """
+        return make_plan(
+            stage,
+            self.plan.device,
+            self.command,
+            compiler=system.has_compiler(self.plan.device),
+            earlier=ledger.plan() if ledger else None,
+            finished=ledger.finished() if ledger else (),
+            mode=self.mode,
+            rounds=rounds(self.resolved, replicas),
+        )
+
+
+def prepare(study: schema.Study, source: str, options: Options) -> Search:
+    """Plan the tuning of a study against what its run directory and its storage hold; nothing is written.
+
+    Raises:
+        InputError: The study says not how it is tuned, or the run directory or the storage cannot be used.
+    """
+    ledger, plan = runner.prepare(study, source, options)
+    found = schema.resolve(study, options.scale, options.seeds, options.trials).tune
+    if found is None:
+        raise InputError(f"{study.place}: tune: missing; expected a section [tune] that says what is searched")
+    search = Search(study, ledger, plan, found, runner.command(source, options, "tune"), options.storage, options.mode)
+    wanted = {search.name(variant): search.identity(variant) for variant in search.resolved.variants}
+    check(ledger.directory, options.storage, wanted)
+    return search
+
+
+def plan_summary(search: Search) -> list[dict[str, Any]]:
+    """Return what tuning would train and cost: a dictionary as `listing.plan_summary`'s for each of the three grids."""
+    study, found, known = search.resolved, search.tuning, search.ledger.tuning()
+    over = bool(known.get("complete")) and known["tune"]["trials"] == found.trials
+    untuned = listing.plan_summary(search.plan, search.ledger) | {"stage": "untuned"}
+
+    trials = search.plan_stage(dataclasses.replace(study, seeds=found.trials * found.seeds), None, found.seeds)
+    done = len(search.ledger.search().finished())
+    # Trials of the same settings, or stopped early, need fewer replicas than there could be.
+    left = 0 if over else max(0, len(trials.replicas) - done)
+    estimate, share = cost.estimate(trials, list(trials.cohorts)), left / len(trials.replicas)
+    searched = listing.plan_summary(trials, search.ledger.search()) | {
+        "stage": "search",
+        "variants": found.trials * len(study.variants),
+        "seeds": found.seeds,
+        "to_train": left,
+        **({} if left else {"cohorts": []}),
+        "estimated_core_seconds": round(share * estimate.core_seconds),
+        "estimated_disk_mb": round(share * estimate.disk_bytes / 1e6, 1),
+    }
+
+    # Which settings win is known at the end; until then the untuned ones cost about the same.
+    ledger = search.ledger.tuned()
+    won = {v: apply(study.variants[v], own["settings"]) for v, own in known.get("variants", {}).items()}
+    tuned = (
+        search.plan_stage(dataclasses.replace(study, stage="tuned", variants=won), ledger, study.seeds)
+        if over
+        else search.plan_stage(study, None, study.seeds)
+    )
+    return [untuned, searched, listing.plan_summary(tuned, ledger) | {"stage": "tuned"}]

@@ -1,0 +1,149 @@
+"""Where trials are kept: Optuna's journal in the run directory, or a database; opened, checked, shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from benchmarks.tuning import journal
+from gan.errors import InputError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+OURS = "gan_stability"
+"""User attribute of an Optuna study: all that makes its trials comparable."""
+
+T = TypeVar("T")
+
+
+@contextmanager
+def opened(directory: Path, url: str | None, say: Callable[[str], None]) -> Generator[BaseStorage]:
+    """Open the storage of a run directory, made where it is not there, for this process alone.
+
+    Args:
+        directory: The run directory, which is there; its journal keeps the trials.
+        url: A database that keeps them instead.
+        say: Told in one line what a kill had left and was mended.
+
+    Raises:
+        InputError: It cannot be opened, or another process has it.
+    """
+    with journal.locked(directory):
+        if url is None and (mended := journal.mend(directory / journal.JOURNAL)):
+            say(mended)
+        yield _storage(url or str(directory / journal.JOURNAL))
+
+
+def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a storage that cannot be opened, or holds other studies under these names; nothing is written.
+
+    Args:
+        directory: The run directory; it need not be there.
+        url: A database instead of its journal.
+        wanted: What makes the trials of each Optuna study comparable, by its name.
+
+    Raises:
+        InputError: Naming the first key that differs, or what the storage said.
+    """
+    place = url or str(directory / journal.JOURNAL)
+    if url is not None and "://" not in url:
+        raise InputError(f"--storage {url}: expected the URL of a database, such as sqlite:///trials.db")
+    file = Path(place.removeprefix("sqlite:///"))
+    if (url is None or url.startswith("sqlite:///")) and not file.exists() and file.parent.is_dir():
+        return
+    if url is None and not file.exists():
+        return
+    if url is None:
+        journal.check(file)
+    storage = _storage(place, create=False)
+    for study in _asked(place, storage.get_all_studies):
+        # One that is empty may be ours, of a process that was killed before it said so; it has nothing to lose.
+        empty = not study.user_attrs and storage.get_n_trials(study._study_id) == 0
+        if study.study_name in wanted and not empty:
+            compare(place, study.study_name, study.user_attrs.get(OURS), wanted[study.study_name])
+
+
+def without_credentials(url: str) -> str:
+    """Return a database's URL as it may be printed and kept: without user, password and options."""
+    from sqlalchemy.engine import URL, make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        u = make_url(url)
+        return URL.create(u.drivername, host=u.host, port=u.port, database=u.database).render_as_string()
+    except (ArgumentError, ValueError):
+        return url.split("@")[-1]
+
+
+def dashboard(storage: str, host: str, port: int) -> None:
+    """Serve Optuna's dashboard until it is interrupted.
+
+    Args:
+        storage: A journal's path, or a database's URL.
+        host: Where to listen.
+        port: And on which port.
+
+    Raises:
+        InputError: The storage cannot be opened.
+    """
+    from optuna_dashboard import run_server
+
+    opened = _storage(storage, create=False)
+    _asked(storage, opened.get_all_studies)
+    run_server(opened, host=host, port=port)
+
+
+def _storage(place: str, create: bool = True) -> BaseStorage:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if "://" in place:
+        return _asked(place, lambda: RDBStorage(place, skip_table_creation=not create))
+    return _asked(place, lambda: JournalStorage(JournalFileBackend(place)))
+
+
+def _asked(place: str, ask: Callable[[], T]) -> T:
+    """Ask a storage for something; whatever it answers with but that is one line for a person."""
+    try:
+        return ask()
+    except Exception as error:
+        shown = without_credentials(place) if "://" in place else place
+        lines = str(error).replace(place, shown).splitlines() or [type(error).__name__]
+        raise InputError(
+            f"{shown}: not a storage that can be opened ({lines[0]}); expected a journal that tuning wrote, or the URL "
+            "of a database that answers, such as sqlite:///trials.db or postgresql://user@host/trials"
+        ) from None
+
+
+def compare(place: str, name: str, there: Any, wanted: Mapping[str, Any]) -> None:
+    """Refuse trials of another search under the same name.
+
+    Args:
+        place: The storage, for the message.
+        name: Of the Optuna study.
+        there: What it holds as ours.
+        wanted: What makes trials comparable now.
+
+    Raises:
+        InputError: Naming the first key that differs.
+    """
+    shown = without_credentials(place) if "://" in place else place
+    if not isinstance(there, dict):
+        raise InputError(f"{shown}: the study {name!r} there is not one of ours; expected another --storage")
+    old, new = _flat(there), _flat(json.loads(json.dumps(wanted)))
+    for key in sorted({*old, *new}):
+        if old.get(key) != new.get(key):
+            raise InputError(
+                f"{shown}: holds {name!r} with another search: {key} is {old.get(key)!r} there and {new.get(key)!r} "
+                "here; expected the same, or another --runs-dir or --storage"
+            )
+
+
+def _flat(content: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {key: content}
+    return {k: v for name, value in content.items() for k, v in _flat(value, f"{key}.{name}" if key else name).items()}

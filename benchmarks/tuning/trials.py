@@ -1,0 +1,288 @@
+"""The trials of one variant: drawn in batches, told, and drawn again exactly after a kill.
+
+A batch is drawn in memory, from the finished trials before it, by a sampler seeded by the search's seed and the number
+of the batch's first trial; then each of its trials is written to the storage whole, in one operation that names the
+batch. So whatever was cut short, the same command draws the same trials, finds those that are there, and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from benchmarks.tuning.storage import OURS, compare
+from gan.errors import InputError
+from gan.variant import Variant
+from studies.tune import Parameter, Tuning
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage
+
+PRUNING_P = 0.1  # of the signed-rank test by which a trial is stopped as worse than the best one
+IMPORTANCE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that were tried, and what became of them."""
+
+    number: int
+    batch: int
+    """Number of the first trial that was drawn with it."""
+    state: str
+    """RUNNING, COMPLETE, or PRUNED: stopped before all its seeds were trained."""
+    params: dict[str, Any]
+    """Settings of the variant."""
+    values: list[float]
+    """The objective, and the second one where there are two; empty unless it is complete."""
+    notes: dict[str, Any]
+    """What `Trials.tell` was given beside the values."""
+
+
+class Trials:
+    """The trials of one variant.
+
+    Args:
+        storage: From `opened`.
+        name: Of the Optuna study.
+        tuning: What is searched, and how.
+        base: The variant, whose other settings stay.
+        identity: What makes its trials comparable, as JSON values.
+
+    Raises:
+        InputError: The storage holds something else under this name.
+    """
+
+    def __init__(
+        self, storage: BaseStorage, name: str, tuning: Tuning, base: Variant, identity: Mapping[str, Any]
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.name, self.tuning, self.base = name, tuning, base
+        self._storage = storage
+        self.directions: list[Literal["minimize", "maximize"]] = [
+            "maximize" if tuning.direction == "higher" else "minimize",
+            *(["minimize"] if tuning.second else []),
+        ]
+        self.study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            directions=self.directions,
+            sampler=optuna.samplers.RandomSampler(),  # never asked: batches are drawn by `_draw`
+            load_if_exists=True,
+        )
+        if OURS not in self.study.user_attrs and not self.study.get_trials(deepcopy=False):
+            self.study.set_user_attr(OURS, dict(identity))
+            with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+                self.study.set_metric_names(_objective_names(tuning))
+        compare("the storage", name, self.study.user_attrs.get(OURS), identity)
+
+    def all(self, limit: int | None = None) -> list[Trial]:
+        """Return the trials by number, of a number below `limit`."""
+        return [self._trial(t) for t in self.study.get_trials(deepcopy=False)[:limit]]
+
+    def next_batch(self, limit: int) -> list[Trial]:
+        """Return the trials to train next: those that were drawn and not told, or a fresh batch; none at `limit`.
+
+        Raises:
+            InputError: The storage holds trials that this study did not draw.
+        """
+        known = self.all()
+        running = [t for t in known if t.state == "RUNNING"]
+        first = running[0].batch if running else len(known)
+        planned = [t.notes["batch_size"] for t in known if t.number == first]
+        size = planned[0] if planned else min(self.tuning.batch, limit - first)
+        if size <= 0 or first >= limit:
+            return []
+        for i, drawn in enumerate(self._draw(first, size)):
+            if first + i >= len(known):
+                self.study.add_trial(drawn)
+            elif known[first + i].params != self._params(drawn.params):
+                raise InputError(
+                    f"{self.name}: trial {first + i} is not the one that this study draws; expected the storage as "
+                    "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
+                )
+        return [t for t in self.all()[first : first + size] if t.state == "RUNNING"]
+
+    def note(self, trial: Trial, **notes: Any) -> None:
+        """Keep something beside a running trial."""
+        for key, value in notes.items():
+            self._storage.set_trial_user_attr(self._id(trial), key, value)
+
+    def tell(self, trial: Trial, values: Sequence[float], scores: Sequence[float], *, pruned: bool = False) -> None:
+        """Finish a running trial.
+
+        Args:
+            trial: One of `next_batch`.
+            values: The objective, and the second one where there are two.
+            scores: Of each seed, in order; they show as intermediate values.
+            pruned: It was stopped before all its seeds were trained: then it has no value.
+        """
+        import optuna
+
+        for seed, score in enumerate(scores):
+            self._storage.set_trial_intermediate_value(self._id(trial), seed, float(score))
+        if pruned:
+            self.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
+        else:
+            self.study.tell(trial.number, list(values))
+
+    def hopeless(self, first: int, scores: Sequence[float]) -> bool:
+        """Say whether Optuna's WilcoxonPruner would stop a trial of the batch `first` that has these scores so far.
+
+        It compares seed by seed with the best trial of the batches before.
+        """
+        import optuna
+
+        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+            pruner = optuna.pruners.WilcoxonPruner(p_threshold=PRUNING_P)
+        study = self._copy(first, pruner=pruner)
+        trial = study.ask()
+        for seed, score in enumerate(scores):
+            trial.report(float(score), seed)
+        return trial.should_prune()
+
+    def best(self, limit: int) -> Trial | None:
+        """Return the best complete trial below `limit`; with two objectives that of the front with the least second.
+
+        Ties go to the better first objective, then to the earlier trial.
+        """
+        complete = [t for t in self.all(limit) if t.state == "COMPLETE"]
+        if not complete:
+            return None
+        front = {number for number in self.front(limit)}
+        chosen = [t for t in complete if t.number in front] if front else complete
+        sign = -1.0 if self.tuning.direction == "higher" else 1.0
+        return min(chosen, key=lambda t: (*t.values[1:], sign * t.values[0], t.number))
+
+    def front(self, limit: int) -> list[int]:
+        """Return the numbers of the trials that none is better than in both objectives; empty with one objective."""
+        return sorted(t.number for t in self._copy(limit).best_trials) if self.tuning.second else []
+
+    def importances(self, limit: int) -> tuple[dict[str, float], str]:
+        """Return each parameter's share of the objective's variance (fANOVA, Hutter et al. 2014), or why there is none.
+
+        Parameters that some trials do not have are left out.
+        """
+        import optuna
+
+        trials = [t for t in self.all(limit) if t.state == "COMPLETE"]
+        objectives = [t.values[0] for t in trials]
+        if len(trials) < 2 or np.ptp(objectives) == 0:
+            return {}, "fewer than two complete trials, or all of them the same"
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=IMPORTANCE_SEED)
+        # Scores span decades: the variance of their logarithm is what settings explain.
+        positive = min(objectives) > 0
+        shares = optuna.importance.get_param_importances(
+            self._copy(limit),
+            evaluator=evaluator,
+            target=lambda t: float(np.log(t.values[0]) if positive else t.values[0]),
+        )
+        return {name: float(share) for name, share in shares.items()}, ""
+
+    def describe(self, text: str) -> None:
+        """Put a note, in markdown, on the study in the dashboard."""
+        from optuna_dashboard import get_note, save_note
+
+        if get_note(self.study) != text:
+            save_note(self.study, text)
+
+    def _draw(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
+        """Draw a batch in memory; the same trials whenever the trials before it are the same."""
+        import optuna
+
+        study = self._copy(first, sampler=_sampler(self.tuning, first))
+        for _ in range(size):
+            suggest(study.ask(), self.tuning, self.base)
+        return [
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.RUNNING,
+                params=t.params,
+                distributions=t.distributions,
+                user_attrs={"batch": first, "batch_size": size},
+                system_attrs=t.system_attrs,
+            )
+            for t in study.get_trials()[first:]
+        ]
+
+    def _copy(self, limit: int, **options: Any) -> optuna.Study:
+        """Return the finished trials below `limit` as a study in memory."""
+        import optuna
+
+        options.setdefault("sampler", optuna.samplers.RandomSampler(seed=0))
+        study = optuna.create_study(directions=self.directions, **options)
+        study.add_trials([t for t in self.study.get_trials()[:limit] if t.state.is_finished()])
+        return study
+
+    def _trial(self, frozen: optuna.trial.FrozenTrial) -> Trial:
+        notes = dict(frozen.user_attrs)
+        if "batch" not in notes or frozen.state.name not in ("RUNNING", "COMPLETE", "PRUNED"):
+            raise InputError(
+                f"{self.name}: trial {frozen.number} ({frozen.state.name}) was not drawn by this study; expected a "
+                "storage that tuning alone writes to"
+            )
+        complete = frozen.state.name == "COMPLETE"
+        values = [float(v) for v in frozen.values or []] if complete else []
+        return Trial(frozen.number, notes["batch"], frozen.state.name, self._params(frozen.params), values, notes)
+
+    def _params(self, written: Mapping[str, Any]) -> dict[str, Any]:
+        return {p.name: _read(p, written[p.name]) for p in self.tuning.space if p.name in written}
+
+    def _id(self, trial: Trial) -> int:
+        return self.study.get_trials(deepcopy=False)[trial.number]._trial_id
+
+
+def suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> dict[str, Any]:
+    """Draw the settings of a trial of a variant."""
+    params: dict[str, Any] = {}
+    for p in tuning.space:
+        if not tuning.active(base, params, p):
+            continue
+        if p.kind == "categorical":
+            written = trial.suggest_categorical(p.name, [_written(choice) for choice in p.choices])
+            params[p.name] = _read(p, written)
+        elif p.kind == "int":
+            assert p.low is not None and p.high is not None
+            step = 1 if p.log else p.step or 1
+            params[p.name] = trial.suggest_int(p.name, int(p.low), int(p.high), step=step, log=p.log)
+        else:
+            assert p.low is not None and p.high is not None
+            params[p.name] = trial.suggest_float(p.name, p.low, p.high, log=p.log)
+    return params
+
+
+def _objective_names(tuning: Tuning) -> list[str]:
+    names = [f"{tuning.score}, {tuning.aggregate} of {tuning.seeds} validation seeds ({tuning.direction} is better)"]
+    return [*names, f"{tuning.second} (lower is better)"] if tuning.second else names
+
+
+def _sampler(tuning: Tuning, first: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of the batch that begins with trial `first`."""
+    from optuna import samplers
+
+    seed = int(np.random.SeedSequence([tuning.seed, first]).generate_state(1)[0])
+    if tuning.sampler == "random":
+        return samplers.RandomSampler(seed=seed)
+    if tuning.sampler == "grid":
+        # Its seed is the order of the grid: one for all batches.
+        grid = {p.name: [_written(value) for value in p.grid()] for p in tuning.space}
+        return samplers.GridSampler(grid, seed=tuning.seed)
+    if tuning.sampler == "cmaes":
+        return samplers.CmaEsSampler(seed=seed)
+    return samplers.TPESampler(seed=seed, n_startup_trials=tuning.batch)
+
+
+def _written(choice: Any) -> Any:
+    """Return a choice as a storage can keep it: a list of widths as text."""
+    return json.dumps(list(choice)) if isinstance(choice, list | tuple) else choice
+
+
+def _read(parameter: Parameter, written: Any) -> Any:
+    return next((c for c in parameter.choices if _written(c) == written), written)

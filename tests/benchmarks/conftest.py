@@ -1,0 +1,44 @@
+"""A tracking database to start from, and the command line in this process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cli, tracking
+from benchmarks.mirrored import default_tracking_uri
+
+from .typed import Ganbench, Said
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a database with every migration run, once: that takes seconds. Tests copy it."""
+    directory = tmp_path_factory.mktemp("migrated")
+    tracking._open(default_tracking_uri(directory)).search_experiments()
+    return directory / "mlflow.db"
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path, migrated: Path) -> Path:
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
+    """Run the command line in an empty directory, without data."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GAN_DATA_DIR", raising=False)
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["ganbench", *words])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        said = capsys.readouterr()
+        return Said(int(done.value.code or 0), said.out, said.err)
+
+    return run

@@ -1,0 +1,92 @@
+"""Plans and cohorts made up for the mirror, and what MLflow has of them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import tracking
+from benchmarks.mirrored import MirrorStats, default_tracking_uri
+from benchmarks.tracking import Mirror
+
+VARIANTS = ("loss=saturating", "loss=non_saturating")
+STEPS = 1000
+
+
+def make_plan(seeds: int = 3) -> dict[str, Any]:
+    replicas = [
+        {"id": f"{index:08x}{seed:08x}", "variant": variant, "seed": seed}
+        for index, variant in enumerate(VARIANTS)
+        for seed in range(seeds)
+    ]
+    study = {"name": "gaussian", "title": "A Gaussian", "question": "Does it fail?", "scale": "smoke"}
+    return {"study": study, "command": "ganbench run gaussian", "replicas": replicas}
+
+
+def make_results(plan: dict[str, Any], diverged: str = "") -> pd.DataFrame:
+    rows = []
+    for k, replica in enumerate(plan["replicas"]):
+        failed = replica["id"] == diverged
+        row = {
+            "replica": replica["id"],
+            "study": "gaussian",
+            "scale": "smoke",
+            "target": "gaussian",
+            "variant": replica["variant"],
+            "seed": replica["seed"],
+            "cohort": "c0",
+            "device": "cpu",
+            "status": "diverged" if failed else "ok",
+            "failed_step": 17 if failed else pd.NA,
+            "reason": "loss is not finite" if failed else "",
+            "steps": STEPS,
+            "loss_discriminator": 0.69 + k / 100,
+            "value_discriminator": math.inf if failed else 0.6931 + k / 100,
+            "ks": math.nan if failed else 0.01 * (k + 1),
+            "coverage": math.nan if failed else 0.9,
+            "train_seconds": 1.5,
+            "variant/loss": replica["variant"].removeprefix("loss="),
+            "variant/lr": 4e-4,
+            "variant/lr_ratio": 4.0,
+            "variant/generator_hidden": [32, 32],
+        }
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"failed_step": "Int64"})
+
+
+def make_history(plan: dict[str, Any], points: int = 60, diverged: str = "") -> pd.DataFrame:
+    rows = [
+        (
+            replica["id"],
+            step,
+            metric,
+            math.nan if replica["id"] == diverged and step > STEPS // 2 else step / 7,
+        )
+        for replica in plan["replicas"]
+        for metric in ("loss/discriminator", "score/ks")
+        for step in np.linspace(STEPS / points, STEPS, points).astype(int).tolist()
+    ]
+    return pd.DataFrame(rows, columns=["replica", "step", "metric", "value"])
+
+
+def make_samples(replica: str) -> dict[str, np.ndarray]:
+    return {"final": np.zeros((100, 1)), "progress": np.ones((2, 50, 1)), "steps": np.array([500, 1000])}
+
+
+def mirror(runs_dir: Path, plan: dict[str, Any], diverged: str = "", **options: Any) -> MirrorStats:
+    writer = Mirror(runs_dir, plan, git_commit="abc123", **options)
+    writer.push(make_results(plan, diverged), lambda: make_history(plan, diverged=diverged), make_samples)
+    return writer.close()
+
+
+def runs_of(runs_dir: Path) -> tuple[list[Any], list[Any]]:
+    """Return the parents and the children that MLflow has."""
+    client = tracking._open(default_tracking_uri(runs_dir))
+    (experiment,) = [e for e in client.search_experiments() if e.name == "gaussian"]
+    runs = list(tracking._runs(client, experiment.experiment_id, ""))
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in runs if "mlflow.parentRunId" not in run.data.tags], children

@@ -1,0 +1,138 @@
+"""Storages that cannot be used are refused in one line, and stay as they were."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from benchmarks import system
+from benchmarks.tuning import journal
+from benchmarks.tuning.storage import check, opened, without_credentials
+from gan.errors import InputError
+
+from .tuned import tune, write
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "has_compiler", lambda _: False)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"space": "[tune.space]\nlr = { low = 1e-4, high = 0.1, log = true }\nbeta1 = { low = 0.0, high = 0.9 }\n"},
+         "tune.space.lr.high is 0.01 there and 0.1 here"),
+        ({"seeds": "3"}, "tune.seeds is 2 there and 3 here"),
+        ({"failed": "2.0"}, "tune.failed is 1.0 there and 2.0 here"),
+        ({"sampler": '"random"'}, "tune.sampler is 'tpe' there and 'random' here"),
+    ],
+)  # fmt: skip
+def test_another_search_under_the_same_name_is_refused(tmp_path: Path, changed: dict[str, str], key: str) -> None:
+    tune(write(tmp_path), tmp_path / "runs")
+    before = everything(tmp_path / "runs")
+    with pytest.raises(InputError, match="holds 'made smoke: loss=non_saturating' with another search") as error:
+        tune(write(tmp_path, **changed), tmp_path / "runs")
+    assert key in str(error.value) and "\n" not in str(error.value)
+    assert everything(tmp_path / "runs") == before
+
+
+def test_a_study_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/theirs.db"
+    optuna.create_study(storage=url, study_name="made smoke: loss=saturating").ask()
+    before = sqlite3.connect(tmp_path / "theirs.db").iterdump()
+    with pytest.raises(InputError, match="not one of ours"):
+        tune(write(tmp_path), tmp_path / "runs", storage=url)
+    assert list(sqlite3.connect(tmp_path / "theirs.db").iterdump()) == list(before)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////nowhere/at/all.db",
+        "postgresql://me:secret@127.0.0.1:1/trials",
+        "nonsense://",
+        "mysql:/x",
+        "trials.db",
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InputError, match="expected") as error:
+        tune(write(tmp_path), tmp_path / "runs", storage=url)
+    assert "secret" not in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("content", ["hello\n", '{"a": 1}\n', '{"op_code": 99}\n', "[]\n{}\n", '{"op_code": 0\n'])
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / "runs" / "made" / "smoke"
+    folder.mkdir(parents=True)
+    (folder / journal.JOURNAL).write_text(content)
+    with pytest.raises(InputError, match=r"optuna\.log: .*expected (a|the) journal that tuning wrote"):
+        tune(write(tmp_path), tmp_path / "runs")
+    assert everything(folder) == {journal.JOURNAL: content.encode()}
+
+
+def test_a_database_keeps_trials_as_the_journal_does(tmp_path: Path) -> None:
+    path, url = write(tmp_path), f"sqlite:///{tmp_path}/trials.db"
+    journaled, _ = tune(path, tmp_path / "one")
+    kept, _ = tune(path, tmp_path / "two", storage=url)
+    one, two = journaled.ledger.tuning(), kept.ledger.tuning()
+    assert one["variants"] == two["variants"] and not (kept.ledger.directory / journal.JOURNAL).exists()
+    assert two["storage"] == url
+    assert set(optuna.get_all_study_names(url)) == {"made smoke: loss=non_saturating", "made smoke: loss=saturating"}
+
+
+def test_credentials_are_not_kept() -> None:
+    assert without_credentials("postgresql://me:secret@db:5432/t?password=x") == "postgresql://db:5432/t"
+    assert "secret" not in without_credentials("no url : secret@somewhere")
+
+
+def test_checking_writes_nothing(tmp_path: Path) -> None:
+    check(tmp_path / "not" / "there", None, {"a": {}})
+    check(tmp_path, f"sqlite:///{tmp_path}/new.db", {"a": {}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_process_tunes_at_a_time_and_the_lock_dies_with_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from benchmarks.tuning.journal import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
+        "    print('locked', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as other:
+        assert other.stdout is not None and other.stdout.readline() == "locked\n"
+        with pytest.raises(InputError, match="another process is tuning there"), opened(tmp_path, None, print):
+            pass
+        other.kill()
+    with opened(tmp_path, None, print) as storage:
+        assert storage.get_all_studies() == []
+
+
+@pytest.mark.parametrize("content", [b"", b"one\n", b"one\ntwo\n"])
+def test_a_whole_journal_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    log = tmp_path / journal.JOURNAL
+    log.write_bytes(content)
+    assert journal.mend(log) == "" and everything(tmp_path) == {journal.JOURNAL: content}
+
+
+def test_torn_lines_are_kept_one_by_one(tmp_path: Path) -> None:
+    log = tmp_path / journal.JOURNAL
+    for torn in (b"tw", b"thr"):
+        log.write_bytes(b"one\n" + torn)
+        assert "set aside" in journal.mend(log)
+    assert everything(tmp_path) == {"optuna.log": b"one\n", "optuna.log.torn-1": b"tw", "optuna.log.torn-2": b"thr"}

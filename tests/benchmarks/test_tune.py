@@ -1,0 +1,277 @@
+"""A search: kept, resumed, judged, and apart from what is reported."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.storages.journal import JournalFileBackend
+
+from benchmarks import system
+from benchmarks.ledger import Ledger
+from benchmarks.tuning import journal
+from benchmarks.tuning.objective import objective
+from gan.replica import Replica
+from studies import schema
+
+from .tuned import Engine, score, trials_of, tune, write
+
+
+@pytest.fixture(autouse=True)
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "has_compiler", lambda _: False)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def findings(search: Any) -> Any:
+    """What was found, as bytes that two equal searches share."""
+    content = search.ledger.tuning()
+    return json.dumps({k: v for k, v in content.items() if k != "command"}, sort_keys=True)
+
+
+def test_a_search_is_whole_and_apart_from_the_report(tmp_path: Path) -> None:
+    search, summary = tune(write(tmp_path), tmp_path / "runs")
+    plans = [ledger.plan() for ledger in (search.ledger, search.ledger.search(), search.ledger.tuned())]
+    untuned, searched, tuned = ({r["seed"] for r in plan["replicas"]} for plan in plans)
+    assert untuned == tuned == {0, 1} and searched == {100_000, 100_001}
+    splits = [plan["study"]["scoring"]["split"] for plan in plans]
+    assert splits == ["both", "validation", "both"]
+    assert [plan["study"]["stage"] for plan in plans] == ["", "search", "tuned"]
+    trials = trials_of(search)
+    assert {len(its) for its in trials.values()} == {6} and summary.trials == 12
+    assert all(t["state"] == "COMPLETE" for its in trials.values() for t in its)
+    for variant, found in search.ledger.tuning()["variants"].items():
+        best = min(found["trials"], key=lambda t: t["values"])
+        assert found["best"] == best["number"] and found["settings"] == best["params"]
+        settings = search.ledger.tuned().plan()["variants"][variant]
+        assert settings == search.ledger.plan()["variants"][variant] | best["params"]
+        assert abs(sum(found["importances"].values()) - 1) < 1e-9
+
+
+def test_a_finished_search_trains_nothing_again(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    first, _ = tune(path, tmp_path / "runs")
+    engine = Engine()
+    again, summary = tune(path, tmp_path / "runs", engine)
+    assert engine.asked == [] and summary.trained == 0
+    assert findings(first) == findings(again)
+
+
+def test_the_variants_of_a_batch_train_side_by_side(tmp_path: Path) -> None:
+    search, _ = tune(write(tmp_path), tmp_path / "runs")
+    plan = search.ledger.search().plan()
+    losses = {r["id"]: plan["variants"][r["variant"]]["loss"] for r in plan["replicas"]}
+    # 2 losses x 3 trials x 2 seeds of one shape: two batches, a cohort each.
+    assert [len(c["replicas"]) for c in plan["cohorts"]] == [12, 12]
+    assert all({losses[id] for id in c["replicas"]} == {"non_saturating", "saturating"} for c in plan["cohorts"])
+
+
+class Breaking:
+    """Lets `left` writes through, those to the journal and those of cohorts, and is gone at the next.
+
+    Args:
+        left: How many.
+        torn: Leave half of what was being written to the journal.
+    """
+
+    def __init__(self, left: int, torn: bool) -> None:
+        self.left, self.torn, self.done = left, torn, 0
+        self.append, self.write = JournalFileBackend.append_logs, Ledger.write_cohort
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        breaking = self
+
+        def append(backend: Any, logs: list[dict[str, Any]]) -> None:
+            if breaking.spent():
+                if breaking.torn:
+                    with Path(backend._file_path).open("a") as file:
+                        file.write(json.dumps(logs[0])[: 7 + breaking.left % 20])
+                raise Killed
+            breaking.append(backend, logs)
+
+        def write_cohort(ledger: Ledger, *content: Any) -> None:
+            if breaking.spent():
+                raise Killed
+            breaking.write(ledger, *content)
+
+        patch.setattr(JournalFileBackend, "append_logs", append)
+        patch.setattr(Ledger, "write_cohort", write_cohort)
+
+    def spent(self) -> bool:
+        self.done += 1
+        return self.left < self.done
+
+
+def writes_of(path: Path, runs: Path) -> tuple[Any, int]:
+    """Tune undisturbed, and count what is written."""
+    counted = Breaking(10**9, torn=False)
+    with pytest.MonkeyPatch.context() as patch:
+        counted.install(patch)
+        return tune(path, runs)[0], counted.done
+
+
+def holds(path: Path, runs: Path, undisturbed: Any, kills: list[Breaking]) -> None:
+    """Tune with kills, and once more: the end is that of the undisturbed search, and no replica was trained in vain."""
+    engine = Engine()
+    for kill in kills:
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
+            kill.install(patch)
+            tune(path, runs, engine)
+    search, _ = tune(path, runs, engine)
+    assert findings(search) == findings(undisturbed)
+    results = [ledger.results() for ledger in (search.ledger.search(), undisturbed.ledger.search())]
+    assert results[0].equals(results[1])
+    # What a kill leaves unwritten, a cohort at the most, is trained again; nothing else is.
+    cohort = 12
+    assert len(engine.asked) - len(set(engine.asked)) <= cohort * len(kills)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
+def test_interrupted_searches_end_like_undisturbed_ones(tmp_path: Path, sampler: str) -> None:
+    path, rng = write(tmp_path, sampler=f'"{sampler}"'), random.Random(sampler)
+    undisturbed, writes = writes_of(path, tmp_path / "undisturbed")
+    for case in range({"tpe": 6}.get(sampler, 2)):
+        kills = [Breaking(rng.randrange(writes), torn=rng.random() < 0.5) for _ in range(2)]
+        holds(path, tmp_path / str(case), undisturbed, kills)
+
+
+@pytest.mark.slow
+def test_a_search_may_be_killed_at_any_write(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    undisturbed, writes = writes_of(path, tmp_path / "undisturbed")
+    for left in range(writes):
+        holds(path, tmp_path / str(left), undisturbed, [Breaking(left, torn=left % 2 == 0)])
+
+
+def test_a_torn_line_is_set_aside_and_its_trial_is_told_again(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    search, _ = tune(path, tmp_path / "runs")
+    whole = findings(search)
+    log = search.ledger.directory / journal.JOURNAL
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]) + lines[-1][:9])
+    again, summary = tune(path, tmp_path / "runs")
+    assert findings(again) == whole and summary.trained == 0
+    assert (log.parent / "optuna.log.torn-1").read_bytes() == lines[-1][:9]
+
+
+def test_more_trials_go_on_where_the_search_ended(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    first, _ = tune(path, tmp_path / "runs", trials=3)
+    before = trials_of(first)
+    more, _ = tune(path, tmp_path / "runs")
+    assert all(trials_of(more)[v][:3] == its for v, its in before.items())
+    whole, _ = tune(path, tmp_path / "whole")
+    assert findings(more) == findings(whole)
+    # Fewer again: equal budgets, so the winners are chosen among the first three.
+    fewer, _ = tune(path, tmp_path / "runs", trials=3)
+    assert findings(fewer) == findings(first) and trials_of(fewer) == before
+
+
+def test_a_failed_replica_counts_and_its_neighbours_do_not_change(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    clean, _ = tune(path, tmp_path / "clean")
+    victim = trials_of(clean)["loss=saturating"][1]["replicas"][0]
+    search, _ = tune(path, tmp_path / "runs", Engine(lambda r: r.id == victim))
+    trial = trials_of(search)["loss=saturating"][1]
+    assert trial["scores"][0] is None and trial["statuses"] == ["diverged", "ok"]
+    assert trial["values"] == [(1.0 + trial["scores"][1]) / 2]
+    # The first batch knows nothing of results: all else in it is as it was.
+    others = [t for v, its in trials_of(search).items() for t in its[:3] if (v, t["number"]) != ("loss=saturating", 1)]
+    same = [t for v, its in trials_of(clean).items() for t in its[:3] if (v, t["number"]) != ("loss=saturating", 1)]
+    assert others == same
+
+
+def test_a_grid_takes_every_point_once(tmp_path: Path) -> None:
+    space = """
+[tune.space]
+lr = { low = 1e-4, high = 1e-2, log = true, points = 3 }
+latent = { choices = ["normal", "uniform"] }
+"""
+    search, _ = tune(write(tmp_path, space=space, sampler='"grid"'), tmp_path / "runs")
+    for its in trials_of(search).values():
+        points = [(round(t["params"]["lr"], 9), t["params"]["latent"]) for t in its]
+        assert sorted(points) == sorted((lr, z) for lr in (1e-4, 1e-3, 1e-2) for z in ("normal", "uniform"))
+
+
+def test_conditional_settings_are_drawn_only_where_they_matter(tmp_path: Path) -> None:
+    space = """
+[tune.space]
+penalty = { choices = ["none", "r1"] }
+penalty_weight = { low = 0.1, high = 10.0, log = true, when = { penalty = ["r1"] } }
+critic_steps = { low = 1, high = 3 }
+generator_hidden = { choices = [[16], [16, 16]] }
+"""
+    search, _ = tune(write(tmp_path, space=space, trials="12", batch="6"), tmp_path / "runs")
+    params = [t["params"] for its in trials_of(search).values() for t in its]
+    assert {p["penalty"] for p in params} == {"none", "r1"}
+    assert all(("penalty_weight" in p) == (p["penalty"] == "r1") for p in params)
+    assert {tuple(p["generator_hidden"]) for p in params} == {(16,), (16, 16)}
+    assert all(type(p["critic_steps"]) is int for p in params)
+    plan = search.ledger.search().plan()
+    by_id = {r["id"]: plan["variants"][r["variant"]] for r in plan["replicas"]}
+    for cohort in plan["cohorts"]:  # grouped by shape
+        shapes = {(str(by_id[id]["generator_hidden"]), by_id[id]["critic_steps"]) for id in cohort["replicas"]}
+        assert len(shapes) == 1
+
+
+def test_the_same_settings_are_trained_once(tmp_path: Path) -> None:
+    engine, space = Engine(), '[tune.space]\nlatent = { choices = ["normal", "uniform"] }\n'
+    search, _ = tune(write(tmp_path, space=space), tmp_path / "runs", engine)
+    searched = search.ledger.search().finished()
+    assert len(searched) == 2 * 2 * 2 and len(engine.asked) == len(searched) + 4 + 4
+    assert all(len(its) == 6 and all(t["values"] for t in its) for its in trials_of(search).values())
+
+
+def test_two_objectives_give_a_front_and_its_steadiest_winner(tmp_path: Path) -> None:
+    def fails(replica: Replica) -> bool:  # the better the score, the more often it fails
+        return score(replica) < 0.25 and replica.seed % 2 == 0
+
+    search, _ = tune(write(tmp_path, second='"failure_rate"', trials="12"), tmp_path / "runs", Engine(fails))
+    for found in search.ledger.tuning()["variants"].values():
+        values = {t["number"]: t["values"] for t in found["trials"]}
+        beaten = {n for n, a in values.items() for b in values.values() if b != a and b[0] <= a[0] and b[1] <= a[1]}
+        assert set(found["front"]) == set(values) - beaten
+        assert found["best"] == min(found["front"], key=lambda n: (values[n][1], values[n][0]))
+
+
+@pytest.mark.parametrize("rule", ["diverged", "wilcoxon"])
+def test_hopeless_trials_stop_early_and_count_as_stopped(tmp_path: Path, rule: str) -> None:
+    def fails(replica: Replica) -> bool:
+        return rule == "diverged" and replica.variant.beta1 > 0.45
+
+    engine = Engine(fails)
+    search, _ = tune(write(tmp_path, pruning=f'"{rule}"', seeds="6", trials="9"), tmp_path / "runs", engine)
+    trials = [t for its in trials_of(search).values() for t in its]
+    stopped = [t for t in trials if t["state"] == "PRUNED"]
+    first = {"diverged": 3, "wilcoxon": 4}[rule]
+    assert stopped and all(len(t["replicas"]) == (first if t in stopped else 6) for t in trials)
+    assert all(not t["values"] for t in stopped)
+    # Work is saved: what was not trained is in no ledger.
+    assert len(search.ledger.search().finished()) == 6 * (len(trials) - len(stopped)) + first * len(stopped)
+    if rule == "diverged":
+        assert all((t["params"]["beta1"] > 0.45) == (t in stopped) for t in trials)
+    again, summary = tune(tmp_path / "made.toml", tmp_path / "runs", Engine(fails))
+    assert summary.trained == 0 and findings(again) == findings(search)
+
+
+def test_the_objective_is_the_aggregate_with_failures_at_their_price(tmp_path: Path) -> None:
+    def values(**tune: str) -> list[float]:
+        study = schema.resolve(schema.load(str(write(tmp_path, seeds="5", **tune))), "smoke")
+        assert study.tune is not None
+        rows = [{"status": "ok", "ks": ks} for ks in (0.1, 0.2, 0.3, 0.9)]
+        rows.append({"status": "diverged", "ks": float("nan")})
+        return objective(rows, study, study.tune)[0]
+
+    assert values() == pytest.approx([0.5])
+    assert values(aggregate='"median"') == pytest.approx([0.3])
+    assert values(aggregate='"iqm"') == pytest.approx([(0.2 + 0.3 + 0.9) / 3])
+    assert values(second='"failure_rate"') == pytest.approx([0.5, 0.2])
+    assert values(second='"missed_rate"') == pytest.approx([0.5, 0.4])

@@ -1,0 +1,108 @@
+"""A study that is tuned in moments: its replicas are not trained, they score by a formula of their settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import tuning
+from benchmarks.engines import Outcome
+from benchmarks.progress import Progress
+from benchmarks.runner import NO_TRACKING, Options, Summary
+from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
+from studies import schema
+
+STUDY = """
+title = "A study"
+question = "Does it work?"
+
+[target]
+name = "gaussian"
+mean = 3.0
+std = 2.0
+
+[base]
+batch_size = 64
+
+[grid]
+loss = ["non_saturating", "saturating"]
+
+[report]
+score = "ks"
+factor = "loss"
+reached = { ks = 0.3 }
+
+[tune]
+failed = 1.0
+seeds = 2
+trials = 6
+batch = 3
+"""
+SPACE = """
+[tune.space]
+lr = { low = 1e-4, high = 1e-2, log = true }
+beta1 = { low = 0.0, high = 0.9 }
+"""
+SCALE = """
+[scales.smoke]
+seeds = 2
+steps = 20
+"""
+
+
+def write(folder: Path, tune: str = "", space: str = SPACE, **replaced: str) -> Path:
+    """Write the study with more lines in `[tune]`, and `key = value` lines of it replaced."""
+    lines = [line for line in STUDY.splitlines() if line.split(" = ")[0] not in replaced]
+    text = "\n".join([*lines, *(f"{key} = {value}" for key, value in replaced.items()), tune])
+    path = folder / "made.toml"
+    path.write_text(text + space + SCALE, encoding="utf-8")
+    return path
+
+
+def score(replica: Replica) -> float:
+    """What a replica scores: best at lr 1e-3 and beta1 0.5, and with the saturating loss; another for each seed."""
+    v = replica.variant
+    away = abs(math.log10(v.lr) + 3) + abs(v.beta1 - 0.5) + (0.1 if v.loss == "saturating" else 0.2)
+    return away / 4 + 0.01 * (replica.seed % 7)
+
+
+class Engine:
+    """Gives every replica its formula's score; `fails` says which diverge.
+
+    Attributes:
+        asked: Ids of the replicas that were trained, in order.
+    """
+
+    def __init__(self, fails: Callable[[Replica], bool] = lambda _: False) -> None:
+        self.fails = fails
+        self.asked: list[str] = []
+
+    def run(
+        self, cohorts: Sequence[Cohort], data_dir: Path, device: str, on_progress: Callable[[int], None]
+    ) -> Iterator[Outcome]:
+        """Train cohorts; see `benchmarks.engines.Engine.run`."""
+        for cohort in cohorts:
+            self.asked += [r.id for r in cohort.replicas]
+            yield Outcome(cohort, CohortResult([self._result(r) for r in cohort.replicas], {}), seconds=0.0)
+
+    def _result(self, replica: Replica) -> ReplicaResult:
+        failed = self.fails(replica)
+        row: dict[str, Any] = {"status": "diverged" if failed else "ok", "failed_step": 7 if failed else None}
+        row |= {"reason": "", "train_seconds": 0.0, "ks": math.nan if failed else score(replica)}
+        return ReplicaResult(replica, row, [(20, "score/ks", score(replica))])
+
+
+def tune(path: Path, runs: Path, engine: Engine | None = None, **options: Any) -> tuple[tuning.Search, Summary]:
+    """Tune the study."""
+    chosen = Options("smoke", "cpu", 1, runs, runs, tracking_uri=NO_TRACKING, **options)
+    search = tuning.prepare(schema.load(str(path)), str(path), chosen)
+    return search, tuning.tune(search, chosen, engine or Engine(), Progress(Console(quiet=True)))
+
+
+def trials_of(search: tuning.Search) -> dict[str, list[dict[str, Any]]]:
+    """Return the trials of each variant, as `tuning.json` has them."""
+    return {variant: found["trials"] for variant, found in search.ledger.tuning()["variants"].items()}

@@ -15,9 +15,9 @@ from typing import Any
 
 from gan.errors import InputError
 from gan.flops import flops_per_step
-from gan.replica import Cohort, Mode, Replica, Scoring, digest_of, replica_id
+from gan.replica import PROGRAMS, Cohort, Mode, Replica, Scoring, batch_shapes, digest_of, replica_id
 from gan.targets import make_target
-from gan.variant import Variant
+from gan.variant import PER_REPLICA, Variant
 from studies.schema import Resolved
 
 # Replicas side by side. On a CPU the gain has flattened out by 32, and up to 32 the bits do not depend on the
@@ -148,8 +148,8 @@ def make_plan(
 
 def rounds(study: Resolved, replicas: int) -> int:
     """Return how often the tuning of a study trains `replicas` a variant, in all its stages; 1 without tuning."""
-    if study.tune is None:
-        return 1
+    if study.tune is None or any(p.name not in PER_REPLICA for p in study.tune.space):
+        return 1  # where shapes are searched, none may come again
     return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
 
 
@@ -169,7 +169,8 @@ def _partition(
     width = max(2, math.ceil(len(group) / count))
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    compiled = compiler and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
+    compiled = compiler and batch_shapes(variant, study.target) <= PROGRAMS
+    compiled = compiled and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
     parts = (group[i : i + width] for i in range(0, len(group), width))
     return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
 

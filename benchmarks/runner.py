@@ -83,7 +83,7 @@ def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger,
     Raises:
         InputError: The study or the run directory cannot be used.
     """
-    resolved = schema.resolve(study, options.scale, options.seeds)
+    resolved = schema.resolve(study, options.scale, options.seeds, options.trials)
     ledger = Ledger(directory(options.runs_dir, study.name, options.scale))
     compiler = system.has_compiler(options.device)
     finished = ledger.finished(but_failed=options.retry_failed)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 BATCH = 800  # metrics of one call: with the params it stays below the 1,000 entities a call may hold
 RETRY_PAUSES = (1.0, 4.0)  # seconds, at the end of a study, for what could not be written before
-SEARCH, TUNED = "search", "tuned"  # stages of a tuned study; the untuned grid is of none
+SEARCH, TUNED = "search", "tuned"  # stages of a study that is tuned, after "untuned"; others have none
 
 # MLflow's own patience is minutes; with the ledger as the truth there is no reason to wait: try again later.
 _QUIET = {

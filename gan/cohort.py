@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from gan import streams
 from gan.evaluation import Evaluation, Side, references_of, sides_of
-from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
+from gan.replica import PROGRAMS, Cohort, CohortResult, Replica, ReplicaResult, batch_shapes
 from gan.step import METRICS, Batch, Game, Hyper, State, step
 from gan.targets import Images
 
@@ -33,7 +33,6 @@ HISTORY_POINTS = 200  # windows a metric's history is averaged over
 LAST_STEPS = 100  # steps behind the end that the reported losses are means of
 REAL_SAMPLES = 100  # training images kept beside the generated ones
 PROGRESS_SECONDS = 1.0
-PROGRAMS = 8  # that torch makes of one piece of code before it gives up
 
 StepFunction = Callable[..., tuple[State, Tensor]]
 
@@ -268,17 +267,18 @@ _compiled: dict[Any, tuple[int, StepFunction]] = {}  # with how many programs ea
 def step_function(game: Game, cohort: Cohort) -> StepFunction:
     """Return the step of a cohort: alone or mapped over replicas, compiled or not.
 
-    A worker that goes from shape to shape, as tuning does, finds what it compiled before; `PROGRAMS` at most are kept,
-    and a cohort that would need more by itself runs uncompiled.
+    A worker that goes from shape to shape, as tuning does, finds what it compiled before; `PROGRAMS` at most are kept.
     """
     one = partial(step, game)
     mapped: StepFunction = (
         one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
     )
-    needed = batch_shapes(cohort)
-    if not cohort.compiled or needed > PROGRAMS:
+    if not cohort.compiled:
         return mapped
-    key = (game, cohort.replicas[0].variant.shape(), cohort.mode, cohort.width)
+    variant = cohort.replicas[0].variant
+    needed = batch_shapes(variant, cohort.target)
+    assert needed <= PROGRAMS, "the plan compiles no cohort that needs more"
+    key = (game, variant.shape(), cohort.mode, cohort.width)
     if key not in _compiled:
         # With a CUDA compiler but no GPU, torch would say at each compilation that it found none.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
@@ -289,13 +289,3 @@ def step_function(game: Game, cohort: Cohort) -> StepFunction:
             torch.compiler.reset()
         _compiled[key] = needed, cast(StepFunction, torch.compile(mapped, dynamic=False, fullgraph=True))
     return _compiled[key][1]
-
-
-def batch_shapes(cohort: Cohort) -> int:
-    """Return how many shapes the batches of a cohort's steps may have, each of them a program of its own.
-
-    An epoch's partial last batch is smaller than the others, and may be the batch of any of a step's critic steps.
-    """
-    variant, target = cohort.replicas[0].variant, cohort.target
-    whole = not isinstance(target, Images) or variant.last_batch == "drop" or not target.train_size % variant.batch_size
-    return 1 if whole else 1 + variant.critic_steps

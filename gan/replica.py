@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge, Gt
 
 from gan.scores import scoring_digest
-from gan.targets import Target
+from gan.targets import Images, Target
 from gan.variant import Variant
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 ENGINE_VERSION = 2
 
 Mode = Literal["vmap", "loop"]
+
+PROGRAMS = 8
+"""That torch compiles of one piece of code, such as the training step, before it gives up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +135,15 @@ def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scori
             "device": device,
         }
     )
+
+
+def batch_shapes(variant: Variant, target: Target) -> int:
+    """Return how many shapes the batches of a variant's steps may have, each of them a program of its own.
+
+    An epoch's partial last batch is smaller than the others, and may be the batch of any of a step's critic steps.
+    """
+    whole = not isinstance(target, Images) or variant.last_batch == "drop" or not target.train_size % variant.batch_size
+    return 1 if whole else 1 + variant.critic_steps
 
 
 def digest_of(content: Any) -> str:

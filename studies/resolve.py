@@ -55,7 +55,7 @@ class Resolved:
     first_seed: int = 0
     """Seeds count from here."""
     stage: str = ""
-    """Of a tuned study: the grid as it stands, its ``search``, or the ``tuned`` grid; empty for the first."""
+    """Of a study that is tuned: its grid as it stands, ``untuned``, its ``search``, or the ``tuned`` grid."""
     fewer_seeds: dict[str, int] = field(default_factory=dict[str, int])
     """Variants that were stopped early, and the seeds they had."""
 
@@ -127,6 +127,7 @@ def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | No
         # A person's own file may share a study's name without being that study.
         published=figures_of(study.name, target, written) if is_ours(study.path) else [],
         tune=tune,
+        stage="untuned" if tune else "",
     )
 
 

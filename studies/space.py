@@ -74,6 +74,12 @@ def make_tuning(
         seed=section.seed,
         space=_space(section, factors, place),
     )
+    goal = study.report.reached.get(tuning.score)
+    if goal is not None and not (tuning.failed > goal if tuning.direction == "lower" else tuning.failed < goal):
+        raise InputError(
+            f"{place}: tune.failed: a failed replica would count as one that reached {tuning.score} {goal:g}, got "
+            f"{tuning.failed:g}; expected a worse score"
+        )
     _check_budget(tuning, keys, place)
     _check_sampler(tuning, place)
     check_trials(tuning, variants, target, scoring, place)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from gan.errors import InputError
 from gan.replica import Scoring
-from gan.targets import Target
+from gan.targets import Images, Target
 from gan.variant import Variant
 from studies.fit import FITTED, UNEVEN, check_fit
 from studies.tune import Parameter, Tuning, apply
@@ -28,13 +28,19 @@ def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target
         InputError: Naming the end or the choices that make no GAN.
     """
     conditions = {other for parameter in tuning.space for other in parameter.when}
+    # On images a batch between two that fit may not; the ends first, for they may be billions apart.
+    uneven = UNEVEN if isinstance(target, Images) else frozenset[str]()
 
-    def corners(parameter: Parameter) -> list[Any]:
-        values = _corners(parameter, every=parameter.name in UNEVEN | conditions)
+    def corners(parameter: Parameter, every: Collection[str]) -> Sequence[Any]:
+        values = _corners(parameter, every=parameter.name in every)
         return values if parameter.name in FITTED | conditions else values[:1]
 
+    def reached(variant: Variant) -> Iterator[dict[str, Any]]:
+        yield from tuning.combinations(variant, lambda p: corners(p, frozenset()))
+        yield from tuning.combinations(variant, lambda p: corners(p, uneven | conditions))
+
     for name, variant in variants.items():
-        for params in tuning.combinations(variant, corners):
+        for params in reached(variant):
             if not params:
                 raise InputError(f"{place}: tune.space: of {name} nothing is searched; expected a setting without when")
             try:
@@ -45,13 +51,13 @@ def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target
                 raise InputError(f"{place}: {key}: {said} makes no GAN of {name}: {detail}") from None
 
 
-def _corners(parameter: Parameter, every: bool) -> list[Any]:
+def _corners(parameter: Parameter, every: bool) -> Sequence[Any]:
     """Return all choices, and the ends of a range, between which all fits where they do; or every whole number."""
     if parameter.kind == "categorical":
         return list(parameter.choices)
     assert parameter.low is not None and parameter.high is not None
     if every:
-        return list(range(int(parameter.low), int(parameter.high) + 1, parameter.step or 1))
+        return range(int(parameter.low), int(parameter.high) + 1, parameter.step or 1)
     return [parameter.low, parameter.high]
 
 

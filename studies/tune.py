@@ -83,7 +83,7 @@ class Tuning:
     """Which way is better."""
     aggregate: Aggregate
     failed: float
-    """The score that a failed replica stands for."""
+    """The score that a failed replica stands for; no replica counts as worse."""
     seeds: int
     """Replicas of a trial."""
     trials: int

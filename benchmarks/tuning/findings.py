@@ -34,11 +34,13 @@ def write_findings(trials: Mapping[str, Trials], search: Search, *, complete: bo
 def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
     limit = search.tuning.trials
     best = its.best(limit)
+    # Runs in MLflow may be made after their trials were told, when it was away.
+    runs = search.ledger.search().provenance().get("mlflow", {}).get("parents", {})
     # Importances take seconds: once, at the end.
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
     return {
         "optuna_study": its.name,
-        "trials": [_trial_json(t, search) for t in its.all(limit)],
+        "trials": [_trial_json(t, runs) for t in its.all(limit)],
         "importances": shares,
         "importances_note": why,
         "best": best.number if best else None,
@@ -47,7 +49,7 @@ def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
     }
 
 
-def _trial_json(trial: Trial, search: Search) -> dict[str, Any]:
+def _trial_json(trial: Trial, runs: Mapping[str, str]) -> dict[str, Any]:
     notes = trial.notes
     statuses = notes.get("statuses", [])
     scores = [s if status == "ok" else None for s, status in zip(notes.get("scores", []), statuses, strict=True)]
@@ -61,7 +63,7 @@ def _trial_json(trial: Trial, search: Search) -> dict[str, Any]:
         "statuses": statuses,
         "replicas": notes.get("replicas", []),
         "variant": notes.get("name", ""),
-        "mlflow_run": notes.get("mlflow_run", ""),
+        "mlflow_run": notes.get("mlflow_run") or runs.get(notes.get("name", ""), ""),
     }
 
 
@@ -83,5 +85,7 @@ def add_up(parts: list[Summary], trials: Mapping[str, Trials], search: Search) -
         tuned=found,
         warning=next((p.warning for p in parts if p.warning), ""),
         replicas=parts[0].replicas + last.replicas + len(search.ledger.search().finished()),
+        # Failures of trials are part of the search; those of the two grids are the study's.
+        **{name: getattr(parts[0], name) + getattr(last, name) for name in ("diverged", "failed")},
         **{name: sum(getattr(p, name) for p in parts) for name in ("trained", "train_seconds", "tracking_seconds")},
     )

@@ -44,6 +44,8 @@ def check(path: Path) -> None:
     Raises:
         InputError: Naming the first line that is no operation; the last may be cut short.
     """
+    if not path.is_file():
+        raise InputError(f"{path}: not a file; expected the journal that tuning wrote; move it away and run again")
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         try:
             operation = json.loads(line) if line.endswith(b"\n") else {"op_code": 0}
@@ -54,6 +56,12 @@ def check(path: Path) -> None:
                 f"{path}: line {number}: not an operation of Optuna's journal; expected the journal that tuning wrote; "
                 "move it away and run again"
             )
+
+
+def is_torn(path: Path) -> bool:
+    """Say whether the last line was cut short."""
+    content = path.read_bytes() if path.is_file() else b""
+    return bool(content) and not content.endswith(b"\n")
 
 
 def mend(path: Path) -> str:

@@ -20,6 +20,8 @@ Row = dict[str, Any]
 def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list[float], list[float]]:
     """Return what a trial is judged by, and its replicas' scores, a failed one's being the score that it stands for.
 
+    No replica counts as worse than a failed one.
+
     Args:
         rows: The ledger's, of the trial's replicas, by seed.
         study: The grid it is a trial of, for the goal that `missed_rate` counts.
@@ -42,7 +44,10 @@ def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list
 
 def _score(row: Row, found: Tuning) -> float:
     value = row.get(found.score)
-    return float(value) if row["status"] == "ok" and value is not None and math.isfinite(value) else found.failed
+    if row["status"] != "ok" or value is None or not math.isfinite(value):
+        return found.failed
+    # Failing must never pay: a replica that came through counts as no worse than one that did not.
+    return min(float(value), found.failed) if found.direction == "lower" else max(float(value), found.failed)
 
 
 def _reached(row: Row, reached: Mapping[str, float], directions: Mapping[str, str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +54,10 @@ class Search:
         study = self.resolved
         searched = {k: v for k, v in self.tuning.settings().items() if k not in ("trials", "batch", "label")}
         searched["space"] = {p["name"]: p for p in searched["space"]}
+        goal = study.report["reached"] if self.tuning.second == "missed_rate" else {}
         return {
             "tune": searched,
+            "reached": goal,
             "variant": study.variants[variant].settings(),
             "target": study.target.settings(),
             "steps": study.steps,
@@ -112,7 +115,7 @@ def prepare(study: schema.Study, source: str, options: Options) -> Search:
         InputError: The study says not how it is tuned, or the run directory or the storage cannot be used.
     """
     ledger, plan = runner.prepare(study, source, options)
-    found = schema.resolve(study, options.scale, options.seeds, options.trials).tune
+    found = plan.study.tune
     if found is None:
         raise InputError(f"{study.place}: tune: missing; expected a section [tune] that says what is searched")
     search = Search(study, ledger, plan, found, runner.command(source, options, "tune"), options.storage, options.mode)
@@ -124,7 +127,7 @@ def prepare(study: schema.Study, source: str, options: Options) -> Search:
 def plan_summary(search: Search) -> list[dict[str, Any]]:
     """Return what tuning would train and cost: a dictionary as `listing.plan_summary`'s for each of the three grids."""
     study, found, known = search.resolved, search.tuning, search.ledger.tuning()
-    over = bool(known.get("complete")) and known["tune"]["trials"] == found.trials
+    over = bool(known) and _is_over(known, search)
     untuned = listing.plan_summary(search.plan, search.ledger) | {"stage": "untuned"}
 
     trials = search.plan_stage(dataclasses.replace(study, seeds=found.trials * found.seeds), None, found.seeds)
@@ -144,10 +147,20 @@ def plan_summary(search: Search) -> list[dict[str, Any]]:
 
     # Which settings win is known at the end; until then the untuned ones cost about the same.
     ledger = search.ledger.tuned()
-    won = {v: apply(study.variants[v], own["settings"]) for v, own in known.get("variants", {}).items()}
-    tuned = (
-        search.plan_stage(dataclasses.replace(study, stage="tuned", variants=won), ledger, study.seeds)
-        if over
-        else search.plan_stage(study, None, study.seeds)
-    )
+    if over:
+        won = {v: apply(base, known["variants"][v]["settings"]) for v, base in study.variants.items()}
+        tuned = search.plan_stage(dataclasses.replace(study, stage="tuned", variants=won), ledger, study.seeds)
+    else:
+        tuned = search.plan_stage(study, None, study.seeds)
     return [untuned, searched, listing.plan_summary(tuned, ledger) | {"stage": "tuned"}]
+
+
+def _is_over(known: Mapping[str, Any], search: Search) -> bool:
+    """Say whether `tuning.json` is of this search, and it was completed."""
+    try:
+        same = known["variants"].keys() == search.resolved.variants.keys()
+        return same and known["complete"] and known["tune"]["trials"] == search.tuning.trials
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{search.ledger.directory / 'tuning.json'}: not what tuning wrote; move it away and run again"
+        ) from None

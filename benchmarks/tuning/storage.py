@@ -24,6 +24,8 @@ T = TypeVar("T")
 def opened(directory: Path, url: str | None, say: Callable[[str], None]) -> Generator[BaseStorage]:
     """Open the storage of a run directory, made where it is not there, for this process alone.
 
+    The lock is the run directory's: of a database nobody else may use the same studies meanwhile.
+
     Args:
         directory: The run directory, which is there; its journal keeps the trials.
         url: A database that keeps them instead.
@@ -49,16 +51,37 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
     Raises:
         InputError: Naming the first key that differs, or what the storage said.
     """
-    place = url or str(directory / journal.JOURNAL)
-    if url is not None and "://" not in url:
-        raise InputError(f"--storage {url}: expected the URL of a database, such as sqlite:///trials.db")
-    file = Path(place.removeprefix("sqlite:///"))
-    if (url is None or url.startswith("sqlite:///")) and not file.exists() and file.parent.is_dir():
-        return
-    if url is None and not file.exists():
-        return
-    if url is None:
+    file = directory / journal.JOURNAL
+    if url is None and file.exists():
         journal.check(file)
+    if file.exists() if url is None else _holds_studies(url):
+        _compare_all(url or str(file), wanted)
+
+
+def _holds_studies(url: str) -> bool:
+    """Say whether a database has Optuna's tables, without making them, nor a file for them.
+
+    Raises:
+        InputError: It does not answer, or would not outlive this process.
+    """
+    from sqlalchemy import create_engine, inspect
+    from sqlalchemy.engine import make_url
+
+    if "://" not in url:
+        raise InputError(
+            f"--storage {without_credentials(url)}: expected the URL of a database, such as sqlite:///trials.db"
+        )
+    parsed = _asked(url, lambda: make_url(url))
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise InputError("--storage: a database in memory loses its trials; expected a file or a server")
+        file = Path(parsed.database)
+        if not file.exists() and file.parent.is_dir():
+            return False
+    return _asked(url, lambda: inspect(create_engine(url)).has_table("studies"))
+
+
+def _compare_all(place: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:
     storage = _storage(place, create=False)
     for study in _asked(place, storage.get_all_studies):
         # One that is empty may be ours, of a process that was killed before it said so; it has nothing to lose.
@@ -74,7 +97,9 @@ def without_credentials(url: str) -> str:
 
     try:
         u = make_url(url)
-        return URL.create(u.drivername, host=u.host, port=u.port, database=u.database).render_as_string()
+        # A password with an @ in it is read as part of the host.
+        host = u.host.rpartition("@")[2] if u.host else None
+        return URL.create(u.drivername, host=host, port=u.port, database=u.database).render_as_string()
     except (ArgumentError, ValueError):
         return url.split("@")[-1]
 
@@ -92,6 +117,15 @@ def dashboard(storage: str, host: str, port: int) -> None:
     """
     from optuna_dashboard import run_server
 
+    if "://" not in storage:
+        file = Path(storage)
+        if not file.exists():
+            raise InputError(f"{storage}: no such journal; expected one that tuning wrote, or a database's URL")
+        # The dashboard appends to it, notes for instance: not to a line that was cut short.
+        if journal.is_torn(file):
+            with journal.locked(file.parent):
+                journal.mend(file)
+        journal.check(file)
     opened = _storage(storage, create=False)
     _asked(storage, opened.get_all_studies)
     run_server(opened, host=host, port=port)

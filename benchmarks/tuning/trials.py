@@ -22,6 +22,7 @@ from studies.tune import Parameter, Tuning
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
 
 PRUNING_P = 0.1  # of the signed-rank test by which a trial is stopped as worse than the best one
@@ -79,9 +80,9 @@ class Trials:
             load_if_exists=True,
         )
         if OURS not in self.study.user_attrs and not self.study.get_trials(deepcopy=False):
-            self.study.set_user_attr(OURS, dict(identity))
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 self.study.set_metric_names(_objective_names(tuning))
+            self.study.set_user_attr(OURS, dict(identity))  # last: without it the study is as good as new
         compare("the storage", name, self.study.user_attrs.get(OURS), identity)
 
     def all(self, limit: int | None = None) -> list[Trial]:
@@ -157,7 +158,7 @@ class Trials:
         complete = [t for t in self.all(limit) if t.state == "COMPLETE"]
         if not complete:
             return None
-        front = {number for number in self.front(limit)}
+        front = set(self.front(limit))
         chosen = [t for t in complete if t.number in front] if front else complete
         sign = -1.0 if self.tuning.direction == "higher" else 1.0
         return min(chosen, key=lambda t: (*t.values[1:], sign * t.values[0], t.number))
@@ -196,21 +197,42 @@ class Trials:
 
     def _draw(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
         """Draw a batch in memory; the same trials whenever the trials before it are the same."""
-        import optuna
-
-        study = self._copy(first, sampler=_sampler(self.tuning, first))
+        if self.tuning.sampler == "grid":
+            return self._points(first, size)
+        study = self._copy(first, sampler=_sampler(self.tuning, first, size))
         for _ in range(size):
             suggest(study.ask(), self.tuning, self.base)
-        return [
-            optuna.trial.create_trial(
-                state=optuna.trial.TrialState.RUNNING,
-                params=t.params,
-                distributions=t.distributions,
-                user_attrs={"batch": first, "batch_size": size},
-                system_attrs=t.system_attrs,
-            )
-            for t in study.get_trials()[first:]
-        ]
+        drawn = study.get_trials()[first:]
+        return [self._running(t.params, t.distributions, first, size, t.system_attrs) for t in drawn]
+
+    def _points(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
+        """Return the next points of the grid, which is drawn up for this variant and shuffled once.
+
+        Optuna's own grid has no conditions: it would take some points twice and others not at all.
+        """
+        points = list(self.tuning.combinations(self.base, Parameter.grid))
+        order = np.random.default_rng(self.tuning.seed).permutation(len(points))[first : first + size]
+        kinds = {p.name: _distribution(p) for p in self.tuning.space}
+        chosen = [{name: _written(value) for name, value in points[i].items()} for i in order]
+        return [self._running(c, {name: kinds[name] for name in c}, first, size) for c in chosen]
+
+    def _running(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        first: int,
+        size: int,
+        of_sampler: Mapping[str, Any] | None = None,
+    ) -> optuna.trial.FrozenTrial:
+        import optuna
+
+        return optuna.trial.create_trial(
+            state=optuna.trial.TrialState.RUNNING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs={"batch": first, "batch_size": size},
+            system_attrs=dict(of_sampler or {}),
+        )
 
     def _copy(self, limit: int, **options: Any) -> optuna.Study:
         """Return the finished trials below `limit` as a study in memory."""
@@ -241,6 +263,8 @@ class Trials:
 
 def suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> dict[str, Any]:
     """Draw the settings of a trial of a variant."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
     params: dict[str, Any] = {}
     for p in tuning.space:
         if not tuning.active(base, params, p):
@@ -248,14 +272,23 @@ def suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> dict[str, Any
         if p.kind == "categorical":
             written = trial.suggest_categorical(p.name, [_written(choice) for choice in p.choices])
             params[p.name] = _read(p, written)
-        elif p.kind == "int":
-            assert p.low is not None and p.high is not None
-            step = 1 if p.log else p.step or 1
-            params[p.name] = trial.suggest_int(p.name, int(p.low), int(p.high), step=step, log=p.log)
+        elif isinstance(kind := _distribution(p), IntDistribution):
+            params[p.name] = trial.suggest_int(p.name, kind.low, kind.high, step=kind.step, log=kind.log)
         else:
-            assert p.low is not None and p.high is not None
-            params[p.name] = trial.suggest_float(p.name, p.low, p.high, log=p.log)
+            assert isinstance(kind, FloatDistribution)
+            params[p.name] = trial.suggest_float(p.name, kind.low, kind.high, log=kind.log)
     return params
+
+
+def _distribution(p: Parameter) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if p.kind == "categorical":
+        return CategoricalDistribution([_written(choice) for choice in p.choices])
+    assert p.low is not None and p.high is not None
+    if p.kind == "int":
+        return IntDistribution(int(p.low), int(p.high), log=p.log, step=1 if p.log else p.step or 1)
+    return FloatDistribution(p.low, p.high, log=p.log)
 
 
 def _objective_names(tuning: Tuning) -> list[str]:
@@ -263,20 +296,16 @@ def _objective_names(tuning: Tuning) -> list[str]:
     return [*names, f"{tuning.second} (lower is better)"] if tuning.second else names
 
 
-def _sampler(tuning: Tuning, first: int) -> optuna.samplers.BaseSampler:
-    """Return the sampler of the batch that begins with trial `first`."""
+def _sampler(tuning: Tuning, first: int, size: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler of a batch of `size` that begins with trial `first`."""
     from optuna import samplers
 
     seed = int(np.random.SeedSequence([tuning.seed, first]).generate_state(1)[0])
     if tuning.sampler == "random":
         return samplers.RandomSampler(seed=seed)
-    if tuning.sampler == "grid":
-        # Its seed is the order of the grid: one for all batches.
-        grid = {p.name: [_written(value) for value in p.grid()] for p in tuning.space}
-        return samplers.GridSampler(grid, seed=tuning.seed)
     if tuning.sampler == "cmaes":
         return samplers.CmaEsSampler(seed=seed)
-    return samplers.TPESampler(seed=seed, n_startup_trials=tuning.batch)
+    return samplers.TPESampler(seed=seed, n_startup_trials=size)
 
 
 def _written(choice: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Three grids are trained one after the other, each in a ledger of its own: the untuned one, as `ganbench run` does; the
 trials of the search, batch by batch, those of all variants side by side; and the tuned one, in which each variant has
-the settings of its best trial. Seeds and data of the search are never those of the other two.
+the settings of its best trial. The search has seeds of its own, and sees test data nowhere.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, tracking
+from benchmarks import cli, system, tracking
 from benchmarks.mirrored import default_tracking_uri
 
 from .typed import Ganbench, Said
@@ -20,6 +20,12 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("migrated")
     tracking._open(default_tracking_uri(directory)).search_experiments()
     return directory / "mlflow.db"
+
+
+@pytest.fixture
+def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plan as on a machine without a compiler."""
+    monkeypatch.setattr(system, "has_compiler", lambda _: False)
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan
+from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan, rounds
 from gan import flops
 from gan.errors import InputError
+from gan.replica import PROGRAMS
 from gan.variant import PER_REPLICA, Variant
 from studies import schema
+from studies.tune import Parameter
 
 
 def plan_of(name: str = "gaussian", scale: str = "laptop", **options: Any) -> Plan:
@@ -186,3 +188,22 @@ def test_operations_are_counted_from_the_widths() -> None:
     assert flops.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696)
     conv = Variant(discriminator="conv", discriminator_channels=(64, 128))
     assert flops.discriminator_products(conv, 784) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272
+
+
+def test_what_torch_would_give_up_on_is_not_compiled() -> None:
+    digits = schema.resolve(schema.load("digits"), "full")  # whose epochs end with a partial batch
+    for critic_steps, compiled in ((PROGRAMS - 1, True), (PROGRAMS, False)):
+        variants = {n: dataclasses.replace(v, critic_steps=critic_steps) for n, v in digits.variants.items()}
+        plan = make_plan(dataclasses.replace(digits, variants=variants), "cpu", "", compiler=True)
+        assert {c.compiled for c in plan.cohorts} == {compiled}
+
+
+def test_compiling_is_weighed_over_the_whole_search_unless_shapes_are_searched() -> None:
+    study = schema.resolve(schema.load("tuned-gaussian"), "laptop")
+    assert study.tune is not None
+    each = study.tune.batch * study.tune.seeds
+    assert rounds(study, each) == round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / each) > 1
+    assert rounds(dataclasses.replace(study, tune=None), each) == 1
+    widths = Parameter("latent_dim", "int", low=2, high=20)
+    shaped = dataclasses.replace(study.tune, space=(*study.tune.space, widths))
+    assert rounds(dataclasses.replace(study, tune=shaped), each) == 1

@@ -10,17 +10,13 @@ from pathlib import Path
 import optuna
 import pytest
 
-from benchmarks import system
 from benchmarks.tuning import journal
-from benchmarks.tuning.storage import check, opened, without_credentials
+from benchmarks.tuning.storage import check, dashboard, opened, without_credentials
 from gan.errors import InputError
 
 from .tuned import tune, write
 
-
-@pytest.fixture(autouse=True)
-def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "has_compiler", lambda _: False)
+pytestmark = pytest.mark.usefixtures("no_compiler")
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -49,10 +45,10 @@ def test_another_search_under_the_same_name_is_refused(tmp_path: Path, changed: 
 def test_a_study_of_somebody_else_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/theirs.db"
     optuna.create_study(storage=url, study_name="made smoke: loss=saturating").ask()
-    before = sqlite3.connect(tmp_path / "theirs.db").iterdump()
+    before = list(sqlite3.connect(tmp_path / "theirs.db").iterdump())
     with pytest.raises(InputError, match="not one of ours"):
         tune(write(tmp_path), tmp_path / "runs", storage=url)
-    assert list(sqlite3.connect(tmp_path / "theirs.db").iterdump()) == list(before)
+    assert list(sqlite3.connect(tmp_path / "theirs.db").iterdump()) == before
     assert not (tmp_path / "runs").exists()
 
 
@@ -63,6 +59,7 @@ def test_a_study_of_somebody_else_is_refused(tmp_path: Path) -> None:
         "postgresql://me:secret@127.0.0.1:1/trials",
         "nonsense://",
         "mysql:/x",
+        "me:secret@db/t",
         "trials.db",
     ],
 )
@@ -71,6 +68,12 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path, url: str) ->
         tune(write(tmp_path), tmp_path / "runs", storage=url)
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_is_no_journal(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "made" / "smoke" / journal.JOURNAL).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"optuna\.log: not a file"):
+        tune(write(tmp_path), tmp_path / "runs")
 
 
 @pytest.mark.parametrize("content", ["hello\n", '{"a": 1}\n', '{"op_code": 99}\n', "[]\n{}\n", '{"op_code": 0\n'])
@@ -93,9 +96,42 @@ def test_a_database_keeps_trials_as_the_journal_does(tmp_path: Path) -> None:
     assert set(optuna.get_all_study_names(url)) == {"made smoke: loss=non_saturating", "made smoke: loss=saturating"}
 
 
+@pytest.mark.parametrize("url", ["sqlite:///{}/trials.db", "sqlite+pysqlite:///{}/trials.db"])
+def test_a_fresh_database_is_made_when_trials_are_written(tmp_path: Path, url: str) -> None:
+    database = tmp_path / "trials.db"
+    check(tmp_path, url.format(tmp_path), {"a": {}})
+    assert not database.exists()
+    database.touch()  # as a server's new database: it is there, and has no tables
+    check(tmp_path, url.format(tmp_path), {"a": {}})
+    assert database.read_bytes() == b""
+    with opened(tmp_path, url.format(tmp_path), print) as storage:
+        assert storage.get_all_studies() == []
+
+
+def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
+    for url in ("sqlite://", "sqlite:///:memory:"):
+        with pytest.raises(InputError, match="loses its trials"):
+            check(tmp_path, url, {})
+
+
+def test_the_dashboard_opens_no_journal_that_it_would_spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("optuna_dashboard.run_server", lambda storage, **_: shown.append(str(storage)))
+    with pytest.raises(InputError, match="no such journal"):
+        dashboard(str(tmp_path / "none.log"), "127.0.0.1", 1)
+    assert everything(tmp_path) == {}
+    search, _ = tune(write(tmp_path), tmp_path / "runs")
+    log = search.ledger.directory / journal.JOURNAL
+    whole = log.read_bytes()
+    log.write_bytes(whole + b'{"op_co')
+    dashboard(str(log), "127.0.0.1", 1)
+    assert len(shown) == 1 and log.read_bytes() == whole
+
+
 def test_credentials_are_not_kept() -> None:
     assert without_credentials("postgresql://me:secret@db:5432/t?password=x") == "postgresql://db:5432/t"
     assert "secret" not in without_credentials("no url : secret@somewhere")
+    assert without_credentials("postgresql://me:se@cret@db/t") == "postgresql://db/t"
 
 
 def test_checking_writes_nothing(tmp_path: Path) -> None:

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import random
 from pathlib import Path
-from typing import Any
 
 import pytest
-from optuna.storages.journal import JournalFileBackend
 
-from benchmarks import system
-from benchmarks.ledger import Ledger
-from benchmarks.tuning import journal
+from benchmarks.runner import Options
+from benchmarks.tuning import plan_summary, prepare
 from benchmarks.tuning.objective import objective
+from gan.errors import InputError
 from gan.replica import Replica
 from studies import schema
 
-from .tuned import Engine, score, trials_of, tune, write
+from .tuned import Engine, findings, score, trials_of, tune, write
 
-
-@pytest.fixture(autouse=True)
-def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "has_compiler", lambda _: False)
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-def findings(search: Any) -> Any:
-    """What was found, as bytes that two equal searches share."""
-    content = search.ledger.tuning()
-    return json.dumps({k: v for k, v in content.items() if k != "command"}, sort_keys=True)
+pytestmark = pytest.mark.usefixtures("no_compiler")
 
 
 def test_a_search_is_whole_and_apart_from_the_report(tmp_path: Path) -> None:
@@ -43,7 +25,7 @@ def test_a_search_is_whole_and_apart_from_the_report(tmp_path: Path) -> None:
     assert untuned == tuned == {0, 1} and searched == {100_000, 100_001}
     splits = [plan["study"]["scoring"]["split"] for plan in plans]
     assert splits == ["both", "validation", "both"]
-    assert [plan["study"]["stage"] for plan in plans] == ["", "search", "tuned"]
+    assert [plan["study"]["stage"] for plan in plans] == ["untuned", "search", "tuned"]
     trials = trials_of(search)
     assert {len(its) for its in trials.values()} == {6} and summary.trials == 12
     assert all(t["state"] == "COMPLETE" for its in trials.values() for t in its)
@@ -71,95 +53,6 @@ def test_the_variants_of_a_batch_train_side_by_side(tmp_path: Path) -> None:
     # 2 losses x 3 trials x 2 seeds of one shape: two batches, a cohort each.
     assert [len(c["replicas"]) for c in plan["cohorts"]] == [12, 12]
     assert all({losses[id] for id in c["replicas"]} == {"non_saturating", "saturating"} for c in plan["cohorts"])
-
-
-class Breaking:
-    """Lets `left` writes through, those to the journal and those of cohorts, and is gone at the next.
-
-    Args:
-        left: How many.
-        torn: Leave half of what was being written to the journal.
-    """
-
-    def __init__(self, left: int, torn: bool) -> None:
-        self.left, self.torn, self.done = left, torn, 0
-        self.append, self.write = JournalFileBackend.append_logs, Ledger.write_cohort
-
-    def install(self, patch: pytest.MonkeyPatch) -> None:
-        breaking = self
-
-        def append(backend: Any, logs: list[dict[str, Any]]) -> None:
-            if breaking.spent():
-                if breaking.torn:
-                    with Path(backend._file_path).open("a") as file:
-                        file.write(json.dumps(logs[0])[: 7 + breaking.left % 20])
-                raise Killed
-            breaking.append(backend, logs)
-
-        def write_cohort(ledger: Ledger, *content: Any) -> None:
-            if breaking.spent():
-                raise Killed
-            breaking.write(ledger, *content)
-
-        patch.setattr(JournalFileBackend, "append_logs", append)
-        patch.setattr(Ledger, "write_cohort", write_cohort)
-
-    def spent(self) -> bool:
-        self.done += 1
-        return self.left < self.done
-
-
-def writes_of(path: Path, runs: Path) -> tuple[Any, int]:
-    """Tune undisturbed, and count what is written."""
-    counted = Breaking(10**9, torn=False)
-    with pytest.MonkeyPatch.context() as patch:
-        counted.install(patch)
-        return tune(path, runs)[0], counted.done
-
-
-def holds(path: Path, runs: Path, undisturbed: Any, kills: list[Breaking]) -> None:
-    """Tune with kills, and once more: the end is that of the undisturbed search, and no replica was trained in vain."""
-    engine = Engine()
-    for kill in kills:
-        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
-            kill.install(patch)
-            tune(path, runs, engine)
-    search, _ = tune(path, runs, engine)
-    assert findings(search) == findings(undisturbed)
-    results = [ledger.results() for ledger in (search.ledger.search(), undisturbed.ledger.search())]
-    assert results[0].equals(results[1])
-    # What a kill leaves unwritten, a cohort at the most, is trained again; nothing else is.
-    cohort = 12
-    assert len(engine.asked) - len(set(engine.asked)) <= cohort * len(kills)
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
-def test_interrupted_searches_end_like_undisturbed_ones(tmp_path: Path, sampler: str) -> None:
-    path, rng = write(tmp_path, sampler=f'"{sampler}"'), random.Random(sampler)
-    undisturbed, writes = writes_of(path, tmp_path / "undisturbed")
-    for case in range({"tpe": 6}.get(sampler, 2)):
-        kills = [Breaking(rng.randrange(writes), torn=rng.random() < 0.5) for _ in range(2)]
-        holds(path, tmp_path / str(case), undisturbed, kills)
-
-
-@pytest.mark.slow
-def test_a_search_may_be_killed_at_any_write(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    undisturbed, writes = writes_of(path, tmp_path / "undisturbed")
-    for left in range(writes):
-        holds(path, tmp_path / str(left), undisturbed, [Breaking(left, torn=left % 2 == 0)])
-
-
-def test_a_torn_line_is_set_aside_and_its_trial_is_told_again(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    search, _ = tune(path, tmp_path / "runs")
-    whole = findings(search)
-    log = search.ledger.directory / journal.JOURNAL
-    lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join(lines[:-1]) + lines[-1][:9])
-    again, summary = tune(path, tmp_path / "runs")
-    assert findings(again) == whole and summary.trained == 0
-    assert (log.parent / "optuna.log.torn-1").read_bytes() == lines[-1][:9]
 
 
 def test_more_trials_go_on_where_the_search_ended(tmp_path: Path) -> None:
@@ -275,3 +168,51 @@ def test_the_objective_is_the_aggregate_with_failures_at_their_price(tmp_path: P
     assert values(aggregate='"iqm"') == pytest.approx([(0.2 + 0.3 + 0.9) / 3])
     assert values(second='"failure_rate"') == pytest.approx([0.5, 0.2])
     assert values(second='"missed_rate"') == pytest.approx([0.5, 0.4])
+
+
+def test_a_grid_with_conditions_takes_every_point_once(tmp_path: Path) -> None:
+    space = """
+[tune.space]
+penalty = { choices = ["none", "r1"] }
+penalty_weight = { low = 0.1, high = 10.0, log = true, points = 3, when = { penalty = ["r1"] } }
+"""
+    path = write(tmp_path, space=space, sampler='"grid"', trials="4", batch="3")
+    search, _ = tune(path, tmp_path / "runs")
+    for its in trials_of(search).values():
+        points = {(t["params"]["penalty"], round(t["params"].get("penalty_weight", 0), 9)) for t in its}
+        assert len(its) == 4 and points == {("none", 0), ("r1", 0.1), ("r1", 1.0), ("r1", 10.0)}
+
+
+def test_failing_never_pays(tmp_path: Path) -> None:
+    study = schema.resolve(schema.load(str(write(tmp_path, failed="0.4"))), "smoke")
+    assert study.tune is not None
+    came_through, failed = {"status": "ok", "ks": 0.9}, {"status": "diverged", "ks": float("nan")}
+    assert objective([came_through], study, study.tune)[0] == objective([failed], study, study.tune)[0] == [0.4]
+
+
+def test_the_summary_counts_what_failed_in_both_grids(tmp_path: Path) -> None:
+    def fails(replica: Replica) -> bool:
+        return replica.seed == 1 and replica.variant.lr == 7.0710678e-4  # an untuned one of each variant
+
+    _, summary = tune(write(tmp_path), tmp_path / "runs", Engine(fails))
+    assert summary.diverged == 2
+
+
+def test_a_dry_run_knows_what_is_left(tmp_path: Path) -> None:
+    path, chosen = write(tmp_path), Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path, tracking_uri="off")
+
+    def left(path: Path) -> list[int]:
+        return [row["to_train"] for row in plan_summary(prepare(schema.load(str(path)), str(path), chosen))]
+
+    assert left(path) == [4, 24, 4]
+    search, _ = tune(path, tmp_path / "runs")
+    assert left(path) == [0, 0, 0]
+    # Another level of a factor, or one less, is another search as far as it is new.
+    text = path.read_text()
+    path.write_text(text.replace('"saturating"]', '"saturating", "wasserstein"]'))
+    assert left(path) == [2, 12, 6]
+    path.write_text(text.replace(', "saturating"]', "]"))
+    assert left(path)[0] == 0
+    (search.ledger.directory / "tuning.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"tuning\.json: not what tuning wrote"):
+        left(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -106,3 +107,9 @@ def tune(path: Path, runs: Path, engine: Engine | None = None, **options: Any) -
 def trials_of(search: tuning.Search) -> dict[str, list[dict[str, Any]]]:
     """Return the trials of each variant, as `tuning.json` has them."""
     return {variant: found["trials"] for variant, found in search.ledger.tuning()["variants"].items()}
+
+
+def findings(search: Any) -> Any:
+    """What was found, as bytes that two equal searches share."""
+    content = search.ledger.tuning()
+    return json.dumps({k: v for k, v in content.items() if k != "command"}, sort_keys=True)

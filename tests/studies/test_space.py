@@ -187,6 +187,11 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
         'failed = 1.0\npruning = "wilcoxon"\nsecond = "missed_rate"',
         ["tune.pruning", "a missed rate needs every seed of every trial"],
     ),
+    "a failure that pays": (
+        FAILED,
+        "failed = 0.05",
+        ["tune.failed", "a failed replica would count as one that reached ks 0.05"],
+    ),
     "few seeds for wilcoxon": (
         "failed = 1.0\nseeds = 6",
         'failed = 1.0\npruning = "wilcoxon"\nseeds = 4',
@@ -234,6 +239,15 @@ def test_what_cannot_be_searched_is_refused_with_its_place(case: str, tmp_path: 
     message = refusal(written(tmp_path, text))
     for word in BAD[case][2]:
         assert word in message, message
+
+
+def test_a_range_is_judged_by_its_ends_before_it_is_walked(tmp_path: Path) -> None:
+    text = GOOD.replace('name = "gaussian"', 'name = "digits"\n[base]\ngenerator_output = "tanh"').replace(
+        "ks", "fid_500"
+    )
+    batches = f"{BETA}\nbatch_size = {{ low = 2, high = 1_000_000_000 }}"
+    message = refusal(written(tmp_path, text.replace(BETA, batches)))
+    assert "tune.space.batch_size.high" in message and "997 images" in message
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_what_is_tuned_is_scored_on_both_splits(tmp_path: Path) -> None:
     tuned = resolve(tmp_path, GOOD)
     plain = resolve(tmp_path, GOOD[: GOOD.index("[tune]")].replace("tune = {", "# tune = {"))
     assert (tuned.scoring.split, plain.scoring.split) == ("both", "test") and plain.tune is None
-    assert (tuned.stage, tuned.first_seed, tuned.fewer_seeds) == ("", 0, {})
+    assert (tuned.stage, tuned.first_seed, tuned.fewer_seeds) == ("untuned", 0, {}) and plain.stage == ""
     assert tuned.variants == plain.variants  # what is searched changes nothing of the untuned grid
 
 

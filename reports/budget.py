@@ -26,43 +26,31 @@ def subset_weights(trials: int) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(trials, trials)
 
 
-def expected_best(objectives: ArrayLike, direction: str = "lower") -> NDArray[np.float64]:
-    """Expected best objective after k of n trials, exact and without replacement: sum_i x_(i) C(n-i, k-1) / C(n, k).
+def expected_best_limits(
+    objectives: ArrayLike, direction: str = "lower", *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Interval]:
+    """Expected best objective after k of n trials, exact and without replacement, with 95 % intervals over trials.
 
-    The curve of best score against budget by which Lucic et al. (2018, "Are GANs created equal?") compare models,
-    and Dodge et al. (2019, "Show your work") with replacement. It averages over all orders of the trials, and so
-    is a statement about the search only where their order says nothing: random search, not a sampler that learns.
+    The estimate is sum_i x_(i) C(n-i, k-1) / C(n, k): the curve of best score against budget by which Lucic et al.
+    (2018, "Are GANs created equal?") compare models, and Dodge et al. (2019, "Show your work") with replacement. It
+    averages over all orders of the trials, and so is a statement about the search only where their order says
+    nothing: random search, not a sampler that learns.
+
+    For the percentile intervals trials are drawn again with replacement. Toward the full budget they are too narrow on
+    the good side: no resample holds a better trial than the best there was.
 
     Args:
         objectives: One a trial, shape [n], finite: a trial without a score stands for the worst.
         direction: "lower" or "higher": which end is good.
-
-    Returns:
-        Shape [n], for k from 1 to n: the mean of all trials first, the best of them last.
-
-    Raises:
-        ValueError: An objective is not finite.
-    """
-    ordered = _best_first(objectives, direction)
-    return _expectations(ordered[None], subset_weights(ordered.size))[0]
-
-
-def expected_best_limits(
-    objectives: ArrayLike, direction: str = "lower", *, resamples: int = RESAMPLES, seed: int = 0
-) -> list[Interval]:
-    """Expected best objective after each number of trials, with 95 % percentile intervals over trials.
-
-    Trials are drawn again with replacement. Toward the full budget the intervals are too narrow on the good side:
-    no resample holds a better trial than the best there was.
-
-    Args:
-        objectives: As for `expected_best`.
-        direction: As for `expected_best`.
         resamples: How many.
         seed: Of the resampling. The order of the trials does not matter.
 
     Returns:
-        One interval a number of trials, 1 to n; without limits where there is one trial.
+        One interval a number of trials, 1 to n: of the mean of all trials first, of the best of them last; without
+        limits where there is one trial.
+
+    Raises:
+        ValueError: An objective is not finite.
     """
     ordered = _best_first(objectives, direction)
     weights = subset_weights(ordered.size)

@@ -16,6 +16,7 @@ from reports import tables, tuning_tables
 from reports.compile import TEMPLATES, claims, compile_report, markdown, missing_by_variant, move
 from reports.evidence import Evidence, to_csv, to_json
 from reports.findings import FEW
+from reports.selection import splits_of
 from reports.tuning import SECOND, Tuning, gather_tuning
 from reports.tuning_answer import tuning_sentences
 from reports.tuning_findings import LEVELS, Findings
@@ -115,6 +116,10 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         parameters=_space(tuning),
         failed=tables.number(tuning.failed),
         curve=_curve_label(found),
+        splits=splits_of(tuning),
+        learns=tuning.learns,
+        untuned_seeds=found.untuned_seeds,
+        unwon=bool(tuning.unwon),
         rescued=sum(c.failures for own in found.checkpoints.values() for c in own),
         notes=sorted({s.importances_note for s in tuning.searches.values() if s.importances_note}),
         bounds=found.bounds,

@@ -15,7 +15,7 @@ from reports.budget import best_so_far
 from reports.evidence import level_label
 from reports.figures_tuning import Point, plot_expected_best, plot_intervals, plot_trials
 from reports.layout import Picture, reference_lines, row_key, score_axis
-from reports.selection import POOLED
+from reports.selection import POOLED, splits_of
 from reports.statistics import Interval
 from reports.tables import score_iqm
 from reports.tuning import SECOND, Search, Trial, Tuning
@@ -54,8 +54,9 @@ def ranking(found: Findings) -> Picture:
     ax.set_xlabel(f"{own.label} ({own.direction} is better)")
     draw.place_legend(fig, handles)
     caption = (
-        f"Interquartile mean of the {own.label} on test data over the study's seeds, with its 95 % bootstrap interval, "
-        f"one row a variant {row_key(own.untuned)}, the best {'after' if own.tuned else 'before'} tuning on top"
+        f"Interquartile mean of the {own.label} on test {splits_of(own).other} over the study's seeds, with its 95 % "
+        f"bootstrap interval, one row a variant {row_key(own.untuned)}, "
+        f"the best {'after' if own.tuned else 'before'} tuning on top"
         + ("; an arrow marks a mean that failed replicas reach." if _lost(grids) else ".")
     )
     return Picture("ranking.png", "Scores before and after tuning", caption, fig)
@@ -65,12 +66,13 @@ def selection(found: Findings) -> Picture:
     """The winner's objective where it was chosen, on held-out seeds, and on test data."""
     own = found.tuning
     held = [h for h in found.held_out if h.variant != POOLED]
+    other = splits_of(own).other
     places = [
         [Interval(h.selected, math.nan, math.nan, "none") for h in held],
         [h.validation for h in held],
         [h.test for h in held],
     ]
-    labels = ["selection", "held-out seeds, validation data", "held-out seeds, test data"]
+    labels = ["selection", f"held-out seeds, validation {other}", f"held-out seeds, test {other}"]
     marks = _marks(labels)
     fig, ax = _rows(own, [variant_name(own, h.variant) for h in held], places, marks)
     ax.set_xlabel(f"objective: {_aggregate(own)} {own.label} ({own.direction} is better)")
@@ -78,8 +80,8 @@ def selection(found: Findings) -> Picture:
     caption = (
         f"The objective of each variant's winner {row_key(own.untuned)}: the number it was chosen by, of "
         f"{own.tune['seeds']} validation seeds; the same settings on the study's own seeds and the same validation "
-        "data; and on test data, with 95 % bootstrap intervals over seeds. From the first to the second is the "
-        "optimism of the selection."
+        f"{other}; and on test {other}, with 95 % bootstrap intervals over seeds. From the first to the second is the "
+        "optimism of the selection; the third differs by the split itself too, as the untuned settings do."
     )
     return Picture("selection.png", "Selection and report apart", caption, fig)
 
@@ -128,14 +130,15 @@ def _budget_caption(found: Findings) -> str:
         f"a variant {row_key(own.untuned)}, with 95 % bootstrap bands over trials; thin steps are the best so far in "
         "the order in which the trials were drawn."
     ]
-    if own.tune["sampler"] in ("tpe", "cmaes"):
+    if own.learns:
         parts.append(
             f"The sampler ({own.tune['sampler']}) learns from earlier trials, so they are not exchangeable: the "
             "expected curve is that of their average order, and the steps may fall faster or slower."
         )
     if found.untuned_objectives:
         parts.append(
-            "Dashed is the same objective of the untuned settings, on the study's own seeds and validation data."
+            f"Dashed is the same objective of the untuned settings, which nobody chose, of {found.untuned_seeds} of "
+            f"the study's own seeds on validation {splits_of(own).other}; a trial's is of {own.tune['seeds']} seeds."
         )
     if any(not t.scored for search in own.searches.values() for t in search.ended):
         parts.append("A trial that was pruned or whose replicas all failed counts as the worst value.")
@@ -195,15 +198,15 @@ def importances(tuning: Tuning) -> Picture:
     """Share of each parameter in each variant's search."""
     known = [search for search in tuning.searches.values() if search.importances]
     names = list(tuning.parameters)
-    mean = {n: float(np.mean([s.importances.get(n, 0.0) for s in known])) for n in names}
-    names.sort(key=lambda n: -mean[n])
+    told = {n: [s.importances[n] for s in known if n in s.importances] for n in names}
+    names.sort(key=lambda n: -float(np.mean(told[n] or [-1])))
     colours = dict(zip(tuning.variants, draw.palette(tuning.variants).values(), strict=True))
     fig = draw.new_figure(0.8 + (0.12 + 0.09 * len(known)) * len(names))
     ax = fig.subplots()
     height = 0.8 / len(known)
     for k, search in enumerate(known):
         rows = np.arange(len(names)) + (k - (len(known) - 1) / 2) * height
-        shares = [search.importances.get(name, 0.0) for name in names]
+        shares = [search.importances.get(name, math.nan) for name in names]
         ax.barh(rows, shares, height=0.9 * height, color=colours[search.variant])
     draw.label_rows(ax, names)
     ax.set_xlim(0, 1)
@@ -212,11 +215,13 @@ def importances(tuning: Tuning) -> Picture:
         Line2D([], [], color=colours[s.variant], linewidth=5, label=variant_name(tuning, s.variant)) for s in known
     ]
     draw.place_legend(fig, handles if len(known) > 1 else [])
+    gaps = any(len(shares) < len(known) for shares in told.values())
     without = sum(not search.importances for search in tuning.searches.values())
     caption = (
         "How much of the objective's variation over the search each parameter explains, shares that sum to 1 in a "
         "variant, the largest mean on top. They are of the ranges that were searched, and with few trials no more than "
         "a hint."
+        + (" A parameter without a bar was not in every trial, so that its share cannot be told." if gaps else "")
         + (f" Left out: {without} variant{'s' if without > 1 else ''} of which it cannot be told." if without else "")
     )
     return Picture("importances.png", "Which parameters matter", caption, fig)

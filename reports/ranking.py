@@ -29,17 +29,13 @@ class Pair:
 
     @property
     def reversed(self) -> bool:
-        """Whether both comparisons are resolved, and in opposite senses."""
-        return self.before.resolved and self.after.resolved and self.before.effect * self.after.effect < 0
+        """Whether the comparison is turned round."""
+        return turned(self.before, self.after)
 
     @property
     def change(self) -> str:
         """What became of the comparison, in words."""
-        if self.reversed:
-            return "**reversed**"
-        resolved = self.before.resolved, self.after.resolved
-        words = {(True, True): "holds", (True, False): "no longer resolved", (False, True): "resolved by tuning"}
-        return words.get(resolved, "not resolved")
+        return change(self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -74,6 +70,22 @@ class Ranking:
         if any(np.isinf(means).sum() > 1 for means in self.means):
             return "failed"
         return "same" if self.ranks[0] == self.ranks[1] else "unresolved"
+
+
+def turned(before: Contrast, after: Contrast) -> bool:
+    """Whether two comparisons are both resolved, and in opposite senses.
+
+    The sense is that of the test which resolves them, the sign of the ranks: the estimate's may differ by outliers.
+    """
+    return before.resolved and after.resolved and before.effect * after.effect < 0
+
+
+def change(before: Contrast, after: Contrast) -> str:
+    """What became of a comparison, in words."""
+    if turned(before, after):
+        return "**reversed**"
+    words = {(True, True): "holds", (True, False): "no longer resolved", (False, True): "resolved by tuning"}
+    return words.get((before.resolved, after.resolved), "not resolved")
 
 
 def compare_rankings(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan.targets import Images, make_target
+from gan.targets.images import DIGITS_SPLIT, MNIST_VALIDATION
 from reports.contrasts import Contrast, contrasts
 from reports.evidence import Evidence
 from reports.resampling import seed_interval
@@ -16,25 +20,38 @@ from reports.statistics import Interval, iqm_interval
 from reports.tuning import Tuning
 
 POOLED = "all variants"
+SAMPLE_SIZE = re.compile(r"_\d+k?$")
+"""Of a score's name, such as "_10k"."""
 
 
 class Held(NamedTuple):
-    """A winner's objective in three places, and what it loses from one to the next."""
+    """A winner's objective in three places, and what it loses between them."""
 
     variant: str
-    """`POOLED` for all of them together, of which only the two effects are given."""
+    """`POOLED` for all of them together, of which only the effects are given."""
     selected: float
-    """On the validation seeds and validation data, where it was chosen."""
-    seeds: int
-    """Of the held-out replicas."""
+    """On the validation seeds and the validation split, where it was chosen."""
     validation: Interval
-    """On held-out seeds, with validation data."""
+    """On held-out seeds, with the validation split."""
     test: Interval
-    """On held-out seeds, with test data."""
+    """On held-out seeds, with the test split."""
     optimism: Interval
     """Held-out seeds against the selection, like with like: a ratio or a difference of the objective."""
-    data: Interval
-    """Test data against validation data, on the same replicas."""
+    splits: Interval
+    """Test against validation, on the same replicas."""
+    untuned: Interval
+    """The same of the untuned settings, which nobody selected: what the two splits differ by themselves."""
+    learned: Interval
+    """`splits` against `untuned`, paired by seed: a ratio of ratios or a difference of differences."""
+
+
+class Splits(NamedTuple):
+    """What validation and test are of, on a kind of target."""
+
+    other: str
+    """What the two do not share: "images" or "latents"."""
+    told: str
+    """The same as a sentence."""
 
 
 class Checkpoints(NamedTuple):
@@ -51,93 +68,116 @@ class Checkpoints(NamedTuple):
     """Replicas that failed and yet left a checkpoint: they have a best one and no last one."""
 
 
+def splits_of(tuning: Tuning) -> Splits:
+    """Say what a validation score is of, and so what a test score may differ from it by."""
+    settings = dict(tuning.untuned.study["target"])
+    target = make_target(settings.pop("name"), **settings)
+    if not isinstance(target, Images):
+        return Splits(
+            "latents",
+            "This target's distribution is known exactly: there are no data to hold out, and a validation score is of "
+            "other latents than a test score, so that nothing here speaks of data.",
+        )
+    if target.name == "digits":
+        _, validation, test = DIGITS_SPLIT
+        return Splits(
+            "images",
+            f"Of digits the {validation} validation images are a set of their own, and so are the {test} of the test: "
+            "training uses neither. The latents differ too.",
+        )
+    return Splits(
+        "images",
+        f"The validation images are the last {MNIST_VALIDATION:,} of train, so that every GAN was trained on them, and "
+        "on none of the test. The latents differ too.",
+    )
+
+
 def held_out(tuning: Tuning) -> list[Held]:
-    """Set each winner's objective where it was chosen beside that on held-out seeds, and on test data.
+    """Set each winner's objective where it was chosen beside that on held-out seeds, and on the test split.
 
     The winner is the best of many trials on few seeds, so its objective there flatters it: the expected best of
-    noisy estimates lies beyond the best expectation (the winner's curse; Cawley and Talbot 2010). The
-    same settings on other seeds and the same data are free of that, and only the third number is free of what the
-    choice learned of the validation data. Intervals are over held-out seeds: the objective of the selection is one
-    number, and taken as it is.
+    noisy estimates lies beyond the best expectation (the winner's curse; Cawley and Talbot 2010). The same settings on
+    other seeds and the same split are free of that. Test and validation differ by themselves, in their images, how
+    many there are and what real data score: so what the choice learned of the validation split is not the winners'
+    test against validation, but that against the same of the untuned settings, which nobody chose. Intervals are over
+    held-out seeds: the objective of the selection is one number, and taken as it is.
 
     Returns:
         One a variant with a winner, and one of all together if there are several: the mean of their effects, seeds
-        drawn for all at once. Empty where nothing was retrained, or not scored on validation data.
+        drawn for all at once. Empty where nothing was retrained, or not scored on the validation split.
     """
-    column = f"validation/{tuning.score}"
-    if tuning.tuned is None or column not in tuning.tuned.results:
+    if tuning.tuned is None or f"validation/{tuning.score}" not in tuning.tuned.results:
         return []
-    found, effects = [], []
     seeds = sorted({int(seed) for seed in tuning.tuned.results["seed"]})
-    tables = [tuning.seed_table(tuning.tuned, name, seeds) for name in (column, tuning.score)]
-    both = np.stack(tables, axis=-1)  # [seeds, variants, 2]
+    # [seeds, variants, (tuned, untuned), (validation, test)]
+    scores = np.stack([_both_splits(tuning, grid, seeds) for grid in (tuning.tuned, tuning.untuned)], axis=2)
+    found, places, chosen = [], [], []
     for place, variant in enumerate(tuning.variants):
-        winner = tuning.searches[variant].winner
-        own = both[:, place][~np.isnan(both[:, place]).any(axis=-1)]
+        winner, own = tuning.searches[variant].winner, scores[:, place, 0]
+        own = own[~np.isnan(own).any(axis=-1)]
         if winner is None or not winner.values or not math.isfinite(winner.values[0]) or not len(own):
             continue
-        selected = winner.values[0]
-
-        def optimism(replicas: NDArray[np.float64], selected: float = selected) -> float:
-            return _against(float(tuning.aggregated(replicas[:, 0])), selected, tuning.log)
-
-        def data(replicas: NDArray[np.float64]) -> float:
-            return _against(*(float(tuning.aggregated(replicas[:, k])) for k in (1, 0)), log=tuning.log)
-
-        found.append(
-            Held(
-                variant=variant,
-                selected=selected,
-                seeds=len(own),
-                validation=seed_interval(own[:, 0], lambda scores: float(tuning.aggregated(scores))),
-                test=seed_interval(own[:, 1], lambda scores: float(tuning.aggregated(scores))),
-                optimism=_effect(seed_interval(own, optimism), tuning.log),
-                data=_effect(seed_interval(own, data), tuning.log),
-            )
-        )
-        effects.append((place, optimism, data))
-    whole = both[:, [place for place, *_ in effects]]
-    whole = whole[~np.isnan(whole).any(axis=(1, 2))]
-    if len(effects) > 1 and len(whole):
-        pooled = [
-            seed_interval(
-                whole, lambda t, which=which: float(np.mean([own[which](t[:, k]) for k, own in enumerate(effects)]))
-            )
-            for which in (1, 2)
-        ]
+        validation, test = (seed_interval(column, lambda s: float(tuning.aggregated(s))) for column in own.T)
+        effects = _effects(tuning, scores[:, [place]], [winner.values[0]])
+        found.append(Held(variant, winner.values[0], validation, test, *effects))
+        places.append(place)
+        chosen.append(winner.values[0])
+    if len(found) > 1:
         nothing = Interval(math.nan, math.nan, math.nan, "none")
-        either = [_effect(interval, tuning.log) for interval in pooled]
-        found.append(Held(POOLED, math.nan, len(whole), nothing, nothing, either[0], either[1]))
+        found.append(Held(POOLED, math.nan, nothing, nothing, *_effects(tuning, scores[:, places], chosen)))
     return found
 
 
-def _against(one: float, other: float, log: bool) -> float:
-    """A difference, of logarithms where scores are compared by ratios."""
-    return math.log(one / other) if log else one - other
+def _both_splits(tuning: Tuning, grid: Evidence, seeds: list[int]) -> NDArray[np.float64]:
+    """The score on validation and on test, shape [seeds, variants, 2]; NaN where a grid was not scored so."""
+    names = [f"validation/{tuning.score}", tuning.score]
+    nothing = np.full((len(seeds), len(tuning.variants)), np.nan)
+    return np.stack([tuning.seed_table(grid, n, seeds) if n in grid.results else nothing for n in names], axis=-1)
 
 
-def _effect(interval: Interval, log: bool) -> Interval:
-    """A difference of logarithms as a ratio."""
-    if not log:
-        return interval
-    estimate, low, high = np.exp(interval[:3]).tolist()
-    return Interval(estimate, low, high, interval.method)
+def _effects(tuning: Tuning, scores: NDArray[np.float64], chosen: list[float]) -> list[Interval]:
+    """The four effects of `Held`, each the mean over variants, on the seeds that have all that it needs.
+
+    Args:
+        tuning: The study's.
+        scores: Shape [seeds, variants, (tuned, untuned), (validation, test)].
+        chosen: The objective of each variant's winner in the selection.
+    """
+
+    def scale(objectives: Any) -> NDArray[np.float64]:
+        return np.log(objectives) if tuning.log else np.asarray(objectives, dtype=np.float64)
+
+    def interval(grids: list[int], effect: Callable[[NDArray[np.float64]], Any]) -> Interval:
+        whole = scores[~np.isnan(scores[:, :, grids]).any(axis=(1, 2, 3))]
+        of = seed_interval(whole, lambda drawn: float(np.mean(effect(scale(tuning.aggregated(drawn))))))
+        if not tuning.log:
+            return of
+        estimate, low, high = np.exp(of[:3]).tolist()
+        return Interval(estimate, low, high, of.method)
+
+    # Of objectives of shape [variants, (tuned, untuned), (validation, test)].
+    return [
+        interval([0], lambda o: o[:, 0, 0] - scale(chosen)),
+        interval([0], lambda o: o[:, 0, 1] - o[:, 0, 0]),
+        interval([1], lambda o: o[:, 1, 1] - o[:, 1, 0]),
+        interval([0, 1], lambda o: o[:, 0, 1] - o[:, 0, 0] - o[:, 1, 1] + o[:, 1, 0]),
+    ]
 
 
 def curve_of_objective(score: str, metrics: set[str]) -> str | None:
     """The score recorded through training that stands for a final one: itself, or its kin at another sample size.
 
     Args:
-        score: Such as "fid_10k".
+        score: Such as "fid_10k". Kin is "fid_2k": the same name, another sample size at its end. "mode_kl" has none.
         metrics: Names of what was recorded: "score/fid_2k" and "validation/fid_2k" both, for "fid_2k".
 
     Returns:
         None where no kin was recorded on validation and on test data.
     """
-    stem = score.rsplit("_", 1)[0]
+    stem, sized = SAMPLE_SIZE.subn("", score)
     curves = sorted(m.removeprefix("score/") for m in metrics if m.startswith("score/"))
     curves = [name for name in curves if f"validation/{name}" in metrics]
-    kin = [name for name in curves if name.rsplit("_", 1)[0] == stem]
+    kin = [name for name in curves if sized and SAMPLE_SIZE.subn("", name) == (stem, 1)]
     return next(iter([name for name in curves if name == score] + kin), None)
 
 
@@ -179,14 +219,14 @@ def checkpoints(tuning: Tuning, evidence: Evidence, curve: str) -> list[Checkpoi
 
     Args:
         tuning: The study's.
-        evidence: One of its grids.
+        evidence: One of its grids; of the tuned one variants without a winner are left out.
         curve: Name of the score, see `curve_of_objective`.
     """
     table = checkpoint_table(evidence, curve, tuning.direction)
     found = []
     for variant in tuning.variants:
         own = table[table["variant"] == variant]
-        if own.empty:
+        if own.empty or (evidence is tuning.tuned and variant in tuning.unwon):
             continue
         values = own[["last", "best"]].to_numpy(float)
         both = values[np.isfinite(values).all(axis=1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from gan.errors import InputError, nearest
 from reports.evidence import Evidence, gather, is_log
 from reports.middle import middle_mean
 from reports.statistics import worst_of
+from reports.tuning_grids import tuned_grid, with_primary
 
 STATES = ("COMPLETE", "PRUNED", "RUNNING")
+LEARNING = ("tpe", "cmaes")
+"""Samplers that draw by the trials before, so that their order is no chance."""
 SECOND = {"failure_rate": "share of replicas that failed", "missed_rate": "share of replicas that missed the goal"}
 RECORD = {"tune": dict, "variants": dict, "complete": bool, "validation_seeds": list, "command": str, "storage": str}
 TUNE = {"score": str, "label": str, "direction": str, "aggregate": str, "failed": (int, float), "seeds": int}
@@ -128,8 +131,24 @@ class Tuning:
         return {parameter["name"]: parameter for parameter in self.tune["space"]}
 
     @property
+    def learns(self) -> bool:
+        """Whether later trials were drawn by what earlier ones scored: then trials are not exchangeable."""
+        return self.tune["sampler"] in LEARNING
+
+    @property
+    def unwon(self) -> list[str]:
+        """Variants without a complete trial, and so without a winner: they keep their untuned settings."""
+        return [name for name in self.variants if self.searches[name].winner is None]
+
+    @property
+    def compared(self) -> list[str]:
+        """Variants that have a winner, and replicas with its settings."""
+        there = set() if self.tuned is None else set(self.tuned.results["variant"])
+        return [name for name in self.variants if name in there and name not in self.unwon]
+
+    @property
     def failed(self) -> float:
-        """The score that a failed replica stands for in an objective."""
+        """The score that a failed replica stands for in an objective, and the worst that any replica counts as."""
         return float(self.tune["failed"])
 
     @property
@@ -162,13 +181,16 @@ class Tuning:
     def aggregated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """The objective of replicas: their mean, median or interquartile mean, each failed one at its set score.
 
+        Nor does any other count as worse than that, as in the search: failing must never pay.
+
         Args:
             scores: Shape [replicas, ...]; not finite where a replica failed.
 
         Returns:
             Shape [...].
         """
-        values = np.where(np.isfinite(scores), scores, self.failed)
+        clamp = np.minimum if self.direction == "lower" else np.maximum
+        values = clamp(np.where(np.isfinite(scores), scores, self.failed), self.failed)
         how = {"mean": np.mean, "median": np.median, "iqm": middle_mean}
         return np.asarray(how[self.tune["aggregate"]](values, axis=0))
 
@@ -228,41 +250,13 @@ def gather_tuning(ledger: Ledger) -> Tuning:
         )
     found = {v: record["variants"].get(v, _EMPTY) for v in untuned.variants.index}
     searches = {name: _search(name, own, path) for name, own in found.items()}
-    tuned, complaints = _tuned(ledger, score)
+    winners = {name: search.settings for name, search in searches.items() if search.winner}
+    tuned, complaints = tuned_grid(ledger.tuned(), untuned, score, winners)
     complaints = [*_unfinished(record, searches), *complaints]
     return Tuning(record, searches, untuned, tuned, untuned.ledger, complaints)
 
 
 _EMPTY: dict[str, Any] = {"trials": [], "importances": {}, "best": None, "front": [], "settings": {}}
-
-
-def with_primary(evidence: Evidence, score: str, directory: Path) -> Evidence:
-    """Return evidence whose primary score is the one that was tuned.
-
-    Raises:
-        InputError: The study has no such final score.
-    """
-    if score not in evidence.scores:
-        raise InputError(
-            f"{directory}: the search optimised the score '{score}', which the study has not; "
-            f"{nearest(score, evidence.scores)}"
-        )
-    if evidence.primary == score:
-        return evidence
-    report = {**evidence.study["report"], "score": score}
-    return replace(evidence, plan={**evidence.plan, "study": {**evidence.study, "report": report}})
-
-
-def _tuned(ledger: Ledger, score: str) -> tuple[Evidence | None, list[str]]:
-    """Return the grid with the winners' settings and what is wrong with it."""
-    tuned = ledger.tuned()
-    if not tuned.plan() or not tuned.finished_cohorts():
-        return None, ["`tuned/`: no replica with tuned settings has finished yet."]
-    try:
-        return with_primary(gather(tuned), score, tuned.directory), []
-    except InputError as error:
-        said = str(error).replace(f"{tuned.directory}: ", "").rstrip(".")
-        return None, [f"`tuned/`: {said}."]
 
 
 def _unfinished(record: Mapping[str, Any], searches: Mapping[str, Search]) -> list[str]:

@@ -9,12 +9,12 @@ from reports.contrasts import ALPHA, Contrast
 from reports.findings import FEW, effect, effect_interval, favours, p_value
 from reports.paired import smallest_p
 from reports.ranking import Ranking
-from reports.selection import POOLED
+from reports.selection import POOLED, splits_of
 from reports.statistics import Interval
 from reports.tables import share
 from reports.tuning import Tuning, gather_tuning
 from reports.tuning_findings import Findings
-from reports.tuning_tables import joined, percent, setting, variant_name
+from reports.tuning_tables import joined, of_all, percent, pooled_name, setting, unit, variant_name
 
 
 def tuning_answer(ledger: Ledger) -> str:
@@ -31,7 +31,7 @@ def tuning_sentences(found: Findings) -> list[str]:
     own = found.tuning
     said = [_headline(found)]
     if own.tuned is not None:
-        said += [_comparisons(found), _first(found), _optimism(found), _checkpoints(found)]
+        said += [_unwon(own), _comparisons(found), _first(found), _optimism(found), _checkpoints(found)]
     said += [_budget(found), _bounds(found), _failures(own)]
     return [f"{s[0].upper()}{s[1:]}." for s in said if s]
 
@@ -48,12 +48,28 @@ def _headline(found: Findings) -> str:
             f"{where}, what tuning changes is not known yet: {span} of {trials}{each} have ended, and no winner has "
             "been retrained"
         )
+    if len(own.unwon) == len(own.variants):
+        return f"{where}, nothing was tuned: no trial of the search was seen to its end"
     if len(own.variants) == 1:
         text = f"{where}, {_gained(found, f'tuning with {trials}')}"
     else:
-        gained = _gained(found, "over all variants it")
-        text = f"{where}, tuning each variant with the same {trials} {_ranking(found)}; {gained}"
+        gained = _gained(found, f"over {of_all(own, len(own.compared))} it")
+        won = len(own.variants) - len(own.unwon)
+        whom = f"{won} of {len(own.variants)} variants" if own.unwon else "each variant"
+        text = f"{where}, tuning {whom} with the same {trials} {_ranking(found)}; {gained}"
     return text if own.complete else f"so far, with what has finished: {text}"
+
+
+def _unwon(own: Tuning) -> str:
+    """Variants that the search found no settings for, and what became of them."""
+    if not own.unwon or len(own.variants) == 1:
+        return ""
+    one = len(own.unwon) == 1
+    return (
+        f"no trial of {joined([variant_name(own, name) for name in own.unwon])} was seen to its end: "
+        f"{'it keeps its' if one else 'they keep their'} untuned settings in both rankings, and "
+        f"{'is' if one else 'are'} left out of what is said of tuning"
+    )
 
 
 def _ranking(found: Findings) -> str:
@@ -71,7 +87,7 @@ def _ranking(found: Findings) -> str:
     turned = [pair for pair in ranking.pairs if pair.reversed]
     pair = turned[0]
     # Named by which of the two was better before.
-    ahead = pair.one if favours(pair.before, own.direction) else pair.other
+    ahead = pair.one if (pair.before.effect < 0) == (own.direction == "lower") else pair.other
     behind = pair.other if ahead == pair.one else pair.one
     many = f"{len(turned)} resolved comparisons turn round" if len(turned) > 1 else "a resolved comparison turns round"
     such = "such as" if len(turned) > 1 else "namely"
@@ -101,7 +117,8 @@ def _gained(found: Findings, subject: str) -> str:
 
 
 def _all_fail(found: Findings) -> bool:
-    return all(found.both_fail(place) for place in range(len(found.tuning.variants)))
+    own = found.tuning
+    return all(found.both_fail(own.variants.index(name)) for name in own.compared)
 
 
 def _comparisons(found: Findings) -> str:
@@ -149,21 +166,29 @@ def _first(found: Findings) -> str:
 
 
 def _optimism(found: Findings) -> str:
-    """How much worse the winners score on seeds, and on data, that the selection did not see."""
+    """How much worse the winners score on seeds that the selection did not see, and on another split."""
     if not found.held_out:
         return ""
     own, held = found.tuning, found.held_out[-1]
-    whose = "over all variants, the winners" if held.variant == POOLED else "the winner"
-    verb = "score" if held.variant == POOLED else "scores"
+    several, other = held.variant == POOLED, splits_of(own).other
+    whose = f"over {pooled_name(found)}, the winners" if several else "the winner"
+    whom = "them" if several else "it"
+    optimism, splits, untuned, learned = (effect_interval(i) for i in held[-4:])
     if own.log:
-        first, second = (f"{effect_interval(i)} times" for i in (held.optimism, held.data))
-        return (
-            f"{whose} {verb} on held-out seeds {first} what the selection saw, and on test data {second} what "
-            "validation data give"
+        text = (
+            f"{whose} score{'' if several else 's'} on held-out seeds {optimism} times what the selection saw; test "
+            f"over validation {other} is {splits} for {whom}"
         )
+    else:
+        text = (
+            f"from what the selection saw, {whose} differ{'' if several else 's'} on held-out seeds by {optimism}; "
+            f"from validation to test {other} the difference is {splits} for {whom}"
+        )
+    if math.isnan(held.learned.estimate):
+        return f"{text}, and not known for the untuned settings, so that what the selection learned is not told apart"
     return (
-        f"from what the selection saw, {whose} differ{'' if verb == 'score' else 's'} on held-out seeds by "
-        f"{effect_interval(held.optimism)}, and from validation data to test data by {effect_interval(held.data)}"
+        f"{text} and {untuned} for the untuned settings, which nobody selected; the {unit(own)} of the two, {learned}, "
+        f"is where it would show if the selection fitted the validation {other}"
     )
 
 
@@ -177,35 +202,62 @@ def _checkpoints(found: Findings) -> str:
             parts.append(f"{span} ({grid})")
     if not parts:
         return ""
+    other = splits_of(found.tuning).other
     what = "times what the last one does" if found.tuning.log else "more than the last one"
     by = ", by variant" if len(found.tuning.variants) > 1 else ""
-    return f"the best checkpoint, chosen on validation data, scores {joined(parts)} {what}{by}"
+    return f"the best checkpoint, chosen on validation {other}, scores {joined(parts)} {what}{by}"
 
 
 def _budget(found: Findings) -> str:
-    """What half of the trials would have been expected to reach, and whether searching beats the untuned settings."""
+    """What half of the trials reached, and whether searching beats the untuned settings.
+
+    Of a sampler that learns, in the order in which it drew them; else to be expected.
+    """
     own = found.tuning
-    whole = {name: curve for name, curve in found.budget.items() if len(curve) > 1}
+    whole = {name: curve for name, curve in found.progress.items() if len(curve) > 1 and name not in own.unwon}
     if not whole:
         return ""
+    gaps = []
+    for curve in whole.values():
+        half, end = curve[len(curve) // 2 - 1], curve[-1]
+        gaps.append(half / end if own.log else abs(half - end))
+    span = _span(effect(min(gaps)), effect(max(gaps)))
+    if own.learns:
+        what = f"reached {span} times" if own.log else f"fell {span} short of"
+        said = f"half of the trials, as they were drawn, {what} the objective that all of them reached"
+    else:
+        what = f"reach {span} times" if own.log else f"fall {span} short of"
+        said = f"half of the trials would be expected to {what} the objective that all of them reach"
+    return "; ".join(filter(None, [said, _beaten(found, list(whole))]))
+
+
+def _beaten(found: Findings, names: list[str]) -> str:
+    """How many trials it takes to beat the untuned settings, and what the two numbers are of."""
+    own = found.tuning
+    beaten = {name: found.trials_to_beat(name) for name in names if name in found.untuned_objectives}
+    never = [variant_name(own, name) for name, count in beaten.items() if count is None]
+    counts = sorted(count for count in beaten.values() if count)
     parts = []
-    halves = [curve[len(curve) // 2 - 1].estimate for curve in whole.values()]
-    ends = [curve[-1].estimate for curve in whole.values()]
-    gaps = sorted(a / b if own.log else abs(a - b) for a, b in zip(halves, ends, strict=True))
-    span = effect(gaps[0]) if effect(gaps[0]) == effect(gaps[-1]) else f"{effect(gaps[0])} to {effect(gaps[-1])}"
-    what = f"reach {span} times" if own.log else f"fall {span} short of"
-    parts.append(f"half of the trials would be expected to {what} the objective that all of them reach")
-    beaten = {name: found.trials_to_beat(name) for name in whole if name in found.untuned_objectives}
-    if beaten:
-        never = [variant_name(own, name) for name, count in beaten.items() if count is None]
-        counts = sorted(count for count in beaten.values() if count)
-        if counts:
-            most = f"{counts[0]} to {counts[-1]}" if counts[0] != counts[-1] else str(counts[0])
-            who = "those of the others" if never else "the untuned settings"
+    if counts:
+        most = _span(str(counts[0]), str(counts[-1]))
+        who = "those of the others" if never else "the untuned settings"
+        if own.learns:
+            parts.append(f"the first trial drawn that beat {who} was number {most}{', by variant' * (' to ' in most)}")
+        else:
             parts.append(f"{most} trial{'s are' if most != '1' else ' is'} expected to beat {who}")
-        if never:
-            parts.append(f"no number of them beats the untuned settings of {joined(never)}")
-    return "; ".join(parts)
+    if never:
+        parts.append(f"no number of them beats the untuned settings of {joined(never)}")
+    if not parts:
+        return ""
+    seeds, few = (f"{n} seed{'s' if n > 1 else ''}" for n in (found.untuned_seeds, own.tune["seeds"]))
+    return (
+        f"{'; '.join(parts)} (the untuned settings are scored over {seeds} of the study's own, a trial over {few}, and "
+        "the best is chosen)"
+    )
+
+
+def _span(low: str, high: str) -> str:
+    return low if low == high else f"{low} to {high}"
 
 
 def _bounds(found: Findings) -> str:

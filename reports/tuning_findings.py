@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reports.budget import expected_best_limits
+from reports.budget import best_so_far, expected_best_limits
 from reports.contrasts import Contrast, contrasts
 from reports.evidence import Evidence
-from reports.findings import favours
 from reports.paired import holm
 from reports.ranking import Ranking, compare_rankings
 from reports.selection import Checkpoints, Held, checkpoints, held_out, tuning_curve
@@ -39,12 +38,15 @@ class Findings:
 
     @cached_property
     def gains(self) -> dict[str, Contrast]:
-        """Tuned against untuned of each variant, paired by seed, Holm's correction over the variants."""
+        """Tuned against untuned of each variant, paired by seed, Holm's correction over the variants.
+
+        Without pairs for a variant that has no winner, or nothing trained with its settings.
+        """
         before, after = self.tuning.paired()
-        found = {
-            name: self._gain(np.stack([before[:, i], after[:, i]], axis=1))
-            for i, name in enumerate(self.tuning.variants)
-        }
+        found = {}
+        for place, name in enumerate(self.tuning.variants):
+            both = np.stack([before[:, place], after[:, place]], axis=1)
+            found[name] = self._gain(both if name in self.tuning.compared else np.full_like(both, np.nan))
         adjusted = holm([contrast.p for contrast in found.values()]).tolist()
         return {name: replace(c, p_holm=p) for (name, c), p in zip(found.items(), adjusted, strict=True)}
 
@@ -54,16 +56,19 @@ class Findings:
 
     @cached_property
     def gain(self) -> Contrast:
-        """Tuned against untuned over all variants, each seed averaged over them: one test, uncorrected."""
-        before, after = self.tuning.paired()
-        pooled = self._gain(np.stack([before, after], axis=2))
+        """Tuned against untuned over the variants compared, each seed averaged over them: one test, uncorrected."""
+        places = [self.tuning.variants.index(name) for name in self.tuning.compared]
+        both = np.stack(list(self.tuning.paired()[:, :, places or [0]]), axis=2)
+        pooled = self._gain(both if places else np.full_like(both, np.nan))
         return replace(pooled, p_holm=pooled.p)
 
     def _gain(self, grid: np.ndarray) -> Contrast:
         """The effect of tuning in scores of shape [seeds, 2] or [seeds, variants, 2]."""
         own = self.tuning
-        factors = {"tuning": LEVELS} if grid.ndim == 2 else {"variant": own.variants, "tuning": LEVELS}
-        reference = {"tuning": "untuned", "variant": own.variants[0]}
+        factors = {"tuning": LEVELS}
+        if grid.ndim == 3:
+            factors = {"variant": [str(place) for place in range(grid.shape[1])], **factors}
+        reference = {"tuning": "untuned", "variant": "0"}
         family = contrasts(grid, factors, reference, log=own.log, direction=own.direction)
         return next(contrast for contrast in family if contrast.factors == ("tuning",))
 
@@ -117,6 +122,11 @@ class Findings:
         columns = {name: table[:, i][~np.isnan(table[:, i])] for i, name in enumerate(own.variants)}
         return {name: float(own.aggregated(scores)) for name, scores in columns.items() if len(scores)}
 
+    @property
+    def untuned_seeds(self) -> int:
+        """Of how many seeds the untuned settings' objective is, at the most."""
+        return max(len(self.tuning.untuned.of(name)) for name in self.tuning.variants)
+
     @cached_property
     def bounds(self) -> list[tuple[str, str, Literal["low", "high"]]]:
         """Variant, parameter and end of every winner that lies at a bound of its range."""
@@ -128,12 +138,23 @@ class Findings:
                     found.append((variant, name, end))
         return found
 
+    @cached_property
+    def progress(self) -> dict[str, list[float]]:
+        """The best objective after 1, 2, ... trials by which the budget is judged, of each search that has begun.
+
+        Of a sampler that learns it is the best so far, as the trials were drawn: the average over all orders would
+        have later trials, drawn by what earlier ones scored, come first. Else it is the expected best.
+        """
+        own = self.tuning
+        if own.learns:
+            return {n: best_so_far(own.objectives(own.searches[n]), own.direction).tolist() for n in self.budget}
+        return {name: [interval.estimate for interval in curve] for name, curve in self.budget.items()}
+
     def trials_to_beat(self, variant: str) -> int | None:
-        """The least number of trials whose expected best beats the variant's untuned settings; None if none does."""
+        """The least number of trials whose best, by `progress`, beats the untuned settings; None if none does."""
         reference = self.untuned_objectives.get(variant, math.nan)
-        curve = self.budget.get(variant, [])
-        ahead = (k for k, i in enumerate(curve, start=1) if better(i.estimate, reference, self.tuning.direction))
-        return next(ahead, None)
+        curve = enumerate(self.progress.get(variant, []), start=1)
+        return next((k for k, best in curve if better(best, reference, self.tuning.direction)), None)
 
 
 def at_bound(parameter: dict[str, Any], value: Any) -> Literal["low", "high"] | None:
@@ -150,11 +171,6 @@ def at_bound(parameter: dict[str, Any], value: Any) -> Literal["low", "high"] | 
     if parameter.get("log") and value > 0:
         share = math.log(value / low) / math.log(high / low)
     return "low" if share <= BOUND else "high" if share >= 1 - BOUND else None
-
-
-def turned(before: Contrast, after: Contrast) -> bool:
-    """Whether two comparisons are both resolved, and in opposite senses."""
-    return before.resolved and after.resolved and favours(before, "lower") != favours(after, "lower")
 
 
 def second_values(search: Search) -> dict[int, tuple[float, float]]:

@@ -13,11 +13,12 @@ from reports.contrasts import Contrast
 from reports.evidence import level_label
 from reports.findings import MANY, effect_interval, named, p_value
 from reports.layout import short_name
-from reports.selection import POOLED, Checkpoints
+from reports.ranking import change
+from reports.selection import POOLED, Checkpoints, splits_of
 from reports.statistics import Interval
 from reports.tables import number, score_iqm, share, spread
 from reports.tuning import SECOND, Tuning
-from reports.tuning_findings import Findings, second_values, turned
+from reports.tuning_findings import Findings, second_values
 
 MOST_FRONT = 30  # rows of the table of the fronts
 
@@ -28,7 +29,7 @@ def ranking_table(found: Findings) -> pd.DataFrame:
     rows = []
     for place in _order(found):
         variant = own.variants[place]
-        row: dict[str, Any] = {"variant": variant_name(own, variant)}
+        row: dict[str, Any] = {"variant": variant_name(own, variant) + (" (not tuned)" if variant in own.unwon else "")}
         for side, evidence in enumerate([own.untuned, own.tuned]):
             if evidence is None:
                 continue
@@ -80,32 +81,30 @@ def effects_table(found: Findings) -> pd.DataFrame:
     for before, after in found.effects if found.tuning.tuned else []:
         row = {f"effect ({unit(found.tuning)})": named(before), "untuned": _bold(before)}
         row |= {"tuned": _bold(after) if after else "–"}
-        if after is None:
-            change = "–"
-        elif turned(before, after):
-            change = "**reversed**"
-        else:
-            change = {(1, 1): "holds", (1, 0): "no longer resolved", (0, 1): "resolved by tuning"}.get(
-                (int(before.resolved), int(after.resolved)), "not resolved"
-            )
-        rows.append(row | {"": change})
+        rows.append(row | {"": change(before, after) if after else "–"})
     return pd.DataFrame(rows)
 
 
 def held_table(found: Findings) -> pd.DataFrame:
-    """One row a variant: the winner's objective where it was chosen, on held-out seeds, and on test data."""
-    own = found.tuning
-    rows = []
+    """One row a variant: the winner's objective where it was chosen, on held-out seeds, and on the test split.
+
+    Then what lies between them: test against validation of the winners, of the untuned settings, and of one against
+    the other.
+    """
+    own, rows = found.tuning, []
+    other = splits_of(own).other
     for held in found.held_out:
         alone = held.variant == POOLED
         rows.append(
             {
-                "variant": f"*{POOLED}*" if alone else variant_name(own, held.variant),
+                "variant": f"*{pooled_name(found)}*" if alone else variant_name(own, held.variant),
                 "selection": "–" if alone else number(held.selected),
                 "held-out seeds": "–" if alone else spread(held.validation),
-                "held-out seeds, test data": "–" if alone else spread(held.test),
+                f"held-out seeds, test {other}": "–" if alone else spread(held.test),
                 f"seeds against selection ({unit(own)})": effect_interval(held.optimism),
-                f"test against validation data ({unit(own)})": effect_interval(held.data),
+                f"test against validation {other}, winners": effect_interval(held.splits),
+                "untuned": _known(held.untuned),
+                "winners against untuned": _known(held.learned),
             }
         )
     return pd.DataFrame(rows)
@@ -129,13 +128,22 @@ def checkpoints_table(found: Findings) -> pd.DataFrame:
 
 
 def budget_table(found: Findings) -> pd.DataFrame:
-    """One row a variant: the expected best objective after some of the trials, and what the untuned settings score."""
+    """One row a variant: the best objective after some of the trials, and what the untuned settings score.
+
+    Of a sampler that learns it is the best so far as drawn, and what a part of the trials gives in any order stands
+    beside it.
+    """
+    learns = found.tuning.learns
     most = max(map(len, found.budget.values()), default=0)
     after = sorted({1, max(most // 4, 1), max(most // 2, 1), most}) if most else []
     rows = []
     for variant, curve in found.budget.items():
         row: dict[str, Any] = {"variant": variant_name(found.tuning, variant)}
-        row |= {f"{k} trial{'s' if k > 1 else ''}": spread(curve[k - 1]) if k <= len(curve) else "–" for k in after}
+        reached = [number(best) for best in found.progress[variant]] if learns else [spread(i) for i in curve]
+        row |= {f"{k} trial{'s' if k > 1 else ''}": reached[k - 1] if k <= len(curve) else "–" for k in after}
+        if learns:
+            part = [k for k in after if 1 < k < most]
+            row |= {f"{k} in any order": spread(curve[k - 1]) if k <= len(curve) else "–" for k in part}
         if variant in found.untuned_objectives:
             row["untuned settings"] = number(found.untuned_objectives[variant])
             row["trials to beat them"] = found.trials_to_beat(variant) or "not within these"
@@ -206,7 +214,7 @@ def importances_table(tuning: Tuning) -> pd.DataFrame:
     known = {v: s for v, s in tuning.searches.items() if s.importances}
     rows = [
         {"parameter": f"`{name}`"}
-        | {variant_name(tuning, v): percent(s.importances.get(name, 0.0)) for v, s in known.items()}
+        | {variant_name(tuning, v): percent(s.importances.get(name, math.nan)) for v, s in known.items()}
         for name in tuning.parameters
     ]
     return pd.DataFrame(rows) if known else pd.DataFrame()
@@ -256,6 +264,16 @@ def variant_name(tuning: Tuning, variant: str) -> str:
     return short_name(tuning.untuned, variant)
 
 
+def pooled_name(found: Findings) -> str:
+    """Return whom the pooled row of selection and report is of: all variants, or "3 of 4 variants"."""
+    return of_all(found.tuning, sum(held.variant != POOLED for held in found.held_out))
+
+
+def of_all(tuning: Tuning, count: int) -> str:
+    """Return "all variants", or of how many a number is."""
+    return POOLED if count == len(tuning.variants) else f"{count} of {len(tuning.variants)} variants"
+
+
 def unit(tuning: Tuning) -> str:
     """What two scores are compared by."""
     return "ratio" if tuning.log else "difference"
@@ -293,6 +311,10 @@ def _bold(contrast: Contrast) -> str:
         return "–"
     text = effect_interval(contrast.interval)
     return f"**{text}**" if contrast.resolved else text
+
+
+def _known(interval: Interval) -> str:
+    return "–" if math.isnan(interval.estimate) else effect_interval(interval)
 
 
 def _checkpoint_gain(own: Checkpoints) -> str:

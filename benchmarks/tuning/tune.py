@@ -98,7 +98,7 @@ class Candidate:
     @property
     def name(self) -> str:
         """What it is called among the trials of all variants."""
-        return f"{self.of} trial={self.trial.number}".removeprefix("base ")
+        return f"trial={self.trial.number} {self.of}".removesuffix(" base")
 
 
 def _candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:

@@ -97,6 +97,34 @@ def test_the_index_lists_it_once_with_what_tuning_changed(folder: Path) -> None:
     assert "tuning each variant with the same 6 trials" in line and "2031-05-06" in line and "`feedbee`" in line
 
 
+def test_what_a_number_is_not_is_said_once(folder: Path) -> None:
+    text = " ".join((folder / "report.md").read_text().split())
+    assert text.count("each variant was searched once, and another search might have ended elsewhere") == 1
+    assert "a failed replica counts as 1, and so does any that scores worse" in text
+    # On the real line there are no data to hold out.
+    assert text.count("nothing here speaks of data") == 1
+    for phrase in ("test data", "validation data", "learned of the validation"):
+        assert phrase not in text
+    assert "test against validation latents, winners" in text and "In any order" in text
+    assert "learns from earlier trials" in text
+    assert "over 8 of the study's own seeds, and was not chosen; a trial's is over 4 validation seeds" in text
+
+
+def test_only_the_digits_and_mnist_speak_of_images_and_only_learning_samplers_of_order(undrawn, tmp_path: Path) -> None:
+    target = {"name": "digits"}
+    ledger = write_tuned(tmp_path / "run", FEW, seeds=3, trials=4, sampler="random", target=target)
+    text = " ".join(compile_tuning(ledger, tmp_path / "report").read_text().split())
+    assert "300 validation images are a set of their own" in text and "latents, winners" not in text
+    assert "learns from earlier trials" not in text and "in any order" not in text.lower()
+
+
+def test_a_variant_that_was_not_tuned_is_marked(undrawn, tmp_path: Path) -> None:
+    hopeless = lambda levels: levels["loss"] == "saturating"  # noqa: E731
+    ledger = write_tuned(tmp_path / "run", FEW, seeds=3, trials=4, pruning="diverged", hopeless=hopeless)
+    text = compile_tuning(ledger, tmp_path / "report").read_text()
+    assert "| saturating (not tuned) " in text and "*Not tuned*: no trial was seen to its end" in text
+
+
 def test_an_unfinished_study_is_reported_as_far_as_it_goes(undrawn, tmp_path: Path) -> None:
     ledger = write_tuned(tmp_path / "run", FEW, seeds=3, trials=4, retrained=False)
     text = compile_tuning(ledger, tmp_path / "report").read_text()

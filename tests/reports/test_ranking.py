@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from reports.ranking import compare_rankings, kendall, pairwise, ranks
+from reports.ranking import change, compare_rankings, kendall, pairwise, ranks, turned
 
 RNG = np.random.default_rng(2)
 NAMES = ["a", "b", "c"]
@@ -56,6 +58,18 @@ def test_an_order_that_chance_may_have_changed_is_no_reversal() -> None:
     found = compared(noisy, noisy[:, [1, 0, 2]])
     assert found.ranks[0] != found.ranks[1] and found.outcome == "unresolved"
     assert all(0 < chance < 1 for chance in (*found.first[0][:2], *found.first[1][:2]))
+
+
+def test_what_turns_round_is_the_sense_of_the_test_and_not_of_an_estimate() -> None:
+    up = pairwise(scores(1, 2), NAMES[:2], direction="lower", log=True)[0]
+    down = pairwise(scores(2, 1), NAMES[:2], direction="lower", log=True)[0]
+    assert up.resolved and down.resolved and up.effect < 0 < down.effect
+    assert turned(up, down) and change(up, down) == "**reversed**"
+    beside = replace(up, interval=down.interval)  # outliers may draw the estimate to the other side
+    assert not turned(up, beside) and change(up, beside) == "holds"
+    unsure = replace(down, p_holm=0.2)
+    assert not turned(up, unsure) and change(up, unsure) == "no longer resolved"
+    assert change(unsure, up) == "resolved by tuning" and change(unsure, unsure) == "not resolved"
 
 
 def test_few_seeds_never_reverse_anything_however_far_apart() -> None:

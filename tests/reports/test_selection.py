@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +12,22 @@ import pytest
 
 from reports.evidence import Evidence
 from reports.resampling import seed_interval
-from reports.selection import POOLED, checkpoint_table, checkpoints, curve_of_objective, held_out, tuning_curve
+from reports.selection import (
+    POOLED,
+    checkpoint_table,
+    checkpoints,
+    curve_of_objective,
+    held_out,
+    splits_of,
+    tuning_curve,
+)
 from reports.statistics import iqm
 from reports.tuning import Tuning, gather_tuning
+from reports.tuning_answer import tuning_sentences
+from reports.tuning_findings import Findings
+from reports.tuning_tables import held_table
 
+from .made import GAUSSIAN
 from .tuned import write_tuned
 
 
@@ -35,15 +49,74 @@ def test_selection_is_what_the_search_saw_and_the_rest_is_held_out(tuning: Tunin
             assert interval.estimate == pytest.approx(own[column].fillna(1.0).mean())  # 1: what a failed one counts
             assert interval.low < interval.estimate < interval.high
         assert held.optimism.estimate == pytest.approx(held.validation.estimate / held.selected)
-        assert held.data.estimate == pytest.approx(held.test.estimate / held.validation.estimate)
+        assert held.splits.estimate == pytest.approx(held.test.estimate / held.validation.estimate)
+        before = tuning.untuned.of(held.variant)
+        alone = before["ks"].mean() / before["validation/ks"].mean()
+        assert held.untuned.estimate == pytest.approx(alone)
+        assert held.learned.estimate == pytest.approx(held.splits.estimate / alone)
     logs = [np.log(h.optimism.estimate) for h in each]
     assert np.log(pooled.optimism.estimate) == pytest.approx(np.mean(logs))
+    assert np.log(pooled.learned.estimate) == pytest.approx(np.mean([np.log(h.learned.estimate) for h in each]))
 
 
 def test_winners_score_worse_on_seeds_that_did_not_choose_them(tuning: Tuning) -> None:
     pooled = held_out(tuning)[-1]
     assert pooled.optimism.low > 1  # the made winners do
-    assert pooled.data.low < 1 < pooled.data.high  # and the made test data are like the validation data
+    assert pooled.splits.low < 1 < pooled.splits.high  # and the made test data are like the validation data
+
+
+def test_what_the_splits_differ_by_for_everybody_is_not_what_the_selection_learned(tmp_path: Path) -> None:
+    for name, tuned in (("same", 1.3), ("learned", 1.3 * 1.15)):
+        split = lambda stage, tuned=tuned: tuned if stage == "tuned" else 1.3  # noqa: E731
+        ledger = write_tuned(tmp_path / name, {"loss": ["a", "b"]}, seeds=12, trials=4, split=split)
+        pooled = held_out(gather_tuning(ledger))[-1]
+        assert pooled.splits.low > 1.2 and pooled.untuned.estimate == pytest.approx(1.3, rel=0.03)
+        assert pooled.splits.estimate == pytest.approx(tuned, rel=0.03)
+        assert pooled.learned.estimate == pytest.approx(tuned / 1.3, rel=0.03)
+        assert (pooled.learned.low > 1) == (name == "learned")
+
+
+def test_without_validation_scores_of_the_untuned_what_was_learned_is_not_told(tuning: Tuning) -> None:
+    bare = replace(tuning.untuned, results=tuning.untuned.results.drop(columns="validation/ks"))
+    for held in held_out(replace(tuning, untuned=bare)):
+        assert np.isnan(held.untuned.estimate) and np.isnan(held.learned.estimate) and held.splits.estimate > 0
+    said = " ".join(tuning_sentences(Findings(replace(tuning, untuned=bare))))
+    assert "not known for the untuned settings" in said and "nan" not in said
+
+
+@pytest.mark.parametrize(
+    ("target", "other", "told"),
+    [
+        (GAUSSIAN, "latents", "nothing here speaks of data"),
+        ({"name": "digits"}, "images", "a set of their own"),
+        ({"name": "mnist"}, "images", "last 10,000 of train"),
+        ({"name": "fashion_mnist"}, "images", "last 10,000 of train"),
+    ],
+)
+def test_what_the_splits_are_is_told_by_the_kind_of_target(
+    tuning: Tuning, target: dict[str, Any], other: str, told: str
+) -> None:
+    study = {**tuning.untuned.study, "target": target}
+    moved = replace(tuning, untuned=replace(tuning.untuned, plan={**tuning.untuned.plan, "study": study}))
+    assert splits_of(moved).other == other and told in splits_of(moved).told
+    assert any(f"test over validation {other}" in said for said in tuning_sentences(Findings(moved)))
+    assert "test against validation " + other + ", winners" in held_table(Findings(moved))
+
+
+@pytest.mark.parametrize("direction", ["lower", "higher"])
+def test_no_replica_counts_as_worse_than_a_failed_one(tuning: Tuning, direction: str) -> None:
+    tune = {**tuning.tune, "direction": direction, "failed": 0.5}
+    own = replace(tuning, record={**tuning.record, "tune": tune})
+    found = own.aggregated(np.array([0.1, 0.9, np.nan]))
+    assert found == pytest.approx(np.mean([0.1, 0.5, 0.5] if direction == "lower" else [0.5, 0.9, 0.5]))
+
+
+def test_held_out_and_untuned_objectives_are_clamped_as_the_searchs(tuning: Tuning) -> None:
+    variant = tuning.variants[0]
+    tight = replace(tuning, record={**tuning.record, "tune": {**tuning.tune, "failed": 1e-3}})  # below every score
+    assert Findings(tight).untuned_objectives[variant] == pytest.approx(1e-3)
+    held = held_out(tight)[0]
+    assert held.validation.estimate == pytest.approx(1e-3) == held.test.estimate
 
 
 def test_without_validation_columns_or_a_tuned_grid_there_is_nothing_to_compare(tuning: Tuning) -> None:
@@ -70,7 +143,9 @@ def test_an_interval_of_paired_replicas_is_narrower_than_their_own_spread() -> N
         ("ks", ["ks"], "ks"),
         ("fid_10k", ["fid_2k", "mode_kl"], "fid_2k"),
         ("jsd_100k", ["jsd_10k", "jsd_100k"], "jsd_100k"),
-        ("mode_kl", ["modes", "mode_coverage"], "mode_coverage"),
+        ("mode_kl", ["modes", "mode_coverage", "mode"], None),
+        ("mode_kl", ["mode_10k", "mode_kl_2k"], None),
+        ("fid_500", ["fid", "fid_score", "fid_2k"], "fid_2k"),
         ("fid_10k", ["modes"], None),
     ],
 )

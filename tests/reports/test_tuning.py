@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.patches import Rectangle
 
 from benchmarks.ledger import Ledger
 from gan.errors import InputError
+from reports.gallery_tuning import importances
 from reports.tuning import gather_tuning
 from reports.tuning_answer import tuning_answer, tuning_sentences
 from reports.tuning_findings import Findings, at_bound
@@ -153,7 +155,7 @@ def test_an_unchanged_order_is_not_called_a_change(tmp_path: Path) -> None:
 
 def test_trials_to_beat_the_untuned_settings_is_where_the_curve_crosses_them(found: Findings) -> None:
     for variant, reference in found.untuned_objectives.items():
-        curve = [interval.estimate for interval in found.budget[variant]]
+        curve = found.progress[variant]
         count = found.trials_to_beat(variant)
         assert [mean < reference for mean in curve] == [k >= (count or 99) for k in range(1, len(curve) + 1)]
     assert any(found.trials_to_beat(variant) for variant in found.untuned_objectives)
@@ -178,6 +180,65 @@ def test_a_winner_near_an_end_of_its_range_is_flagged(
     assert at_bound(parameter, value) == expected
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random", "grid"])
+def test_a_sampler_that_learns_is_judged_in_the_order_it_drew(tmp_path: Path, sampler: str) -> None:
+    ledger = write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=6, trials=8, failing=0, sampler=sampler)
+    record = ledger.tuning()
+    for search in record["variants"].values():
+        for trial, value in zip(search["trials"], [0.5, 0.4, 0.4, 0.2, 0.3, 0.01, 0.3, 0.005], strict=True):
+            trial["values"] = [value]
+        search |= {"best": 7, "settings": search["trials"][7]["params"]}
+    ledger.write_json("tuning.json", record)
+    plan = ledger.tuned().plan()
+    for name, search in record["variants"].items():
+        plan["variants"][name] = {**ledger.plan()["variants"][name], **search["settings"]}
+    ledger.tuned().write_json("plan.json", plan)
+    found = Findings(gather_tuning(ledger))
+    said, table = " ".join(tuning_sentences(found)), budget_table(found).iloc[0]
+    assert found.tuning.complaints == []
+    if sampler in ("tpe", "cmaes"):
+        assert "half of the trials, as they were drawn, reached 40 times" in said.lower()  # 0.2 of 0.005
+        assert "the first trial drawn that beat the untuned settings was number 6" in said and "expected" not in said
+        reached = ["0.500", "0.400", "0.200", "0.00500"]
+        assert table[["1 trial", "2 trials", "4 trials", "8 trials"]].tolist() == reached
+        assert "(" in table["4 in any order"] and table["trials to beat them"] == 6
+    else:
+        curve = [interval.estimate for interval in found.budget["loss=a"]]
+        assert "would be expected to reach" in said and "as they were drawn" not in said
+        assert found.progress["loss=a"] == curve and "4 in any order" not in table
+        assert "(" in table["4 trials"] and found.trials_to_beat("loss=a") == next(
+            k for k, mean in enumerate(curve, start=1) if mean < found.untuned_objectives["loss=a"]
+        )
+    assert "the untuned settings are scored over 6 seeds of the study's own, a trial over 4 seeds" in said
+
+
+def test_a_share_that_is_not_told_is_no_share_of_nothing(small: Ledger) -> None:
+    def lacking(record: dict[str, Any]) -> None:
+        record["variants"]["loss=a"]["importances"] = {"lr": 0.45, "penalty_weight": 0.55}
+        record["variants"]["loss=b"]["importances"] = {"lr": 0.55, "beta1": 0.45, "penalty": 0.0}
+
+    tuning = gather_tuning(change(small, lacking))
+    table = {row[0].strip("`"): row[1:] for row in importances_table(tuning).to_numpy().tolist()}
+    assert table["penalty_weight"] == ["55 %", "–"] and table["beta1"] == ["–", "45 %"]
+    assert table["penalty"] == ["–", "0 %"] and table["batch_size"] == ["–", "–"]
+    picture = importances(tuning)
+    (ax,) = picture.figure.axes
+    shown = [text.get_text() for text in ax.get_yticklabels()]
+    # By the means of those that have them: 0.55, 0.5, 0.45 and 0.
+    assert shown[:4] == ["penalty_weight", "lr", "beta1", "penalty"]
+    widths = [float(bar.get_width()) for bar in ax.patches if isinstance(bar, Rectangle)]
+    assert sum(np.isnan(widths)) == 7 and "A parameter without a bar" in picture.caption
+
+
+def test_a_record_may_know_more_than_the_report(small: Ledger) -> None:
+    def started(record: dict[str, Any]) -> None:
+        record["tune"]["startup"] = 4
+        for search in record["variants"].values():
+            search["startup"] = 4
+
+    assert gather_tuning(change(small, started)).complete
+
+
 def test_flags_stand_in_the_table_and_in_the_answer(found: Findings) -> None:
     table = winners_table(found)
     flagged = int(table.map(lambda cell: "†" in str(cell)).to_numpy().sum())
@@ -196,7 +257,7 @@ def test_upside_down_it_is_the_same_study(run: Ledger, found: Findings, tmp_path
     for one, other in zip(turned.gains.values(), plain.gains.values(), strict=True):
         assert one.interval.estimate == pytest.approx(-other.interval.estimate) and one.p == other.p
     for one, other in zip(turned.held_out, plain.held_out, strict=True):
-        for effect in ("optimism", "data"):
+        for effect in ("optimism", "splits", "untuned", "learned"):
             own, opposite = getattr(one, effect), getattr(other, effect)
             assert own[:3] == pytest.approx([-opposite.estimate, -opposite.high, -opposite.low], abs=1e-6)
     for grid, own in turned.checkpoints.items():
@@ -205,7 +266,7 @@ def test_upside_down_it_is_the_same_study(run: Ledger, found: Findings, tmp_path
         assert [i.estimate for i in curve] == pytest.approx([1 - i.estimate for i in plain.budget[variant]])
         assert turned.trials_to_beat(variant) == plain.trials_to_beat(variant)
     said = " ".join(tuning_sentences(turned))
-    assert "differ on held-out seeds by −" in said and "improves the scores" in said and "fall" in said
+    assert "differ on held-out seeds by −" in said and "improves the scores" in said and "fell" in said
 
 
 # Tables.

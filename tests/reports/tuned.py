@@ -44,20 +44,28 @@ def write_tuned(
     second: str | None = None,
     pruning: str = "none",
     retrained: bool = True,
+    sampler: str = "tpe",
+    hopeless: Callable[[Levels], bool] = lambda levels: False,
+    split: Callable[[str], float] = lambda stage: 1.0,
+    target: Mapping[str, Any] = GAUSSIAN,
 ) -> Ledger:
     """Write a tuned study with the typical KS of each variant `before` and `after`.
 
     Replicas of the search fail at a rate of about `failing`, those of a grid ("" or "tuned") at the rate `lost`.
-    On held-out seeds the winners score 1.25 times what the selection saw.
+    On held-out seeds the winners score 1.25 times what the selection saw. Every trial of a `hopeless` variant is
+    pruned, and its tuned replicas have the untuned settings. Test scores are `split` times validation scores, by the
+    grid's stage.
     """
     rng = np.random.default_rng(11)
     ledger = Ledger(directory)
-    _write_grid(ledger, "", factors, seeds, before, lost, {}, rng)
+    _write_grid(ledger, "", factors, seeds, before, lost, {}, rng, split, target)
     grid = [dict(zip(factors, levels, strict=True)) for levels in itertools.product(*factors.values())]
     replicas = 4
     searches = {}
     for levels in grid:
         tried = [_trial(n, replicas, after(levels), failing, second, pruning, rng) for n in range(trials)]
+        if hopeless(levels):
+            tried = [{**trial, "state": "PRUNED", "values": []} for trial in tried]
         complete = [t for t in tried if t["state"] == "COMPLETE"]
         best = min(complete, key=lambda t: tuple(reversed(t["values"])), default=None)
         front = [
@@ -67,15 +75,15 @@ def write_tuned(
             "optuna_study": f"made/{name_of(levels)}",
             "trials": tried,
             "importances": {"lr": 0.6, "beta1": 0.25, "batch_size": 0.1, "generator_hidden": 0.05}
-            if trials > 1
+            if len(complete) > 1
             else {},
-            "importances_note": "" if trials > 1 else "One trial does not tell which parameter matters.",
+            "importances_note": "" if len(complete) > 1 else "One trial does not tell which parameter matters.",
             "best": best and best["number"],
             "front": front,
             "settings": best["params"] if best else {},
         }
     tune = {"score": "ks", "label": KS["label"], "direction": "lower", "aggregate": "mean", "failed": 1.0}
-    tune |= {"seeds": replicas, "trials": trials, "batch": 8, "sampler": "tpe", "second": second, "pruning": pruning}
+    tune |= {"seeds": replicas, "trials": trials, "batch": 8, "sampler": sampler, "second": second, "pruning": pruning}
     record = {"study": "made", "scale": "laptop", "target_label": "N(3, 2²)", "title": "Made", "question": "Which?"}
     record |= {
         "command": "ganbench tune made --scale laptop",
@@ -88,7 +96,8 @@ def write_tuned(
     ledger.search().write_json("provenance.json", _provenance(trials * len(grid) * replicas, "search"))
     if retrained:
         winners = {name: search["settings"] for name, search in searches.items()}
-        _write_grid(ledger.tuned(), "tuned", factors, seeds, after, lost, winners, rng)
+        worth = lambda levels: (before(levels) / 1.25) if hopeless(levels) else after(levels)  # noqa: E731
+        _write_grid(ledger.tuned(), "tuned", factors, seeds, worth, lost, winners, rng, split, target)
     return ledger
 
 
@@ -162,12 +171,12 @@ def _provenance(trained: int, what: str) -> dict[str, Any]:
     return {"sessions": [{**session, "trained": trained, "cohort_seconds": {what or "untuned": 12.5}}]}
 
 
-def _write_grid(ledger, stage, factors, seeds, typical, lost, winners, rng) -> None:
+def _write_grid(ledger, stage, factors, seeds, typical, lost, winners, rng, split, target) -> None:
     ledger.open_for_writing()
     grid = [dict(zip(factors, levels, strict=True)) for levels in itertools.product(*factors.values())]
     report = {"score": "ks", "factor": next(iter(factors), None), "reached": {"ks": 0.05}, "notes": ""}
     study = {"name": "made", "title": "Does tuning decide which loss is best?", "question": "Which loss, tuned?"}
-    study |= {"scale": "laptop", "target": GAUSSIAN, "target_label": "N(3, 2²)", "steps": STEPS, "report": report}
+    study |= {"scale": "laptop", "target": dict(target), "target_label": "N(3, 2²)", "steps": STEPS, "report": report}
     study |= {"factors": {f: list(levels) for f, levels in factors.items()}, "stage": stage, "first_seed": 0}
     study |= {"reference": {f: levels[0] for f, levels in factors.items()}, "overrides": {}, "checks": []}
     study |= {"claims": [1], "claim_texts": {"1": "Tuning matters more than the loss."}, "published": []}
@@ -179,7 +188,7 @@ def _write_grid(ledger, stage, factors, seeds, typical, lost, winners, rng) -> N
         rows, history = [], []
         for seed, replica in enumerate(ids):
             ks = typical(levels) * 1.25 ** (stage == "tuned") * common[seed] * math.exp(0.1 * rng.standard_normal())
-            validation = ks * math.exp(0.03 * rng.standard_normal())
+            validation = ks * math.exp(0.03 * rng.standard_normal()) / split(stage)
             rows.append(_row(variant, levels, seed, replica, ks, validation, rng))
             if rng.random() < lost(stage, levels):
                 rows[-1] |= {"status": "diverged", "failed_step": STEPS // 2, "ks": math.nan, "validation/ks": math.nan}

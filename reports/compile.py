@@ -17,6 +17,7 @@ from gan.verdict import thresholds_table
 from reports import findings, published, tables, theory
 from reports.answer import levels, sentences
 from reports.evidence import Evidence, gather, level_label, to_csv, to_json
+from reports.layout import Picture
 from reports.theory_section import Section
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,9 +41,6 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
         InputError: No replica has finished, or the report asks for a score that the study has not.
         OSError: `out` cannot be written.
     """
-    import matplotlib
-
-    from reports.figures import DPI, STYLE
     from reports.gallery import pictures
 
     evidence = gather(ledger)
@@ -52,14 +50,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         fresh = Path(scratch)
-        drawn = []
-        with matplotlib.rc_context():
-            # From matplotlib's own defaults: a reader's matplotlibrc must not change the bytes.
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(STYLE)
-            for picture in pictures(evidence, ledger):
-                picture.figure.savefig(fresh / picture.name, dpi=DPI, metadata={"Software": None})
-                drawn.append({"name": picture.name, "title": picture.title, "caption": picture.caption})
+        drawn = draw(pictures(evidence, ledger), fresh)
         (fresh / "results.csv").write_text(to_csv(evidence.results), encoding="utf-8")
         (fresh / "contrasts.csv").write_text(findings.contrasts_csv(evidence), encoding="utf-8")
         (fresh / "provenance.json").write_text(to_json(ledger.provenance()), encoding="utf-8")
@@ -69,14 +60,25 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     return out / "report.md"
 
 
-def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[Section]) -> str:
-    """Return the text of report.md.
+def draw(pictures: Iterable[Picture], folder: Path) -> list[dict[str, str]]:
+    """Draw figures into a folder, one at a time; return name, title and caption of each."""
+    import matplotlib
 
-    Args:
-        evidence: The study's.
-        drawn: Name, title and caption of each figure.
-        checks: What was held against theory.
-    """
+    from reports.figures import DPI, STYLE
+
+    drawn: list[dict[str, str]] = []
+    with matplotlib.rc_context():
+        # From matplotlib's own defaults: a reader's matplotlibrc must not change the bytes.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        for picture in pictures:
+            picture.figure.savefig(folder / picture.name, dpi=DPI, metadata={"Software": None})
+            drawn.append({"name": picture.name, "title": picture.title, "caption": picture.caption})
+    return drawn
+
+
+def render(template: str, **content: Any) -> str:
+    """Return a page of markdown from one of our templates."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -88,10 +90,22 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[
         autoescape=False,  # markdown, and the study's own words
     )
     environment.filters["fill"] = lambda text: textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False)
+    return re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(**content))
+
+
+def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[Section]) -> str:
+    """Return the text of report.md.
+
+    Args:
+        evidence: The study's.
+        drawn: Name, title and caption of each figure.
+        checks: What was held against theory.
+    """
     counts = evidence.results["status"].value_counts()
     family = evidence.contrasts()
     compared = published.comparison(evidence, evidence.ledger)
-    text = environment.get_template("report.md.j2").render(
+    return render(
+        "report.md.j2",
         study=evidence.study,
         claims=claims(evidence),
         overrides=", ".join(f"`{k}` {level_label(v)}" for k, v in (evidence.study.get("overrides") or {}).items()),
@@ -137,7 +151,6 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[
         figures=drawn,
         unresolved=findings.unresolved(evidence),
     )
-    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterable[Section]) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pandas as pd
 
 from benchmarks.ledger import Ledger
 from reports import tables, tuning_tables
-from reports.compile import TEMPLATES, claims, compile_report, markdown, missing_by_variant, move
+from reports.compile import claims, compile_report, draw, markdown, missing_by_variant, move, render
 from reports.evidence import Evidence, to_csv, to_json
 from reports.findings import FEW
 from reports.selection import splits_of
@@ -40,9 +38,6 @@ def compile_tuning(ledger: Ledger, out: Path) -> Path:
         InputError: There is no `tuning.json`, it is damaged, or the untuned grid has no finished replica.
         OSError: `out` cannot be written.
     """
-    import matplotlib
-
-    from reports.figures import DPI, STYLE
     from reports.gallery_tuning import tuning_pictures
 
     found = Findings(gather_tuning(ledger))
@@ -54,14 +49,7 @@ def compile_tuning(ledger: Ledger, out: Path) -> Path:
         compile_report(ledger.tuned(), out / "tuned")
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
         fresh = Path(scratch)
-        drawn = []
-        with matplotlib.rc_context():
-            # From matplotlib's own defaults: a reader's matplotlibrc must not change the bytes.
-            matplotlib.rcdefaults()
-            matplotlib.rcParams.update(STYLE)
-            for picture in tuning_pictures(found):
-                picture.figure.savefig(fresh / picture.name, dpi=DPI, metadata={"Software": None})
-                drawn.append({"name": picture.name, "title": picture.title, "caption": picture.caption})
+        drawn = draw(tuning_pictures(found), fresh)
         (fresh / "trials.csv").write_text(tuning_tables.trials_csv(tuning), encoding="utf-8")
         (fresh / "results.csv").write_text(to_csv(both_grids(tuning)), encoding="utf-8")
         (fresh / "provenance.json").write_text(to_json(provenance(ledger)), encoding="utf-8")
@@ -78,20 +66,10 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         found: What the study found.
         drawn: Name, title and caption of each figure.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # markdown, and the study's own words
-    )
-    environment.filters["fill"] = lambda text: textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False)
     tuning = found.tuning
     grids = dict(zip(LEVELS, tuning.grids, strict=False))
-    text = environment.get_template("tuning.md.j2").render(
+    return render(
+        "tuning.md.j2",
         study=tuning.untuned.study,
         tune=tuning.tune,
         record=tuning.record,
@@ -141,7 +119,6 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         },
         pictures={picture["name"].removesuffix(".png"): picture for picture in drawn},
     )
-    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def tuning_summary(found: Findings, drawn: Iterable[dict[str, str]]) -> dict[str, Any]:

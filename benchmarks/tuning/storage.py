@@ -126,6 +126,8 @@ def dashboard(storage: str, host: str, port: int) -> None:
             with journal.locked(file.parent):
                 journal.mend(file)
         journal.check(file)
+    elif not _holds_studies(storage):
+        raise InputError(f"{without_credentials(storage)}: no trials there; expected a database that tuning wrote to")
     opened = _storage(storage, create=False)
     _asked(storage, opened.get_all_studies)
     run_server(opened, host=host, port=port)

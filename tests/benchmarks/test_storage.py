@@ -119,6 +119,8 @@ def test_the_dashboard_opens_no_journal_that_it_would_spoil(tmp_path: Path, monk
     monkeypatch.setattr("optuna_dashboard.run_server", lambda storage, **_: shown.append(str(storage)))
     with pytest.raises(InputError, match="no such journal"):
         dashboard(str(tmp_path / "none.log"), "127.0.0.1", 1)
+    with pytest.raises(InputError, match="no trials there"):
+        dashboard(f"sqlite:///{tmp_path}/none.db", "127.0.0.1", 1)
     assert everything(tmp_path) == {}
     search, _ = tune(write(tmp_path), tmp_path / "runs")
     log = search.ledger.directory / journal.JOURNAL

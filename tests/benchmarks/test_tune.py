@@ -190,6 +190,19 @@ def test_failing_never_pays(tmp_path: Path) -> None:
     assert objective([came_through], study, study.tune)[0] == objective([failed], study, study.tune)[0] == [0.4]
 
 
+def test_batches_draw_other_settings(tmp_path: Path) -> None:
+    search, _ = tune(write(tmp_path, sampler='"random"'), tmp_path / "runs")
+    for its in trials_of(search).values():
+        assert len({t["params"]["lr"] for t in its}) == len(its) == 6
+
+
+def test_the_winner_is_the_best_in_the_score_s_own_direction(tmp_path: Path) -> None:
+    search, _ = tune(write(tmp_path, 'score = "coverage"', failed="0.0"), tmp_path / "runs")
+    for found in search.ledger.tuning()["variants"].values():
+        values = [t["values"][0] for t in found["trials"]]
+        assert values[found["best"]] == max(values) > min(values)
+
+
 def test_the_summary_counts_what_failed_in_both_grids(tmp_path: Path) -> None:
     def fails(replica: Replica) -> bool:
         return replica.seed == 1 and replica.variant.lr == 7.0710678e-4  # an untuned one of each variant

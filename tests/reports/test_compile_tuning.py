@@ -21,7 +21,7 @@ from reports.tuning import gather_tuning
 from reports.tuning_findings import Findings
 
 from .made import by_name, clipped_texts, render
-from .tuned import write_tuned
+from .tuned import Levels, write_tuned
 
 FEW = {"loss": ["non_saturating", "saturating"]}
 
@@ -119,7 +119,9 @@ def test_only_the_digits_and_mnist_speak_of_images_and_only_learning_samplers_of
 
 
 def test_a_variant_that_was_not_tuned_is_marked(undrawn, tmp_path: Path) -> None:
-    hopeless = lambda levels: levels["loss"] == "saturating"  # noqa: E731
+    def hopeless(levels: Levels) -> bool:
+        return levels["loss"] == "saturating"
+
     ledger = write_tuned(tmp_path / "run", FEW, seeds=3, trials=4, pruning="diverged", hopeless=hopeless)
     text = compile_tuning(ledger, tmp_path / "report").read_text()
     assert "| saturating (not tuned) " in text and "*Not tuned*: no trial was seen to its end" in text

@@ -28,12 +28,14 @@ from reports.tuning_findings import Findings
 from reports.tuning_tables import held_table
 
 from .made import GAUSSIAN
-from .tuned import write_tuned
+from .tuned import Levels, write_tuned
 
 
 @pytest.fixture(scope="module")
 def tuning(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
-    lost = lambda stage, levels: 0.3 if (stage, levels["loss"]) == ("tuned", "saturating") else 0.0  # noqa: E731
+    def lost(stage: str, levels: Levels) -> float:
+        return 0.3 if (stage, levels["loss"]) == ("tuned", "saturating") else 0.0
+
     return gather_tuning(write_tuned(tmp_path_factory.mktemp("selection") / "run", seeds=10, trials=8, lost=lost))
 
 
@@ -67,8 +69,14 @@ def test_winners_score_worse_on_seeds_that_did_not_choose_them(tuning: Tuning) -
 
 def test_what_the_splits_differ_by_for_everybody_is_not_what_the_selection_learned(tmp_path: Path) -> None:
     for name, tuned in (("same", 1.3), ("learned", 1.3 * 1.15)):
-        split = lambda stage, tuned=tuned: tuned if stage == "tuned" else 1.3  # noqa: E731
-        ledger = write_tuned(tmp_path / name, {"loss": ["a", "b"]}, seeds=12, trials=4, split=split)
+        factor = {"tuned": tuned}
+        ledger = write_tuned(
+            tmp_path / name,
+            {"loss": ["a", "b"]},
+            seeds=12,
+            trials=4,
+            split=lambda stage, factor=factor: factor.get(stage, 1.3),
+        )
         pooled = held_out(gather_tuning(ledger))[-1]
         assert pooled.splits.low > 1.2 and pooled.untuned.estimate == pytest.approx(1.3, rel=0.03)
         assert pooled.splits.estimate == pytest.approx(tuned, rel=0.03)

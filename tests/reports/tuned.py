@@ -96,7 +96,10 @@ def write_tuned(
     ledger.search().write_json("provenance.json", _provenance(trials * len(grid) * replicas, "search"))
     if retrained:
         winners = {name: search["settings"] for name, search in searches.items()}
-        worth = lambda levels: (before(levels) / 1.25) if hopeless(levels) else after(levels)  # noqa: E731
+
+        def worth(levels: Levels) -> float:
+            return before(levels) / 1.25 if hopeless(levels) else after(levels)
+
         _write_grid(ledger.tuned(), "tuned", factors, seeds, worth, lost, winners, rng, split, target)
     return ledger
 

@@ -1,0 +1,53 @@
+"""Commands that serve pages, on 127.0.0.1 alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.cli.options import RunsDir, Scale, Storage, TrackingUri, app
+
+
+@app.command()
+def ui(runs_dir: RunsDir = Path("runs"), port: int = 5000, tracking_uri: TrackingUri = None) -> None:
+    """Open the MLflow UI on 127.0.0.1."""
+    import subprocess
+
+    from benchmarks.mirrored import default_tracking_uri, ui_command
+    from gan.errors import InputError
+
+    if tracking_uri is None and not (runs_dir / "mlflow.db").exists():
+        raise InputError(f"{runs_dir}: no mlflow.db there ({default_tracking_uri(runs_dir)}); run a study first")
+    print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
+    try:
+        raise typer.Exit(subprocess.call(ui_command(runs_dir, port, tracking_uri)))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+@app.command()
+def dashboard(
+    name: Annotated[str | None, typer.Argument(help="A tuned study; by default the one tuned last.")] = None,
+    scale: Scale = "laptop",
+    runs_dir: RunsDir = Path("runs"),
+    port: int = 8080,
+    storage: Storage = None,
+) -> None:
+    """Open Optuna's dashboard of a tuned study on 127.0.0.1."""
+    from benchmarks import choosing, tuning
+    from benchmarks.tuning.storage import without_credentials
+    from gan.errors import InputError
+
+    place, *others = [storage] if storage else map(str, choosing.journals(name, runs_dir, scale))
+    for other in others:
+        print(f"also there: {other} (`ganbench dashboard --storage {other}`)")
+    shown = without_credentials(place) if "://" in place else place
+    print(f"Optuna's dashboard of {shown} on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
+    try:
+        tuning.dashboard(place, "127.0.0.1", port)
+    except OSError as error:
+        raise InputError(f"--port {port}: cannot be listened on ({error.strerror}); expected a free port") from None
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None

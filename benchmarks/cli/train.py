@@ -1,0 +1,120 @@
+"""Commands that train: write a study file, list the studies, run and tune them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmarks.cli.options import (
+    DataDir,
+    Device,
+    DryRun,
+    Json,
+    Mode,
+    Names,
+    Report,
+    RetryFailed,
+    RunsDir,
+    Scale,
+    Seeds,
+    Storage,
+    TrackingUri,
+    Workers,
+    app,
+    emit,
+)
+
+if TYPE_CHECKING:
+    from benchmarks.session import Asked
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the study: NAME.toml is written here.")],
+    force: Annotated[bool, typer.Option(help="Overwrite a file of that name.")] = False,
+) -> None:
+    """Write a commented study file to start from."""
+    from benchmarks import listing
+
+    print(f"{listing.write_template(name, force)} written; `ganbench run {name}.toml --scale smoke` tries it.")
+
+
+@app.command()
+def studies(as_json: Json = False) -> None:
+    """List the studies of this repository."""
+    from benchmarks import listing
+
+    emit(listing.studies(), as_json, listing.print_studies)
+
+
+@app.command()
+def run(
+    names: Names = None,
+    scale: Scale = "laptop",
+    device: Device = "auto",
+    workers: Workers = None,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    seeds: Seeds = None,
+    mode: Mode = None,
+    report: Report = True,
+    retry_failed: RetryFailed = False,
+    tune: Annotated[bool, typer.Option("--tune", help="Tune those that have a section [tune].")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Run studies: train what is missing, score, record, mirror to MLflow, and compile the reports.
+
+    Without names the default studies run; `all` runs every study, the default ones first. MNIST takes part only where
+    its files are. A finished study trains nothing.
+    """
+    given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
+    given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
+    _start(names or [], given, "too" if tune else "none", report, dry_run, as_json)
+
+
+@app.command()
+def tune(
+    names: Names = None,
+    scale: Scale = "laptop",
+    device: Device = "auto",
+    workers: Workers = None,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    tracking_uri: TrackingUri = None,
+    seeds: Seeds = None,
+    mode: Mode = None,
+    report: Report = True,
+    retry_failed: RetryFailed = False,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials a variant, instead of the scale's.")] = None,
+    storage: Storage = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Tune studies: give every variant the same budget, and report each at its best beside the untuned grid.
+
+    A study says in its section `[tune]` what is searched. Its grid is trained as `run` does; the search has validation
+    seeds and validation data of its own; each variant's winner is trained on the study's seeds and scored on test data.
+    Without names the default studies that have `[tune]` are tuned. What was interrupted goes on where it stopped.
+    """
+    given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
+    given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
+    _start(names or [], given | dict(trials=trials, storage=storage), "only", report, dry_run, as_json)
+
+
+def _start(names: list[str], given: dict[str, Any], asked: Asked, report: bool, dry_run: bool, as_json: bool) -> None:
+    """Run or tune studies."""
+    from benchmarks import listing, session
+
+    options = session.make_options(**given)
+    # Everything is checked before anything is trained: the last study's typing error costs no hour.
+    jobs = session.prepare(names, options, asked)
+    if dry_run:
+        emit([plan for job in jobs for plan in job.plans()], as_json, listing.print_plans)
+        return
+    summaries = session.train(jobs, options, report)
+    emit(summaries, as_json, listing.print_summaries)
+    raise typer.Exit(1 if any(s["failed"] for s in summaries) else 0)

@@ -59,14 +59,20 @@ def benchmark(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
-    """Run the tests, without the slow ones; arguments go to pytest."""
-    in_environment(session, *TESTS, "-m", "not slow", *session.posargs)
+    """Run the tests, without the slow ones and with a bounded part of the faults; arguments go to pytest."""
+    in_environment(session, *TESTS, "-m", "not slow and not faults", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
 def slow(session: nox.Session) -> None:
     """Run the slow tests; arguments go to pytest."""
     in_environment(session, *TESTS, "-m", "slow", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def faults(session: nox.Session) -> None:
+    """Run what breaks things on purpose: kills, full disks, dead servers, bad files; arguments go to pytest."""
+    in_environment(session, *TESTS, "-m", "faults", "-s", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

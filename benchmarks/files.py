@@ -1,0 +1,57 @@
+"""Files that are there whole or not at all, and files that are not what they should be."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What a system says of a disk, or a quota, that is full."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, and rename it into place.
+
+    Raises:
+        OSError: It cannot be written; then the file is as it was, and no other is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to the disk: without it a power cut may undo a rename."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename what cannot be used to a name beside it that nothing reads, and return that: nothing is deleted."""
+    aside = next(p for i in range(1, 1_000_000) if not (p := path.with_name(f"{path.name}.set-aside-{i}")).exists())
+    path.rename(aside)
+    sync_folder(path.parent)
+    return aside
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,34 +7,33 @@ which share no number with it, do not change by a bit.
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import vmap
 from torch.utils import _pytree as pytree
 
 from gan import streams
+from gan.checkpoint import Checkpoints, Stopped
 from gan.evaluation import Evaluation, Side, references_of, sides_of
-from gan.replica import PROGRAMS, Cohort, CohortResult, Replica, ReplicaResult, batch_shapes
-from gan.step import METRICS, Batch, Game, Hyper, State, step
+from gan.programs import step_function
+from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult
+from gan.step import Batch, Game, Hyper, State
+from gan.summary import summarise
 from gan.targets import Images
 
-HISTORY_POINTS = 200  # windows a metric's history is averaged over
-LAST_STEPS = 100  # steps behind the end that the reported losses are means of
 REAL_SAMPLES = 100  # training images kept beside the generated ones
 PROGRESS_SECONDS = 1.0
 
-StepFunction = Callable[..., tuple[State, Tensor]]
+Arrays = dict[str, NDArray[Any]]
 
 
 @contextmanager
@@ -55,7 +54,11 @@ def one_thread() -> Generator[None]:
 
 @one_thread()
 def train(
-    cohort: Cohort, data_dir: Path, device: str, progress: Callable[[int], None] = lambda _: None
+    cohort: Cohort,
+    data_dir: Path,
+    device: str,
+    progress: Callable[[int], None] = lambda _: None,
+    checkpoints: Checkpoints | None = None,
 ) -> CohortResult:
     """Train and score every replica of a cohort.
 
@@ -64,28 +67,51 @@ def train(
         data_dir: A torchvision root, for image targets.
         device: ``cpu`` or ``cuda``.
         progress: Called about once a second with the number of replica-steps done since the last call.
+        checkpoints: Where the state is kept on the way, and what an earlier process left of it; None keeps none.
 
     Returns:
         One result a replica, in the cohort's order, and the references of the scores.
 
     Raises:
         InputError: The target's data or the pinned classifier cannot be read.
+        Stopped: `checkpoints.stopping` said so.
     """
     where = torch.device(device)
     sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where)
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
     results: list[ReplicaResult] = []
-    for replicas in stacks:
+    for i, replicas in enumerate(stacks):
         started = time.perf_counter()
         run = Run(cohort, replicas, data_dir, where)
-        finished = run.train(sides, progress)
+        kept = _Kept(checkpoints, i, last=i == len(stacks) - 1) if checkpoints else None
+        finished = run.train(sides, progress, kept)
         for result in finished:
-            result.row["train_seconds"] = (time.perf_counter() - started) / len(replicas)
+            result.row["train_seconds"] = (time.perf_counter() - started + run.seconds_before) / len(replicas)
         results += finished
-    real = {}
+    return CohortResult(results, *references(cohort, data_dir, device))
+
+
+def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, Any], Arrays]:
+    """Return what the scores of a cohort are set beside: by score what real data score, and some training images.
+
+    Raises:
+        InputError: The target's data or the pinned classifier cannot be read.
+    """
+    where = torch.device(device)
+    real: Arrays = {}
     if isinstance(cohort.target, Images):
         real = {"images": _train_images(cohort.target, data_dir, where)[:REAL_SAMPLES].cpu().numpy()}
-    return CohortResult(results, references_of(sides[0]), real)
+    return references_of(sides_of(cohort.target, cohort.scoring.split, data_dir, where)[0]), real
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Where one stack of a cohort is kept."""
+
+    checkpoints: Checkpoints
+    stack: int
+    last: bool
+    """No other stack of the cohort is trained after it."""
 
 
 class Run:
@@ -97,6 +123,7 @@ class Run:
 
     def __init__(self, cohort: Cohort, replicas: Sequence[Replica], data_dir: Path, device: torch.device) -> None:
         self.cohort, self.replicas, self.device = cohort, replicas, device
+        self._started = time.perf_counter()
         self.looped = cohort.mode == "loop"
         self.variant = variant = replicas[0].variant
         self.game, *others = {Game.of(r.variant, cohort.target.dimension) for r in replicas}
@@ -115,26 +142,38 @@ class Run:
         self.real = self._real(seeds, data_dir)
         self.step = step_function(self.game, cohort)
         self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan)
+        self.failed: list[int | None] = [None for _ in replicas]
+        self.evaluations: list[Evaluation] = []
+        self.seconds_before = 0.0
+        """That earlier processes trained this stack for."""
 
-    def train(self, sides: Sequence[Side], progress: Callable[[int], None]) -> list[ReplicaResult]:
-        """Train to the end, evaluating on the way."""
-        target, scoring = self.cohort.target, self.cohort.scoring
-        evaluations = [Evaluation(r.variant, self.game, target, scoring, sides, self.device) for r in self.replicas]
-        failed: list[int | None] = [None for _ in self.replicas]
-        done = 0
-        for until in self.cohort.scoring.at(self.cohort.steps):
+    def train(
+        self, sides: Sequence[Side], progress: Callable[[int], None], kept: _Kept | None = None
+    ) -> list[ReplicaResult]:
+        """Train to the end, evaluating on the way; what was kept is not trained again."""
+        target, scoring, failed = self.cohort.target, self.cohort.scoring, self.failed
+        self.evaluations = [
+            Evaluation(r.variant, self.game, target, scoring, sides, self.device) for r in self.replicas
+        ]
+        done = self._resume(kept) if kept else 0
+        progress(done * len(self.replicas))
+        for until in [at for at in scoring.at(self.cohort.steps) if at > done]:
             if all(f is not None for f in failed):
                 progress((self.cohort.steps - done) * len(self.replicas))
                 break
-            self.advance(done, until, progress)
+            self.advance(done, until, progress, kept)
             done = until
             for k in range(len(self.replicas)):
                 failed[k] = failed[k] or self.first_failure(k, until)
                 if failed[k] is None:
-                    evaluations[k].during(until, self.of(k))
-        return [self._result(k, failed[k], evaluations[k]) for k in range(len(self.replicas))]
+                    self.evaluations[k].during(until, self.of(k))
+            if kept and (kept.checkpoints.due() or (done == self.cohort.steps and not kept.last)):
+                self._keep(kept, done)
+        return [self._result(k, failed[k], self.evaluations[k]) for k in range(len(self.replicas))]
 
-    def advance(self, first: int, last: int, progress: Callable[[int], None] = lambda _: None) -> None:
+    def advance(
+        self, first: int, last: int, progress: Callable[[int], None] = lambda _: None, kept: _Kept | None = None
+    ) -> None:
         """Train steps `first` to `last` (exclusive), counted from 0."""
         told, told_at = first, time.perf_counter()
         with torch.no_grad():
@@ -146,6 +185,8 @@ class Run:
                 if time.perf_counter() - told_at > PROGRESS_SECONDS:
                     progress((s + 1 - told) * len(self.replicas))
                     told, told_at = s + 1, time.perf_counter()
+                if kept and s + 1 < last:  # at `last` the evaluation comes first
+                    self._keep_when_due(kept, s + 1)
         progress((last - told) * len(self.replicas))
 
     def batch(self, s: int) -> Batch:
@@ -170,6 +211,60 @@ class Run:
     def of(self, k: int) -> State:
         """Return the state of replica `k` alone."""
         return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[k], self.state))
+
+    def _keep_when_due(self, kept: _Kept, done: int) -> None:
+        stopping = kept.checkpoints.stopping()
+        if stopping or kept.checkpoints.due():
+            self._keep(kept, done)
+        if stopping:
+            raise Stopped
+
+    def _keep(self, kept: _Kept, done: int) -> None:
+        """Keep all that decides the rest of the training, and all that there is to tell of what is behind."""
+        progress = [evaluation.progress() for evaluation in self.evaluations]
+        tensors = {f"state{name}": tensor for name, tensor in _named(self.state)}
+        tensors |= {"metrics": self.metrics[:done]}
+        tensors |= {f"{k}/{name}": torch.from_numpy(x) for k, its in enumerate(progress) for name, x in its.items()}
+        told = {
+            "done": done,
+            "failed": self.failed,
+            "histories": [evaluation.history for evaluation in self.evaluations],
+            "seconds": self.seconds_before + time.perf_counter() - self._started,
+        }
+        kept.checkpoints.write(kept.stack, self._identity(), told, tensors)
+
+    def _resume(self, kept: _Kept) -> int:
+        """Take up what was kept, if anything was; return how many steps it has behind it."""
+        found = kept.checkpoints.read(kept.stack, self._identity())
+        if found is None:
+            return 0
+        told, tensors = found
+        named = dict(_named(self.state))
+        if any(f"state{n}" not in tensors or tensors[f"state{n}"].shape != x.shape for n, x in named.items()):
+            kept.checkpoints.refuse(kept.stack, "it is of other networks")
+            return 0
+        leaves = [tensors[f"state{name}"].to(self.device) for name in named]
+        self.state = cast(State, pytree.tree_unflatten(leaves, pytree.tree_structure(self.state)))
+        self.metrics[: told["done"]] = tensors["metrics"]
+        self.failed[:] = told["failed"]
+        self.seconds_before = told["seconds"]
+        for k, evaluation in enumerate(self.evaluations):
+            progress = {name: tensors[f"{k}/{name}"] for name in ("progress", "steps") if f"{k}/{name}" in tensors}
+            evaluation.resume([(at, name, value) for at, name, value in told["histories"][k]], progress)
+        return told["done"]
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a training must share to go on from a checkpoint and end with the same bits."""
+        cohort = self.cohort
+        return {
+            "engine": ENGINE_VERSION,
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "replicas": [r.id for r in self.replicas],
+            "mode": cohort.mode,
+            "compiled": cohort.compiled,
+            "width": cohort.width,
+        }
 
     def _initial(self, replica: Replica) -> State:
         def rng(name: str) -> torch.Generator:
@@ -210,82 +305,11 @@ class Run:
         return result
 
 
-def summarise(
-    metrics: NDArray[np.float64], names: Sequence[str], failed_step: int | None, steps_per_epoch: int | None
-) -> tuple[dict[str, Any], list[tuple[int, str, float]]]:
-    """Reduce a replica's metrics by step to its row of the ledger and its history.
-
-    Args:
-        metrics: [steps, len(names)], METRICS first.
-        names: What they are.
-        failed_step: First step, from 1, that was not finite: nothing from there on counts.
-        steps_per_epoch: None where the data never run out; then no epoch's mean is given (NaN).
-
-    Returns:
-        The row: status, and for each loss its mean over the last 100 steps, at the last step (`_last`) and over
-        the last epoch (`_epoch`; over the run if it is shorter), NaN for a diverged replica. The history: means
-        over at most 200 windows, each at its last step; and of both losses over each whole epoch (`epoch/`).
-    """
-    steps = len(metrics)
-    finite = metrics if failed_step is None else metrics[: failed_step - 1]
-    row: dict[str, Any] = {
-        "status": "ok" if failed_step is None else "diverged",
-        "failed_step": failed_step,
-        "reason": "" if failed_step is None else f"not finite at step {failed_step}",
-    }
-
-    def mean_of_last(column: NDArray[np.float64], n: int | None) -> float:
-        return float(column[-n:].mean()) if failed_step is None and n else math.nan
-
-    def windows(i: int, window: int, last: int) -> list[tuple[int, float]]:
-        starts = range(0, last, window)
-        return [(min(s + window, last), float(finite[s : s + window, i].mean())) for s in starts]
-
-    history: list[tuple[int, str, float]] = []
-    for i, name in enumerate(METRICS[:3]):
-        kind, player = name.split("/")
-        row[f"{kind}_{player}"] = mean_of_last(metrics[:, i], LAST_STEPS)
-        if kind == "loss":
-            row[f"{kind}_{player}_last"] = mean_of_last(metrics[:, i], 1)
-            row[f"{kind}_{player}_epoch"] = mean_of_last(metrics[:, i], steps_per_epoch)
-            if steps_per_epoch:
-                whole = len(finite) // steps_per_epoch * steps_per_epoch
-                history += [(at, f"epoch/{name}", v) for at, v in windows(i, steps_per_epoch, whole)]
-    for i, name in enumerate(names):
-        history += [(at, name, v) for at, v in windows(i, math.ceil(steps / HISTORY_POINTS), len(finite))]
-    return row, history
+def _named(state: State) -> list[tuple[str, Tensor]]:
+    """Return the tensors of a state by name, such as ``.generator.params['0.weight']``, in the order of its leaves."""
+    return [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_flatten_with_path(state)[0]]
 
 
 @lru_cache(maxsize=1)
 def _train_images(target: Images, data_dir: Path, device: torch.device) -> Tensor:
     return target.load(data_dir).train.to(device)
-
-
-_compiled: dict[Any, tuple[int, StepFunction]] = {}  # with how many programs each may come to
-
-
-def step_function(game: Game, cohort: Cohort) -> StepFunction:
-    """Return the step of a cohort: alone or mapped over replicas, compiled or not.
-
-    A worker that goes from shape to shape, as tuning does, finds what it compiled before; `PROGRAMS` at most are kept.
-    """
-    one = partial(step, game)
-    mapped: StepFunction = (
-        one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
-    )
-    if not cohort.compiled:
-        return mapped
-    variant = cohort.replicas[0].variant
-    needed = batch_shapes(variant, cohort.target)
-    assert needed <= PROGRAMS, "the plan compiles no cohort that needs more"
-    key = (game, variant.shape(), cohort.mode, cohort.width)
-    if key not in _compiled:
-        # With a CUDA compiler but no GPU, torch would say at each compilation that it found none.
-        logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        # The compiler counts the programs it made of one piece of code, and all of ours are made of the same. Before
-        # there are too many its memory is cleared with ours; on disk its own cache keeps them all.
-        if sum(programs for programs, _ in _compiled.values()) + needed > PROGRAMS:
-            _compiled.clear()
-            torch.compiler.reset()
-        _compiled[key] = needed, cast(StepFunction, torch.compile(mapped, dynamic=False, fullgraph=True))
-    return _compiled[key][1]

@@ -111,6 +111,14 @@ class Evaluation:
             if side is self.sides[0]:
                 self._progress.append((at, samples[: PROGRESS_SAMPLES[self.target.kind]]))
 
+    def resume(self, history: list[tuple[int, str, float]], progress: dict[str, Tensor]) -> None:
+        """Take up evaluations that were made before: their `history`, and what `progress` returned, as tensors."""
+        self.history = history
+        self._progress = [
+            (int(at), kept.to(self.device))
+            for at, kept in zip(progress.get("steps", ()), progress.get("progress", ()), strict=True)
+        ]
+
     def progress(self) -> dict[str, NDArray[Any]]:
         """Return the samples kept on the way, ``progress`` [evaluations, ...], and the ``steps`` they are of."""
         if not self._progress:

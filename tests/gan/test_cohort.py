@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from gan.cohort import METRICS, Run, summarise, train
+from gan.cohort import Run, train
 from gan.replica import Cohort, Mode, Replica, ReplicaResult, Scoring
-from gan.step import Game
+from gan.step import METRICS, Game
+from gan.summary import summarise
 from gan.targets import Gaussian, Images, Target
 from gan.variant import PER_REPLICA, Variant
 

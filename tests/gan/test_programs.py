@@ -15,8 +15,9 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounter
 
-from gan import cohort as module
-from gan.cohort import Run, StepFunction, step_function
+from gan import programs as module
+from gan.cohort import Run
+from gan.programs import StepFunction, step_function
 from gan.replica import PROGRAMS, Cohort, Replica, Scoring, batch_shapes
 from gan.step import Game
 from gan.targets import Gaussian, Images, Target

@@ -9,6 +9,11 @@
       history/<cohort>.parquet      replica, step, metric, value
       samples/<cohort>.safetensors  <replica>/final, <replica>/progress, <replica>/steps
       weights/<cohort>.safetensors  <replica>/<player>/<tensor>
+      digests/<cohort>.json         sha256 of these four files; references.json there: of the two shared ones
+      checkpoints/<cohort>/         of a cohort in training, where its workers left it
+      run.lock                      held by the one process that may write here
+
+A cohort that had to be cut into pieces (`benchmarks/engines/retries.py`) is there as its pieces, each under its own id.
 
 Of a study that was tuned it also holds:
 
@@ -17,29 +22,35 @@ Of a study that was tuned it also holds:
       search/                       a ledger: the replicas of every trial, on validation seeds and data
       tuned/                        a ledger: the same variants, each with the settings of its best trial
 
-Every file is written under a temporary name, flushed to the disk and renamed: it is there whole or not at all.
+Every file is written under a temporary name, flushed to the disk and renamed: it is there whole or not at all. What is
+damaged all the same, by a disk or a hand, `benchmarks/integrity.py` sets aside before anything is trained.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
+import io
 import json
 import os
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
+from benchmarks.checks import PROBLEMS, problem_with_digests
 from gan.errors import InputError
+from gan.files import write_atomically
 
 Arrays = dict[str, NDArray[Any]]
 HISTORY = ["replica", "step", "metric", "value"]
 REQUIRED = {"cohorts": ["replica", "status"], "history": HISTORY}
 """Columns without which a table is not one of this run's."""
+FOLDERS = ("cohorts", "history", "samples", "weights", "digests")
 LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
 """Columns of a row: means of the last 100 steps, the last step, the mean of the last epoch."""
 
@@ -69,7 +80,7 @@ class Ledger:
             InputError: It cannot be written to.
         """
         try:
-            for part in ("cohorts", "history", "samples", "weights"):
+            for part in FOLDERS:
                 (self.directory / part).mkdir(parents=True, exist_ok=True)
             probe = self.directory / f".writable-{os.getpid()}"
             probe.touch()
@@ -147,6 +158,16 @@ class Ledger:
         """Return `plan.json`, or an empty dictionary before there is one."""
         return self._json("plan.json")
 
+    def begun(self, *, but_failed: bool = False) -> tuple[dict[str, Any], set[str]]:
+        """Return what planning goes on from: the plan that is there, and the replicas that it need not place again.
+
+        What is damaged counts as not there: it is set aside before anything is trained. Without a plan nothing counts
+        as placed, so that the cohorts come out as they were.
+        """
+        reader = self.tolerant()
+        plan = reader.plan()
+        return plan, reader.finished(but_failed=but_failed) if plan else set()
+
     def references(self) -> dict[str, Any]:
         """Return what real data and noise score, by score."""
         return self._json("references.json")
@@ -174,13 +195,7 @@ class Ledger:
 
     def provenance(self) -> dict[str, Any]:
         """Return hardware, versions and times of the sessions that trained this run."""
-        try:
-            return self._json("provenance.json")
-        except InputError:
-            if self.unreadable is None:
-                raise
-            self.unreadable["provenance.json"] = "not the JSON this run wrote"
-            return {}
+        return self._json("provenance.json")
 
     # Writing.
 
@@ -188,10 +203,15 @@ class Ledger:
         self, cohort: str, rows: pd.DataFrame, history: pd.DataFrame, samples: Arrays, weights: Arrays
     ) -> None:
         """Record a finished cohort; its row file, written last, is what makes it finished."""
-        write_atomically(self._file("history", cohort), lambda p: history.to_parquet(p, index=False))
-        write_atomically(self._file("samples", cohort), lambda p: save_file(samples, p))
-        write_atomically(self._file("weights", cohort), lambda p: save_file(weights, p))
-        write_atomically(self._file("cohorts", cohort), lambda p: rows.to_parquet(p, index=False))
+        contents = {
+            "history": _parquet(history),
+            "samples": save(samples),
+            "weights": save(weights),
+            "cohorts": _parquet(rows),
+        }
+        self.write_digests(cohort, {part: hashlib.sha256(content).hexdigest() for part, content in contents.items()})
+        for part, content in contents.items():  # the rows last
+            write_atomically(self.file(part, cohort), content)
 
     def set_aside_failures(self) -> int:
         """Forget the cohorts that could not be run, so that they are planned again; return how many.
@@ -200,29 +220,67 @@ class Ledger:
         """
         failed = [c for c in self.finished_cohorts() if (self.results_of(c)["status"] == "failed").any()]
         for cohort in failed:
-            path = self._file("cohorts", cohort)
+            path = self.file("cohorts", cohort)
             path.replace(path.with_suffix(".failed"))
         return len(failed)
 
     def write_references(self, references: dict[str, Any], real: Arrays) -> None:
-        """Record what real data score and, of images, how some of them look."""
-        self.write_json("references.json", references)
-        if real:
-            write_atomically(self.directory / "real.safetensors", lambda p: save_file(real, p))
+        """Record what real data score and, of images, how some of them look, unless it is recorded."""
+        if self.has_references():
+            return
+        contents = {"references.json": _json(references)} | ({"real.safetensors": save(real)} if real else {})
+        self.write_digests("references", {name: hashlib.sha256(c).hexdigest() for name, c in contents.items()})
+        for name, content in contents.items():
+            write_atomically(self.directory / name, content)
+
+    def has_references(self) -> bool:
+        """Say whether what `write_references` writes is there."""
+        wanted = self.digests("references") or {"references.json": ""}
+        return all((self.directory / name).exists() for name in wanted)
+
+    def digests(self, cohort: str) -> dict[str, str]:
+        """Return the sha256 of each part of a cohort; empty where none was written.
+
+        Raises:
+            InputError: The file is not what was written.
+        """
+        path = self.file("digests", cohort)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            problem = problem_with_digests(found)
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            found, problem = {}, str(error)
+        if problem:
+            self._refuse(path, "digests", ValueError(problem))
+        return found
+
+    def write_digests(self, cohort: str, digests: dict[str, str]) -> None:
+        """Record what the parts of a cohort will hold, before they are written."""
+        write_atomically(self.file("digests", cohort), _json(digests))
+
+    def drop_checkpoints(self, cohort: str = "*") -> None:
+        """Delete the checkpoints of a cohort that is recorded, or of all; what was set aside there stays."""
+        for folder in (self.directory / "checkpoints").glob(cohort):
+            for path in folder.glob("*.safetensors"):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
     def write_json(self, name: str, content: Any) -> None:
         """Write one of the directory's JSON files."""
-        text = json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n"
-        write_atomically(self.directory / name, lambda p: p.write_text(text, encoding="utf-8"))
+        write_atomically(self.directory / name, _json(content))
 
     # Files.
 
-    def _file(self, part: str, cohort: str) -> Path:
-        suffix = "parquet" if part in ("cohorts", "history") else "safetensors"
+    def file(self, part: str, cohort: str) -> Path:
+        """Return where a part of a cohort lies: one of FOLDERS."""
+        suffix = {"cohorts": "parquet", "history": "parquet", "digests": "json"}.get(part, "safetensors")
         return self.directory / part / f"{cohort}.{suffix}"
 
     def _table(self, part: str, cohort: str, **options: Any) -> pd.DataFrame:
-        path = self._file(part, cohort)
+        path = self.file(part, cohort)
         columns = options.get("columns", REQUIRED[part])
         try:
             table = pd.read_parquet(path, **options)
@@ -248,21 +306,25 @@ class Ledger:
         if not path.exists():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path}: not the JSON this run wrote ({error}); move it away and run again") from None
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if problem := PROBLEMS[name](content):
+                raise ValueError(problem)
+            return content
+        except (OSError, ValueError, RecursionError) as error:
+            self._refuse(path, "JSON", error)
+            return {}
 
     def _tensors(self, part: str, replica: str, cohort: str | None) -> Arrays:
         cohort = cohort or self.cohort_of(replica)
         keys = [k for k in self._keys(part, cohort) if k.startswith(f"{replica}/")] if cohort else []
         if not (cohort and keys):
             return {}
-        with safe_open(self._file(part, cohort), framework="np") as file:
+        with safe_open(self.file(part, cohort), framework="np") as file:
             return {k.removeprefix(f"{replica}/"): file.get_tensor(k) for k in keys}
 
     def _keys(self, part: str, cohort: str) -> list[str]:
         """Return the names of the arrays that a cohort's file holds."""
-        path = self._file(part, cohort)
+        path = self.file(part, cohort)
         try:
             with safe_open(path, framework="np") as file:
                 return list(file.keys())
@@ -276,19 +338,11 @@ def find_runs(runs_dir: Path) -> list[Ledger]:
     return [Ledger(plan.parent) for plan in sorted(Path(runs_dir).glob("*/*/plan.json"))]
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to the disk, and rename it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode()
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

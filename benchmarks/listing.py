@@ -58,30 +58,9 @@ def print_studies(found: list[dict[str, Any]]) -> None:
     print("* runs by default; `ganbench run all` runs every study. Claims are those of studies/claims.toml.")
 
 
-def write_template(name: str, force: bool) -> Path:
-    """Write a commented study file `NAME.toml` in the current directory.
-
-    Raises:
-        InputError: The name cannot be a study's, or a file of that name is there.
-    """
-    if not name.replace("-", "").replace("_", "").isalnum():
-        raise InputError(f"{name}: expected a name of letters, digits, '-' and '_'")
-    if name in schema.RESERVED:
-        raise InputError(f"{name}: a word of ganbench's own; expected another name than {', '.join(schema.RESERVED)}")
-    path = Path(f"{name}.toml")
-    if path.exists() and not force:
-        raise InputError(f"{path}: there is a file of that name; expected another name, or --force")
-    template = (Path(__file__).parent / "template.toml").read_text(encoding="utf-8")
-    try:
-        path.write_text(template, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    return path
-
-
 def plan_summary(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     """Return what a plan would train and cost."""
-    missing = plan.missing(ledger.finished())
+    missing = plan.missing(ledger.tolerant().finished())
     estimate = cost.estimate(plan, missing)
     return {
         "study": plan.study.name,
@@ -230,10 +209,12 @@ def find_replica(prefix: str, runs_dir: Path) -> Found:
         found += [Found(ledger, {str(k): v for k, v in row.items()}, runs_dir) for row in chosen.to_dict("records")]
     if not found:
         raise InputError(
-            f"{prefix}: no finished replica of that id under {runs_dir}; expected one of `replica` in a results.csv"
+            f"{prefix or repr(prefix)}: no finished replica of that id under {runs_dir}; expected one of `replica` in a results.csv"
         )
     if len({f.id for f in found}) > 1:
-        raise InputError(f"{prefix}: {len(found)} replicas begin so; expected more of the id, such as {found[0].id}")
+        raise InputError(
+            f"{prefix or repr(prefix)}: {len(found)} replicas begin so; expected more of the id, such as {found[0].id}"
+        )
     return found[0]
 
 
@@ -259,7 +240,12 @@ def replica(found: Found) -> dict[str, Any]:
             "weights": str(found.ledger.directory / "weights" / f"{found.row['cohort']}.safetensors"),
         },
         "study_again": found.ledger.plan().get("command", ""),
-        "replica_again": f"ganbench show {found.id} --rerun --runs-dir {found.runs_dir}",
+        "replica_again": " ".join(
+            [
+                f"ganbench show {found.id} --rerun --runs-dir {found.runs_dir}",
+                *(f"--plugin {module}" for module in found.ledger.plan().get("plugins", {})),
+            ]
+        ),
     }
 
 

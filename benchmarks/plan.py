@@ -15,7 +15,8 @@ from typing import Any
 
 from gan.errors import InputError
 from gan.flops import flops_per_step
-from gan.replica import PROGRAMS, Cohort, Mode, Replica, Scoring, batch_shapes, digest_of, replica_id
+from gan.plugins import compilable, used
+from gan.replica import PROGRAMS, Cohort, Mode, Replica, Scoring, batch_shapes, digest_of, plugins_of, replica_id
 from gan.targets import make_target
 from gan.variant import PER_REPLICA, Variant
 from studies.schema import Resolved
@@ -58,8 +59,15 @@ class Plan:
     """Cohorts of earlier plans with replicas that are not asked for now, as `plan.json` has them."""
 
     def missing(self, finished: set[str]) -> list[Cohort]:
-        """Return the cohorts that hold a wanted replica without a result."""
-        return [c for c in self.cohorts if any(r.id in self.replicas and r.id not in finished for r in c.replicas)]
+        """Return what there is to train: cohorts without a result, and of those recorded in part the rest."""
+        left = [(c, tuple(r for r in c.replicas if r.id not in finished)) for c in self.cohorts]
+        return [_rest(c, rest) for c, rest in left if any(r.id in self.replicas for r in rest)]
+
+    def plugins(self) -> dict[str, str]:
+        """Return the sha256 of the source of each plugin that decides a result, by the module's name."""
+        study = self.study
+        needed = [p for variant in study.variants.values() for p in used(variant.own(), study.scoring.scores)]
+        return {plugin.module: plugin.sha256 for plugin in needed}
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
@@ -87,6 +95,7 @@ class Plan:
             },
             "device": self.device,
             "command": self.command,
+            "plugins": self.plugins(),
             "variants": {name: variant.settings() for name, variant in study.variants.items()},
             "levels": study.levels,
             "replicas": [{"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()],
@@ -153,6 +162,13 @@ def rounds(study: Resolved, replicas: int) -> int:
     return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
 
 
+def _rest(cohort: Cohort, replicas: tuple[Replica, ...]) -> Cohort:
+    """Return what is left of a cohort, as wide as it was: the program and the bits stay the same."""
+    if replicas == cohort.replicas:
+        return cohort
+    return dataclasses.replace(cohort, id=digest_of([r.id for r in replicas]), replicas=replicas)
+
+
 def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
     return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
 
@@ -169,7 +185,7 @@ def _partition(
     width = max(2, math.ceil(len(group) / count))
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    compiled = compiler and batch_shapes(variant, study.target) <= PROGRAMS
+    compiled = compiler and compilable(variant.own()) and batch_shapes(variant, study.target) <= PROGRAMS
     compiled = compiled and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
     parts = (group[i : i + width] for i in range(0, len(group), width))
     return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
@@ -199,6 +215,7 @@ def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool
         mode=mode,
         compiled=compiled,
         width=width,
+        plugins=plugins_of(replicas[0].variant, study.scoring),
     )
 
 
@@ -234,13 +251,15 @@ def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
     study = plan["study"]
     target = dict(study["target"])
     variant = Variant.from_settings(plan["variants"][planned["variant"]])
+    scoring = Scoring.from_settings(study["scoring"])
     return Cohort(
         id=id,
         replicas=(Replica(id, variant, planned["seed"]),),
         target=make_target(target.pop("name"), **target),
         steps=study["steps"],
-        scoring=Scoring(**study["scoring"]),
+        scoring=scoring,
         mode=trained["mode"],
         compiled=trained["compiled"],
         width=trained["width"],
+        plugins=plugins_of(variant, scoring),
     )

@@ -52,7 +52,7 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
         "steps": cohort.steps,
     }
     # Every column in every row: a study in which all replicas fail has a table of the same shape.
-    finals = [s.name for s in scores_of(study.target) if s.final]
+    finals = [s.name for s in scores_of(study.target, study.scoring.scores) if s.final]
     repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
     beside = [f"validation/{name}" for name in finals if study.scoring.split == "both" and study.target.kind != "point"]
     empty = dict.fromkeys((*LOSSES, "value_discriminator", *finals, *repeats, *beside), np.nan)

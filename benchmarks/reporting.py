@@ -83,11 +83,16 @@ def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> t
 
 def gaps_of(report: Path) -> list[str]:
     """Return what a report lacks, a line each, as the summary beside it says; empty where the study is whole."""
-    summary = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))
+    summary = summary_of(report)
     if not summary.get("incomplete"):
         return []
     head = f"{summary['study']}: incomplete: {summary['replicas']} of {summary['planned']} replicas are in the report"
     return [head, *(f"{summary['study']}: {said}" for said in summary.get("missing", []))]
+
+
+def summary_of(report: Path) -> dict[str, Any]:
+    """Return the summary that stands beside a report."""
+    return json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))
 
 
 def compare(first: Path, second: Path) -> tuple[dict[str, Any], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from benchmarks import cost, system
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Keeping
 from benchmarks.ledger import Ledger
 from benchmarks.plan import Plan, make_plan, rounds
 from benchmarks.progress import Progress
+from benchmarks.provenance import Session
 from benchmarks.recording import record
 from benchmarks.tracking import Mirror
 from gan.errors import InputError
@@ -24,6 +25,7 @@ from gan.targets import Images
 from studies import schema
 
 NO_TRACKING = "off"
+STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
 
 Objective = Callable[[list[dict[str, Any]]], Mapping[str, float]]
 """What a trial is judged by, from the rows of its replicas."""
@@ -44,8 +46,12 @@ class Options:
     retry_failed: bool = False
     trials: int | None = None
     """Trials a variant when tuning, instead of the scale's."""
+    checkpoint_seconds: float = 60.0
+    """Between two checkpoints of a cohort in training."""
     storage: str | None = None
     """Where Optuna keeps trials, a database's URL, instead of the journal in the run directory."""
+    plugins: tuple[str, ...] = ()
+    """Modules of a person's own components, loaded already."""
 
 
 @dataclass
@@ -80,23 +86,26 @@ def directory(runs_dir: Path, study: str, scale: str) -> Path:
 def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger, Plan]:
     """Plan a study against what its run directory already holds; nothing is written.
 
+    What is damaged there counts as not there: `run` sets it aside before it trains.
+
     Raises:
         InputError: The study or the run directory cannot be used.
     """
     resolved = schema.resolve(study, options.scale, options.seeds, options.trials)
     ledger = Ledger(directory(options.runs_dir, study.name, options.scale))
     compiler = system.has_compiler(options.device)
-    finished = ledger.finished(but_failed=options.retry_failed)
+    earlier, placed = ledger.begun(but_failed=options.retry_failed)
     plan = make_plan(
         resolved,
         options.device,
         command(source, options),
         compiler=compiler,
-        earlier=ledger.plan(),
-        finished=finished,
+        earlier=earlier,
+        finished=placed,
         mode=options.mode,
         rounds=rounds(resolved, resolved.seeds),
     )
+    finished = ledger.tolerant().finished(but_failed=options.retry_failed)
     if not compiler and any(c.compiled for c in plan.missing(finished)):
         raise InputError(
             f"{ledger.directory / 'plan.json'}: this run was begun with compiled cohorts, and there is no compiler "
@@ -111,6 +120,7 @@ def command(source: str, options: Options, verb: str = "run") -> str:
     words += ["--seeds", str(options.seeds)] if options.seeds else []
     words += ["--trials", str(options.trials)] if options.trials and verb == "tune" else []
     words += ["--mode", options.mode] if options.mode else []
+    words += [word for module in options.plugins for word in ("--plugin", module)]
     return " ".join(words)
 
 
@@ -154,28 +164,40 @@ def run(
 
     Raises:
         InputError: The run directory cannot be written to, or data cannot be read.
-        WorkerDied: A worker ended without an answer; what was finished is recorded.
+        KeyboardInterrupt: A person asked to stop; what was finished is recorded.
+        WorkerDied: Workers cannot be kept alive; what was finished is recorded.
+        OSError: The disk is full; what was finished is recorded.
     """
     ledger.open_for_writing()
     if options.retry_failed:
         ledger.set_aside_failures()
     cohorts = plan.missing(ledger.finished())
     summary = Summary(plan.study.name, plan.study.scale, str(ledger.directory), replicas=len(plan.replicas))
-    session = _Session(plan, options)
     ledger.write_json("plan.json", plan.to_json())
+    _complete_references(ledger, plan, options)
+    session = Session(
+        ledger,
+        command=plan.command,
+        workers=options.workers,
+        device=options.device,
+        estimated_core_seconds=round(cost.estimate(plan, cohorts).core_seconds),
+    )
     mirror = _mirror(ledger, plan, options, trials, objective)
     started = time.perf_counter()
     try:
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
-        for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance):
+        keeping = Keeping(ledger.directory / "checkpoints", options.checkpoint_seconds)
+        for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, keeping):
             if outcome.result:  # before the rows, whose presence says that all of this is there
                 ledger.write_references(outcome.result.references, outcome.result.real)
-            rows = record(ledger, plan, outcome)
+            with session.recording(outcome):
+                rows = record(ledger, plan, outcome)
+                ledger.drop_checkpoints(outcome.cohort.id)
             summary.trained += len(rows)
             progress.finished(rows)
-            session.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
+        ledger.drop_checkpoints()
         if mirror and answer:
             described = home or ledger
             mirror.describe(answer(described), str(described.directory / "report" / "report.md"))
@@ -183,46 +205,25 @@ def run(
         progress.end()
         summary.train_seconds = time.perf_counter() - started
         if mirror:
-            stats = mirror.close()
+            # A person who waits for the end does not wait for a server.
+            stopped = isinstance(sys.exception(), KeyboardInterrupt)
+            stats = mirror.close(STOPPED_SECONDS) if stopped else mirror.close()
             summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
             session.mlflow = asdict(stats)
-        session.write(ledger, summary, cohorts)
+        session.write(summary.train_seconds)
     wanted = ledger.results().query("replica in @plan.replicas")
     summary.diverged = int((wanted["status"] == "diverged").sum())
     summary.failed = len(plan.replicas) - int(wanted["status"].isin(["ok", "diverged"]).sum())
     return summary
 
 
-class _Session:
-    """Everything about this session that is not a result: it goes to `provenance.json`."""
+def _complete_references(ledger: Ledger, plan: Plan, options: Options) -> None:
+    """Make what real data score again where results were recorded without: it was lost, or set aside."""
+    if ledger.has_references() or not ledger.finished_cohorts():
+        return
+    from gan.cohort import references
 
-    def __init__(self, plan: Plan, options: Options) -> None:
-        self.started = datetime.datetime.now(datetime.UTC)
-        self.plan, self.options = plan, options
-        self.cohorts: dict[str, float] = {}
-        self.mlflow: dict[str, Any] = {}
-
-    def write(self, ledger: Ledger, summary: Summary, cohorts: list[Cohort]) -> None:
-        """Add this session to those that trained something, and what the mirror holds now."""
-        earlier = ledger.provenance()
-        session = {
-            "started": self.started.isoformat(timespec="seconds"),
-            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": self.plan.command,
-            "workers": self.options.workers,
-            "device": self.options.device,
-            "commit": system.commit(),
-            "hardware": system.hardware(self.options.device),
-            "versions": system.versions(),
-            "trained": summary.trained,
-            "wall_seconds": round(summary.train_seconds, 1),
-            "tracking_seconds": round(summary.tracking_seconds, 1),
-            "cohort_seconds": self.cohorts,
-            "estimated_core_seconds": round(cost.estimate(self.plan, cohorts).core_seconds),
-        }
-        sessions = [*earlier.get("sessions", []), *([session] if summary.trained else [])]
-        mlflow = self.mlflow or earlier.get("mlflow", {})
-        ledger.write_json("provenance.json", {"sessions": sessions, "mlflow": mlflow})
+    ledger.write_references(*references(plan.cohorts[0], options.data_dir, options.device))
 
 
 def _count(cohorts: list[Cohort], plan: Plan) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,14 +13,19 @@ from typing import Any, Literal, cast
 import typer
 from rich.console import Console
 
-from benchmarks import choosing, listing, reporting, runner, system, tuning
+from benchmarks import choosing, disk, listing, reporting, runner, system, tuning
 from benchmarks.engines import Engine, WorkerDied
 from benchmarks.engines.local import LocalEngine
+from benchmarks.integrity import mend
+from benchmarks.interrupts import Interrupts, gracefully
 from benchmarks.ledger import Ledger
+from benchmarks.lock import locked
 from benchmarks.plan import Plan
 from benchmarks.progress import Progress
 from benchmarks.runner import Options, Summary
+from benchmarks.tracking import check_uri
 from gan.errors import InputError, nearest
+from gan.files import FULL
 from gan.replica import Mode
 from studies import schema
 
@@ -27,6 +33,7 @@ Asked = Literal["none", "too", "only"]
 """Whether studies with `[tune]` are tuned: no; yes, beside others that are not; or they alone are meant."""
 
 MODES = ("vmap", "loop")
+GOES_ON = "what was finished is recorded: the same command goes on from there"
 
 
 def make_options(
@@ -42,10 +49,11 @@ def make_options(
         **others: The other fields of `Options`, as they are.
 
     Raises:
-        InputError: No such device or mode.
+        InputError: No such device or mode, or a tracking URI that cannot be one.
     """
     if mode not in (None, *MODES):
         raise InputError(f"--mode {mode}: no such mode; {nearest(mode, MODES)}")
+    check_uri(others.get("tracking_uri"))
     chosen = system.choose_device(device)
     return Options(
         device=chosen,
@@ -61,6 +69,8 @@ class Job:
     """A study that is checked and planned, and can be trained."""
 
     study: schema.Study
+    source: str
+    """What a person types to ask for it again."""
     ledger: Ledger
     plan: Plan
     search: tuning.Search | None = None
@@ -73,10 +83,15 @@ class Job:
         return [listing.plan_summary(self.plan, self.ledger)]
 
     def train(self, options: Options, engine: Engine, progress: Progress) -> Summary:
-        """Train what is missing."""
-        if self.search:
-            return tuning.tune(self.search, options, engine, progress, reporting.answer_of)
-        return runner.run(self.ledger, self.plan, options, engine, progress, reporting.answer_of)
+        """Train what is missing, under the run directory's lock."""
+        for ledger in (self.ledger, self.ledger.search(), self.ledger.tuned()):
+            for line in mend(ledger):
+                progress.say(line)
+        # Planned again: what is there may have been mended, or another process's work of a moment ago.
+        job = _job(self.study, self.source, options, tuned=self.search is not None)
+        if job.search:
+            return tuning.tune(job.search, options, engine, progress, reporting.answer_of)
+        return runner.run(job.ledger, job.plan, options, engine, progress, reporting.answer_of)
 
 
 def prepare(names: Sequence[str], options: Options, asked: Asked) -> list[Job]:
@@ -88,14 +103,14 @@ def prepare(names: Sequence[str], options: Options, asked: Asked) -> list[Job]:
     chosen, left_out = choosing.studies(names, options.scale, options.data_dir, tuned=asked == "only")
     for name, why in left_out.items():
         print(f"{name}: left out, {why}", file=sys.stderr)
-    return [_job(study.study, study.source, options, asked) for study in chosen]
+    return [_job(c.study, c.source, options, tuned=c.study.tune is not None and asked != "none") for c in chosen]
 
 
-def _job(study: schema.Study, source: str, options: Options, asked: Asked) -> Job:
-    if study.tune is None or asked == "none":
-        return Job(study, *runner.prepare(study, source, options))
+def _job(study: schema.Study, source: str, options: Options, *, tuned: bool) -> Job:
+    if not tuned:
+        return Job(study, source, *runner.prepare(study, source, options))
     searched = tuning.prepare(study, source, options)
-    return Job(study, searched.ledger, searched.plan, searched)
+    return Job(study, source, searched.ledger, searched.plan, searched)
 
 
 def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str, Any]]:
@@ -110,31 +125,51 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
         What was done, as `runner.Summary`, a study each.
 
     Raises:
-        InputError: Data cannot be had, or a run directory cannot be written to.
-        typer.Exit: 1 where a worker died, 130 where a person interrupted; what was finished is recorded.
+        InputError: Data cannot be had, the disk has no room, a run directory cannot be written to, or another process
+            is running there.
+        typer.Exit: 1 where workers cannot be kept alive or the disk is full, 130 where a person interrupted; what was
+            finished is recorded.
     """
-    for job in jobs:
-        if any(plan["to_train"] for plan in job.plans()):
+    plans = [job.plans() for job in jobs]
+    for job, stages in zip(jobs, plans, strict=True):
+        if any(plan["to_train"] for plan in stages):
             runner.check_data(job.study, job.plan.study.target, options.data_dir)
+    disk.check(options.runs_dir, sum(plan["estimated_disk_mb"] for stages in plans for plan in stages))
     for job in jobs:
         job.ledger.open_for_writing()
     progress = Progress(Console(stderr=True))
-    if not system.has_compiler(options.device):
-        progress.say("no C++ compiler (or no Triton): studies run uncompiled, two to three times slower")
+    with ExitStack() as locks, gracefully(progress.say) as interrupts:
+        for job in jobs:
+            locks.enter_context(locked(job.ledger.directory))
+        if not system.has_compiler(options.device):
+            progress.say("no C++ compiler (or no Triton): studies run uncompiled, two to three times slower")
+        try:
+            return _train(jobs, options, report, progress, interrupts)
+        except WorkerDied as error:
+            progress.say(f"error: {error}; {GOES_ON}")
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            progress.say(f"error: {options.runs_dir}: the disk is full ({error.strerror}); free some space; {GOES_ON}")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            progress.say(f"interrupted; {GOES_ON}")
+            raise typer.Exit(interrupts.status) from None
+
+
+def _train(
+    jobs: Sequence[Job], options: Options, report: bool, progress: Progress, interrupts: Interrupts
+) -> list[dict[str, Any]]:
     summaries: list[dict[str, Any]] = []
-    try:
-        with LocalEngine(options.workers) as engine:
-            for job in jobs:
-                summary = job.train(options, engine, progress)
-                if report:
-                    _compile(job.ledger, summary, progress)
-                summaries.append(dataclasses.asdict(summary))
-    except WorkerDied as error:
-        progress.say(f"error: {error}; what was finished is recorded: the same command goes on from there")
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        progress.say("interrupted; what was finished is recorded: the same command goes on from there")
-        raise typer.Exit(130) from None
+    with LocalEngine(options.workers, progress.say, interrupts.stopping) as engine:
+        for job in jobs:
+            if interrupts.stopping():
+                raise KeyboardInterrupt
+            summary = job.train(options, engine, progress)
+            if report:
+                _compile(job.ledger, summary, progress)
+            summaries.append(dataclasses.asdict(summary))
     return summaries
 
 

@@ -55,8 +55,15 @@ def default_workers(device: str) -> int:
 
 
 def default_data_dir() -> Path:
-    """Return where image data sets are looked for: GAN_DATA_DIR, or `data` in the current directory."""
-    return Path(os.environ.get("GAN_DATA_DIR") or "data")
+    """Return where image data sets are looked for: GAN_DATA_DIR, or `data` in the current directory.
+
+    Raises:
+        InputError: It is a file.
+    """
+    path = Path(os.environ.get("GAN_DATA_DIR") or "data")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"GAN_DATA_DIR: {path} is no folder; expected a torchvision root, or none")
+    return path
 
 
 def commit() -> str:

@@ -30,10 +30,6 @@ PAUSE = 50
 """A checkpoint is followed by at least so many times what it took: never more than 2 % of the training."""
 
 
-class Stopped(Exception):
-    """Training was asked to stop; a checkpoint says where."""
-
-
 class Checkpoints:
     """The checkpoints of one cohort.
 
@@ -41,12 +37,19 @@ class Checkpoints:
         folder: Where its files lie; made when the first is written.
         seconds: Between two of them.
         stopping: Says whether the training should be cut short now.
+        note: Told in a line what a person should know of.
     """
 
-    def __init__(self, folder: Path, seconds: float = SECONDS, stopping: Callable[[], bool] = lambda: False) -> None:
-        self.folder, self.seconds, self.stopping = Path(folder), seconds, stopping
-        self.notes: list[str] = []
-        """What a person should know of, a line each."""
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float = SECONDS,
+        stopping: Callable[[], bool] = lambda: False,
+        note: Callable[[str], None] = print,
+    ) -> None:
+        self.folder, self.seconds, self.stopping, self.note = Path(folder), seconds, stopping, note
+        self.took = 0.0
+        """Seconds that writing took so far."""
         self._next = time.monotonic() + seconds
 
     def due(self) -> bool:
@@ -70,9 +73,10 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self._file(stack), content)
         except OSError as error:  # a checkpoint is a convenience; training goes on without it
-            self.notes.append(f"{self._file(stack)}: no checkpoint was written ({error.strerror}); training went on")
-        ended = time.monotonic()
-        self._next = ended + max(self.seconds, PAUSE * (ended - began))
+            self.note(f"{self._file(stack)}: no checkpoint was written ({error.strerror}); training went on")
+        took = time.monotonic() - began
+        self.took += took
+        self._next = time.monotonic() + max(self.seconds, PAUSE * took)
 
     def read(self, stack: int, identity: dict[str, Any]) -> tuple[dict[str, Any], Tensors] | None:
         """Return what was kept of a stack, and None where nothing was, or nothing that can be used."""
@@ -99,7 +103,7 @@ class Checkpoints:
         """Set the file of a stack aside."""
         path = self._file(stack)
         reason = why.splitlines()[0] if why else "unreadable"
-        self.notes.append(f"{path}: not a checkpoint to go on from ({reason}); set aside as {set_aside(path).name}")
+        self.note(f"{path}: not a checkpoint to go on from ({reason}); set aside as {set_aside(path).name}")
 
     def _file(self, stack: int) -> Path:
         return self.folder / f"{stack}.safetensors"

@@ -22,10 +22,11 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from gan import streams
-from gan.checkpoint import Checkpoints, Stopped
+from gan.checkpoint import Checkpoints
+from gan.errors import Stopped
 from gan.evaluation import Evaluation, Side, references_of, sides_of
 from gan.programs import step_function
-from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult
+from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult, load_plugins
 from gan.step import Batch, Game, Hyper, State
 from gan.summary import summarise
 from gan.targets import Images
@@ -77,7 +78,8 @@ def train(
         Stopped: `checkpoints.stopping` said so.
     """
     where = torch.device(device)
-    sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where)
+    load_plugins(cohort, device)
+    sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
     results: list[ReplicaResult] = []
     for i, replicas in enumerate(stacks):
@@ -91,6 +93,7 @@ def train(
     return CohortResult(results, *references(cohort, data_dir, device))
 
 
+@one_thread()
 def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, Any], Arrays]:
     """Return what the scores of a cohort are set beside: by score what real data score, and some training images.
 
@@ -101,7 +104,7 @@ def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, A
     real: Arrays = {}
     if isinstance(cohort.target, Images):
         real = {"images": _train_images(cohort.target, data_dir, where)[:REAL_SAMPLES].cpu().numpy()}
-    return references_of(sides_of(cohort.target, cohort.scoring.split, data_dir, where)[0]), real
+    return references_of(sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)[0]), real
 
 
 @dataclass(frozen=True)

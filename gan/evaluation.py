@@ -49,26 +49,32 @@ class Side:
 
 
 def sides_of(
-    target: Target, split: Literal["test", "validation", "both"], data_dir: Path, device: torch.device
+    target: Target,
+    split: Literal["test", "validation", "both"],
+    data_dir: Path,
+    device: torch.device,
+    own: tuple[str, ...] = (),
 ) -> list[Side]:
     """Return the sides that `Scoring.split` asks for, the one whose samples are kept first.
 
-    The game of two numbers has neither data nor latents: nothing can be held out, and its one side is the test.
+    The game of two numbers has neither data nor latents: nothing can be held out, and its one side is the test. Scores
+    of plugins, `own`, are taken beside the target's.
 
     Raises:
         InputError: The target's data or the pinned classifier cannot be read.
     """
     first: Split = "validation" if split == "validation" and target.kind != "point" else "test"
-    sides = [Side(first, _scorer(target, data_dir, device, first))]
+    sides = [Side(first, _scorer(target, data_dir, device, first, own))]
     if split == "both" and target.kind != "point":
-        sides.append(Side("validation", _scorer(target, data_dir, device, "validation"), "validation", "validation/"))
+        held_out = _scorer(target, data_dir, device, "validation", own)
+        sides.append(Side("validation", held_out, "validation", "validation/"))
     return sides
 
 
 # A worker's cohorts of one study share what real data cost: two of each, for both splits.
 @lru_cache(maxsize=2)
-def _scorer(target: Target, data_dir: Path, device: torch.device, split: Split) -> Scorer:
-    return make_scorer(target, data_dir, device, split)
+def _scorer(target: Target, data_dir: Path, device: torch.device, split: Split, own: tuple[str, ...]) -> Scorer:
+    return make_scorer(target, data_dir, device, split, own)
 
 
 @lru_cache(maxsize=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from gan import plugins
 from gan.variant import Variant
 
 
@@ -37,18 +38,22 @@ def parameters(variant: Variant, dimension: int) -> int:
 
 
 def generator_products(variant: Variant, dimension: int) -> int:
-    """Count the multiply-adds of one sample through the generator."""
-    if variant.generator != "mlp":
+    """Count the multiply-adds of one sample through the generator; a plugin's that does not say is taken for an mlp."""
+    if "generator" in variant.own() and (count := plugins.network("generator", variant.generator).products):
+        return count(variant, dimension)
+    if variant.generator in ("fixed_gaussian", "point"):
         return 1
     widths = (variant.latent_dim, *variant.generator_hidden, dimension)
     return sum(a * b for a, b in pairwise(widths))
 
 
 def discriminator_products(variant: Variant, dimension: int) -> int:
-    """Count the multiply-adds of one sample through the discriminator."""
+    """Count the multiply-adds of one sample through the discriminator; a plugin's as a generator's."""
+    if "discriminator" in variant.own() and (count := plugins.network("discriminator", variant.discriminator).products):
+        return count(variant, dimension)
     if variant.discriminator == "slope":
         return 1
-    if variant.discriminator == "mlp":
+    if variant.discriminator != "conv":
         return sum(a * b for a, b in pairwise((dimension, *variant.discriminator_hidden, 1)))
     side, total = math.isqrt(dimension), 0
     for a, b in pairwise((1, *variant.discriminator_channels)):

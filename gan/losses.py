@@ -7,44 +7,42 @@ Wasserstein critic's are -o and o: the difference of its means (Arjovsky et al. 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def real_cost(output: Tensor, kind: str, wasserstein: Tensor) -> Tensor:
-    """Return -log D per sample, or a critic's -o.
+class Costs(NamedTuple):
+    """The three costs of our losses per sample, on the discriminator's output of any shape."""
 
-    Args:
-        output: The discriminator's output, any shape.
-        kind: ``logit``, or ``probability``, whose logarithm PyTorch clamps at -100.
-        wasserstein: Boolean scalar of this replica.
-    """
-    if kind == "logit":
-        return torch.where(wasserstein, -output, F.softplus(-output))
-    return _cross_entropy(output, torch.ones_like(output))
+    output: str
+    """What the discriminator says: ``logit``, or ``probability``, whose logarithm PyTorch clamps at -100."""
+    saturating: Tensor
+    """Boolean scalar of this replica."""
+    wasserstein: Tensor
+    """Boolean scalar of this replica."""
 
+    def real_cost(self, output: Tensor) -> Tensor:
+        """Return -log D per sample, or a critic's -o."""
+        if self.output == "logit":
+            return torch.where(self.wasserstein, -output, F.softplus(-output))
+        return _cross_entropy(output, torch.ones_like(output))
 
-def fake_cost(output: Tensor, kind: str, wasserstein: Tensor) -> Tensor:
-    """Return -log(1 - D) per sample, or a critic's o; arguments as for `real_cost`."""
-    if kind == "logit":
-        return torch.where(wasserstein, output, F.softplus(output))
-    return _cross_entropy(output, torch.zeros_like(output))
+    def fake_cost(self, output: Tensor) -> Tensor:
+        """Return -log(1 - D) per sample, or a critic's o."""
+        if self.output == "logit":
+            return torch.where(self.wasserstein, output, F.softplus(output))
+        return _cross_entropy(output, torch.zeros_like(output))
 
+    def generator_cost(self, output: Tensor) -> Tensor:
+        """Return the generator's loss per sample on the discriminator's output for fakes.
 
-def generator_cost(output: Tensor, kind: str, saturating: Tensor, wasserstein: Tensor) -> Tensor:
-    """Return the generator's loss per sample on the discriminator's output for fakes.
-
-    Non-saturating: -log D(G(z)); saturating, the minimax loss: log(1 - D(G(z))) (Goodfellow et al. 2014, section 3);
-    Wasserstein: -o.
-
-    Args:
-        output: The discriminator's output for fakes, any shape.
-        kind: ``logit`` or ``probability``.
-        saturating: Boolean scalar of this replica.
-        wasserstein: Boolean scalar of this replica.
-    """
-    return torch.where(saturating, -fake_cost(output, kind, wasserstein), real_cost(output, kind, wasserstein))
+        Non-saturating: -log D(G(z)); saturating, the minimax loss: log(1 - D(G(z))) (Goodfellow et al. 2014, section
+        3); Wasserstein: -o.
+        """
+        return torch.where(self.saturating, -self.fake_cost(output), self.real_cost(output))
 
 
 def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:

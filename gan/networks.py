@@ -8,14 +8,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from gan import plugins
 from gan.variant import LEAKY_SLOPE, Variant
 
 Tensors = dict[str, Tensor]
+
+
+class Layer(Protocol):
+    """A pure function of parameters: a frozen dataclass, so that equal layers share one compiled program."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter by its name; none has a dot in it."""
+        ...
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        """Return the output [batch, ...] of x [batch, ...]; neither `p` nor `x` may change."""
+        ...
+
+
+@runtime_checkable
+class SelfStarting(Protocol):
+    """A layer that draws its own initial parameters, whatever the variant's `initialisation` says."""
+
+    def initial(self, rng: Generator) -> Tensors:
+        """Draw one replica's parameters, on the generator's device."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +80,11 @@ class Elementwise:
     kind: str
     shape: tuple[int, ...] = ()
 
-    def apply(self, x: Tensor) -> Tensor:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return no shape."""
+        return {}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
         """Return the output: of x's shape, or [batch, *shape]."""
         match self.kind:
             case "relu":
@@ -124,35 +151,33 @@ class Affine:
     mean: float
     std: float
 
-    def apply(self, x: Tensor) -> Tensor:
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return no shape."""
+        return {}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
         """Return the output, of x's shape."""
         return self.mean + self.std * x
-
-
-Trained = Linear | Conv | Slope | Point  # one product with a weight
-Layer = Trained | BatchNorm | Elementwise | Affine
 
 
 @dataclass(frozen=True)
 class Network:
     """A pure function (parameters, buffers, x) -> (output, new buffers)."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer | BatchNorm, ...]
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, *, training: bool) -> tuple[Tensor, Tensors]:
         """Apply the layers in turn.
 
         Args:
-            params: Named ``<layer>.weight`` and ``<layer>.bias``.
+            params: Named ``<layer>.<parameter>``, such as ``0.weight``.
             buffers: BatchNorm's running statistics, ``<layer>.mean`` and ``<layer>.var``.
             x: [batch, inputs].
             training: BatchNorm by the batch's statistics (and update the running ones) or by the running ones.
         """
         new: Tensors = {}
         for i, layer in enumerate(self.layers):
-            if isinstance(layer, Elementwise | Affine):
-                x = layer.apply(x)
-            elif isinstance(layer, BatchNorm):
+            if isinstance(layer, BatchNorm):
                 x, stats = layer.apply(_of(params, i), _of(buffers, i), x, training=training)
                 new |= {f"{i}.{k}": v for k, v in stats.items()}
             else:
@@ -160,8 +185,8 @@ class Network:
         return x, new
 
     def trained(self) -> list[int]:
-        """Return the positions of the layers that hold a weight, the first at the input."""
-        return [i for i, layer in enumerate(self.layers) if isinstance(layer, Trained)]
+        """Return the positions of the layers that hold parameters, BatchNorm aside, the first at the input."""
+        return [i for i, layer in enumerate(self.layers) if not isinstance(layer, BatchNorm) and layer.shapes()]
 
     def initial(self, rng: Generator, scheme: str) -> tuple[Tensors, Tensors]:
         """Draw one replica's initial parameters, and buffers at rest.
@@ -169,7 +194,7 @@ class Network:
         Args:
             rng: The replica's generator for this network.
             scheme: ``default``: uniform within 1/sqrt(fan in), as PyTorch's Linear and Conv2d start;
-                ``normal_002``: weights N(0, 0.02²), biases as by default.
+                ``normal_002``: weights N(0, 0.02²), biases as by default. A `SelfStarting` layer has a way of its own.
         """
         params: Tensors = {}
         buffers: Tensors = {}
@@ -179,9 +204,13 @@ class Network:
                 params[f"{i}.bias"] = torch.zeros(layer.features, device=rng.device)
                 buffers[f"{i}.mean"] = torch.zeros(layer.features, device=rng.device)
                 buffers[f"{i}.var"] = torch.ones(layer.features, device=rng.device)
-            elif not isinstance(layer, Elementwise | Affine):
-                bound = 1.0 / math.sqrt(math.prod(layer.shapes()["weight"][1:]))
-                for name, shape in layer.shapes().items():
+            elif isinstance(layer, SelfStarting):
+                params |= {f"{i}.{name}": value for name, value in layer.initial(rng).items()}
+            elif shapes := layer.shapes():
+                if "weight" not in shapes:
+                    raise ValueError(f"{type(layer).__name__}: expected a weight in shapes(), or a method initial(rng)")
+                bound = 1.0 / math.sqrt(math.prod(shapes["weight"][1:]))
+                for name, shape in shapes.items():
                     value = torch.empty(shape, device=rng.device)
                     if name == "weight" and scheme == "normal_002":
                         params[f"{i}.{name}"] = value.normal_(0.0, 0.02, generator=rng)
@@ -192,11 +221,13 @@ class Network:
 
 def make_generator(variant: Variant, outputs: int) -> Network:
     """Build the generator: latents [batch, latent_dim] to samples [batch, outputs]."""
+    if "generator" in variant.own():
+        return _network(plugins.network("generator", variant.generator), variant, outputs, variant.generator_output)
     if variant.generator == "point":
         return Network((Point(),))
     if variant.generator == "fixed_gaussian":
         return Network((Affine(variant.fixed_mean, variant.fixed_std),))
-    layers: list[Layer] = []
+    layers: list[Layer | BatchNorm] = []
     width = variant.latent_dim
     for hidden in variant.generator_hidden:
         layers += _hidden(Linear(width, hidden), variant.generator_norm, variant.generator_activation, variant)
@@ -214,9 +245,12 @@ def make_discriminator(variant: Variant, inputs: int) -> Network:
         variant: A conv discriminator reads its inputs as square images of one channel.
         inputs: Dimension of a sample; for conv a square number.
     """
+    output = "sigmoid" if variant.discriminator_output == "probability" else "linear"
+    if "discriminator" in variant.own():
+        return _network(plugins.network("discriminator", variant.discriminator), variant, inputs, output)
     if variant.discriminator == "slope":
         return Network((Slope(),))
-    layers: list[Layer] = []
+    layers: list[Layer | BatchNorm] = []
     norm, activation = variant.discriminator_norm, variant.discriminator_activation
     if variant.discriminator == "mlp":
         width = inputs
@@ -232,13 +266,19 @@ def make_discriminator(variant: Variant, inputs: int) -> Network:
         width = channels * side * side
         layers.append(Elementwise("reshape", (width,)))
     layers.append(Linear(width, 1))
-    if variant.discriminator_output == "probability":
-        layers.append(Elementwise("sigmoid"))
+    if output != "linear":
+        layers.append(Elementwise(output))
     return Network(tuple(layers))
 
 
-def _hidden(layer: Linear | Conv, norm: str, activation: str, variant: Variant) -> list[Layer]:
-    normed: list[Layer] = [BatchNorm(layer.outputs, variant.batchnorm_momentum)] if norm == "batch" else []
+def _network(kind: plugins.NetworkKind, variant: Variant, size: int, output: str) -> Network:
+    """Build a plugin's network, and behind it the activation that the variant asks for."""
+    last = [Elementwise(output)] if output != "linear" else []
+    return Network((*kind.build(variant, size), *last))
+
+
+def _hidden(layer: Linear | Conv, norm: str, activation: str, variant: Variant) -> list[Layer | BatchNorm]:
+    normed: list[Layer | BatchNorm] = [BatchNorm(layer.outputs, variant.batchnorm_momentum)] if norm == "batch" else []
     return [layer, *normed, Elementwise(activation)]
 
 

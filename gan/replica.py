@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt
 
+from gan import plugins
+from gan.errors import InputError
 from gan.scores import scoring_digest
 from gan.targets import Images, Target
 from gan.variant import Variant
@@ -44,6 +47,14 @@ class Scoring:
     split: Literal["test", "validation", "both"] = "test"
     """What the scores compare with: test data; validation data, on latents of their own, for choosing settings
     without a look at the test; or test, and beside it validation under names that begin with ``validation/``."""
+    scores: tuple[str, ...] = ()
+    """Scores of plugins that are taken beside the target's own."""
+
+    @staticmethod
+    def from_settings(settings: Mapping[str, Any]) -> Scoring:
+        """Return the scoring that gave these `settings`, whose lists are tuples."""
+        exact: dict[str, Any] = {**settings, "scores": tuple(settings.get("scores", ()))}
+        return Scoring(**exact)
 
     def at(self, steps: int) -> list[int]:
         """Return the steps after which a run of `steps` is evaluated, ascending, the last at the end."""
@@ -54,6 +65,8 @@ class Scoring:
         settings = dataclasses.asdict(self)
         if self.split == "test":
             del settings["split"]
+        if not self.scores:
+            del settings["scores"]
         return settings
 
 
@@ -81,6 +94,8 @@ class Cohort:
     compiled: bool
     width: int
     """Replicas side by side; a short cohort is padded to it, so that one compiled program serves all."""
+    plugins: tuple[str, ...] = ()
+    """Modules that its replicas or its scoring need: whoever trains it loads them first."""
 
     def __post_init__(self) -> None:
         assert self.replicas and len({r.variant.shape() for r in self.replicas}) == 1
@@ -123,7 +138,11 @@ def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scori
         steps: Training steps.
         scoring: How it is evaluated; the digest of the pinned classifier counts too.
         device: Kind of device, ``cpu`` or ``cuda``, whose random numbers differ.
+
+    Raises:
+        InputError: It needs a plugin, whose source counts too, that is not loaded.
     """
+    needed = plugins.used(variant.own(), scoring.scores)
     return digest_of(
         {
             "engine": ENGINE_VERSION,
@@ -133,8 +152,32 @@ def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scori
             "steps": steps,
             "scoring": [scoring.identity(), scoring_digest(target)],
             "device": device,
+            **({"plugins": sorted(plugin.sha256 for plugin in needed)} if needed else {}),
         }
     )
+
+
+def plugins_of(variant: Variant, scoring: Scoring) -> tuple[str, ...]:
+    """Return the modules that a cohort of a variant needs."""
+    return tuple(plugin.anywhere for plugin in plugins.used(variant.own(), scoring.scores))
+
+
+def load_plugins(cohort: Cohort, device: str) -> None:
+    """Load what a cohort needs, before it is trained.
+
+    Raises:
+        InputError: A plugin fails, or is not the one that its replicas were named by.
+    """
+    if not cohort.plugins:
+        return
+    plugins.load(cohort.plugins)
+    target, steps, scoring = cohort.target, cohort.steps, cohort.scoring
+    for r in cohort.replicas:
+        if replica_id(r.variant, r.seed, target=target, steps=steps, scoring=scoring, device=device) != r.id:
+            raise InputError(
+                f"--plugin {' '.join(cohort.plugins)}: its source, or this program, changed after replica {r.id} was "
+                "planned; expected it as it was, or to run the study again"
+            )
 
 
 def batch_shapes(variant: Variant, target: Target) -> int:

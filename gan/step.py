@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.func import grad, grad_and_value, vjp
 
-from gan import losses
+from gan import losses, plugins
 from gan.networks import Network, Tensors, make_discriminator, make_generator
 from gan.optimiser import Betas, Moments, adam, sgd
 from gan.variant import LINEAR_SCHEDULE_END, Variant
@@ -99,6 +99,7 @@ class Game(NamedTuple):
     joint: bool
     fresh: bool
     simultaneous: bool
+    loss: plugins.Loss | None = None  # of a plugin; ours are chosen between by each replica's numbers
 
     @staticmethod
     def of(variant: Variant, dimension: int) -> Game:
@@ -112,6 +113,7 @@ class Game(NamedTuple):
             joint=variant.passes == "joint",
             fresh=variant.latents == "fresh",
             simultaneous=variant.updates == "simultaneous",
+            loss=plugins.loss(variant.loss) if "loss" in variant.own() else None,
         )
 
     @property
@@ -209,9 +211,8 @@ def _discriminator_gradient(
         else:
             on_real, buffers = game.discriminator(params, player.buffers, real, training=True)
             on_fake, buffers = game.discriminator(params, buffers, fakes, training=True)
-        real_cost = losses.real_cost(on_real, game.output, hyper.wasserstein)
-        fake_cost = losses.fake_cost(on_fake, game.output, hyper.wasserstein)
-        halves = real_cost.mean() + fake_cost.mean()
+        costs = _costs(game, hyper)
+        halves = costs.real_cost(on_real).mean() + costs.fake_cost(on_fake).mean()
         total = halves
         if game.penalty != "none":
             total = total + hyper.penalty_weight * _penalty(game, params, player.buffers, real, fakes, between)
@@ -244,8 +245,7 @@ def _generator_gradient(
         return game.discriminator(params, buffers, fakes, training=True)
 
     def loss_of(output: Tensor) -> Tensor:
-        cost = losses.generator_cost(output, game.output, hyper.saturating, hyper.wasserstein)
-        return _scale(hyper, fakes) * cost.mean()
+        return _scale(hyper, fakes) * _costs(game, hyper).generator_cost(output).mean()
 
     output, pullback, new_buffers = cast("tuple[Any, Any, Any]", vjp(discriminate, fakes, has_aux=True))
     on_output, loss = grad_and_value(loss_of)(output)
@@ -277,6 +277,11 @@ def _descend(
     if game.optimiser == "sgd":
         return sgd(player.params, grads, lr), player.moments
     return adam(player.params, grads, player.moments, t, lr, betas)
+
+
+def _costs(game: Game, hyper: Hyper) -> losses.Costs | plugins.Loss:
+    """Return what the players minimise, on the discriminator's output."""
+    return game.loss or losses.Costs(game.output, hyper.saturating, hyper.wasserstein)
 
 
 def _scale(hyper: Hyper, batch: Tensor) -> Tensor:

@@ -9,21 +9,32 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast, get_args
 
-from annotated_types import Ge, Gt, Le, Lt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
+LossName = Literal["non_saturating", "saturating", "wasserstein"]
+GeneratorName = Literal["mlp", "fixed_gaussian", "point"]
+DiscriminatorName = Literal["mlp", "conv", "slope"]
 Norm = Literal["none", "batch"]
 Activation = Literal["relu", "leaky_relu"]
-Widths = Annotated[tuple[Annotated[int, Gt(0)], ...], MinLen(1)]
+Width = Annotated[int, Gt(0), Le(100_000)]
+Widths = Annotated[tuple[Width, ...], MinLen(1), MaxLen(100)]
 Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
 Positive = Annotated[float, Gt(0), Lt(math.inf)]
 
 LEAKY_SLOPE = 0.2
 LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached after the last step
 
+BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
+    "loss": get_args(LossName),
+    "generator": get_args(GeneratorName),
+    "discriminator": get_args(DiscriminatorName),
+}
+"""Fields that name a component, and the names that are ours; any other is a plugin's (`gan/plugins.py`)."""
+
 # Fields that are one number per replica, and the initial values: replicas that differ only here share a cohort.
-# Every other field decides a tensor's shape or a branch of the step.
+# Every other field decides a tensor's shape or a branch of the step; so does a loss that is a plugin's.
 PER_REPLICA = frozenset(
     {
         *("loss", "reduction", "initialisation", "latent", "penalty_weight"),
@@ -37,8 +48,9 @@ class Variant:
     """One GAN configuration; the defaults are a small 1-D GAN."""
 
     # What the two players minimise.
-    loss: Literal["non_saturating", "saturating", "wasserstein"] = "non_saturating"
-    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z))); or the difference of a critic's means."""
+    loss: LossName | str = "non_saturating"
+    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z))); or the difference of a critic's means; or the
+    name of a plugin's."""
     reduction: Literal["mean", "sum_of_means", "sum"] = "mean"
     """Discriminator loss: mean over both halves, sum of the halves' means, or the sum over every sample
     (which sums the generator's loss too)."""
@@ -53,9 +65,10 @@ class Variant:
     # The networks.
     latent: Literal["normal", "uniform"] = "normal"
     """The latent z ~ N(0, I), or uniform in [-1, 1]."""
-    latent_dim: Annotated[int, Gt(0)] = 20
-    generator: Literal["mlp", "fixed_gaussian", "point"] = "mlp"
-    """Beside an mlp two generators for theory: N(fixed_mean, fixed_std²), never trained; or one number, x."""
+    latent_dim: Width = 20
+    generator: GeneratorName | str = "mlp"
+    """Beside an mlp two generators for theory: N(fixed_mean, fixed_std²), never trained; or one number, x; or the
+    name of a plugin's."""
     fixed_mean: Finite = 0.0
     fixed_std: Positive = 1.0
     generator_hidden: Widths = (32, 32)
@@ -64,8 +77,9 @@ class Variant:
     generator_activation: Activation = "relu"
     generator_output: Literal["linear", "tanh", "sigmoid"] = "linear"
     """Last activation; it sets the data's range: images in [-1, 1] for tanh, in [0, 1] for sigmoid."""
-    discriminator: Literal["mlp", "conv", "slope"] = "mlp"
-    """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer; slope: one number, D(x) = yx."""
+    discriminator: DiscriminatorName | str = "mlp"
+    """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer; slope: one number, D(x) = yx;
+    or the name of a plugin's."""
     discriminator_hidden: Widths = (32, 64, 32)
     """Widths of an mlp discriminator."""
     discriminator_channels: Widths = (16, 32)
@@ -91,10 +105,10 @@ class Variant:
     """Learning rates constant, or linear from 1 to 0.001 of themselves over the run."""
 
     # The training step.
-    batch_size: Annotated[int, Ge(2)] = 128
+    batch_size: Annotated[int, Ge(2), Le(1_000_000)] = 128
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """The generator's step sees the discriminator after its step, or both step from the same point."""
-    critic_steps: Annotated[int, Ge(1)] = 1
+    critic_steps: Annotated[int, Ge(1), Le(10_000)] = 1
     """Steps of the discriminator, each on data of its own, before one of the generator."""
     passes: Literal["joint", "separate"] = "joint"
     """The discriminator sees real and fake in one batch, or in two passes."""
@@ -125,16 +139,21 @@ class Variant:
         }
         return Variant(**exact)
 
+    def own(self) -> dict[str, str]:
+        """Return the components that are not ours but a plugin's: their names by the field that names them."""
+        named = {field: str(getattr(self, field)) for field in BUILT_IN}
+        return {field: name for field, name in named.items() if name not in BUILT_IN[field]}
+
     def shape(self) -> tuple[Any, ...]:
         """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch.
 
-        The widths of the kinds of networks that are not in use shape nothing.
+        The widths of the kinds of networks that are not in use shape nothing; a plugin's network may use all.
         """
-        unused = set(PER_REPLICA)
-        unused |= {"discriminator_hidden"} if self.discriminator != "mlp" else set()
-        unused |= {"discriminator_channels"} if self.discriminator != "conv" else set()
-        unused |= {"generator_hidden"} if self.generator != "mlp" else set()
-        unused |= {"fixed_mean", "fixed_std"} if self.generator != "fixed_gaussian" else set()
+        unused = PER_REPLICA - self.own().keys()
+        unused |= {"discriminator_hidden"} if self.discriminator in ("conv", "slope") else set()
+        unused |= {"discriminator_channels"} if self.discriminator in ("mlp", "slope") else set()
+        unused |= {"generator_hidden"} if self.generator in ("fixed_gaussian", "point") else set()
+        unused |= {"fixed_mean", "fixed_std"} if self.generator in ("mlp", "point") else set()
         return tuple(v for k, v in dataclasses.asdict(self).items() if k not in unused)
 
 

@@ -75,9 +75,9 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         record=tuning.record,
         answer=tuning_sentences(found),
         claims=claims(tuning.untuned),
-        device=tuning.untuned.plan["device"],
+        device=tuning.untuned.plan.get("device", ""),
         complete=tuning.complete,
-        complaints=_complaints(tuning),
+        complaints=complaints(tuning),
         missing={name: missing_by_variant(evidence) for name, evidence in grids.items()},
         label=tuning.label,
         direction=tuning.direction,
@@ -144,7 +144,7 @@ def tuning_summary(found: Findings, drawn: Iterable[dict[str, str]]) -> dict[str
         "trials": sum(len(search.ended) for search in tuning.searches.values()),
         "ranking": found.ranking.outcome,
         "incomplete": not tuning.complete,
-        "missing": _complaints(tuning),
+        "missing": complaints(tuning),
         "missing_replicas": [id for evidence in tuning.grids for id in evidence.missing["id"]],
         "claims": study.get("claims") or [],
         "claim_texts": study.get("claim_texts") or {},
@@ -175,7 +175,7 @@ def provenance(ledger: Ledger) -> dict[str, Any]:
     return {"sessions": sessions, "core_seconds": {n: round(total, 3) for n, total in seconds.items()}, **own}
 
 
-def _complaints(tuning: Tuning) -> list[str]:
+def complaints(tuning: Tuning) -> list[str]:
     """Return what is missing or unreadable, the search and then grid by grid."""
     names: list[tuple[str, Evidence]] = list(zip(LEVELS, tuning.grids, strict=False))
     return [*tuning.complaints, *(f"{name} grid: {said}" for name, e in names for said in e.complaints)]

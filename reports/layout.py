@@ -18,6 +18,9 @@ from reports import figures as draw
 from reports.evidence import LOG2, Evidence, is_log
 from reports.statistics import bands
 from reports.tables import number
+from reports.theory_section import CROSS_ENTROPY
+
+CROSS_ENTROPIES = "cross entropies"  # the scale of their values, which is nats
 
 
 @dataclass(frozen=True)
@@ -248,17 +251,24 @@ def never_trained(evidence: Evidence) -> bool:
 def equilibrium(evidence: Evidence) -> tuple[str, float]:
     """Return what the discriminator's value is at the equilibrium, a label and the value, in `comparable_values`.
 
-    log 2 for the cross entropies (Goodfellow et al. 2014, theorem 1), 0 for the difference of a critic's means. With
-    a generator that is never trained there is no equilibrium to find, and log 2 only says that D is 1/2.
+    log 2 for the cross entropies (Goodfellow et al. 2014, theorem 1), 0 for the difference of a critic's means; of a
+    plugin's loss nobody knows, and the label is empty. With a generator that is never trained there is no equilibrium
+    to find, and log 2 only says that D is 1/2.
     """
-    if never_trained(evidence):
-        return "log 2 (D = 1/2)", LOG2
-    critics = set(losses(evidence).values()) == {"wasserstein"}
-    return ("equilibrium 0", 0.0) if critics else ("equilibrium log 2", LOG2)
+    scale = _value_scales(evidence)[0]
+    if scale != CROSS_ENTROPIES:
+        return ("equilibrium 0" if scale == "wasserstein" else ""), 0.0
+    return ("log 2 (D = 1/2)" if never_trained(evidence) else "equilibrium log 2"), LOG2
+
+
+def _value_scales(evidence: Evidence) -> list[str]:
+    """Return the scales that a study's discriminator's values have, the one that is drawn first: a loss's own name."""
+    scales = dict.fromkeys(CROSS_ENTROPIES if loss in CROSS_ENTROPY else loss for loss in losses(evidence).values())
+    return sorted(scales, key=lambda scale: scale != CROSS_ENTROPIES)
 
 
 def comparable_values(evidence: Evidence, table: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
-    """Leave out what is on another scale of the discriminator's value: the critics of a study of cross entropies.
+    """Leave out what is on another scale of the discriminator's value, such as the critics beside cross entropies.
 
     Args:
         evidence: The study's.
@@ -267,19 +277,23 @@ def comparable_values(evidence: Evidence, table: pd.DataFrame) -> tuple[pd.DataF
     Returns:
         The rows to draw, the axis's label, and a sentence for the caption, maybe empty.
     """
-    own = losses(evidence)
-    if "wasserstein" not in own.values():
-        return table, "discriminator's value (nats)", ""
-    if set(own.values()) == {"wasserstein"}:
-        return table, "critic's value", ""
-    kept = evidence.results.loc[evidence.results["variant"].map(own) != "wasserstein", "replica"]
-    said = " Wasserstein critics, whose value has another scale, are left out of the discriminator's value."
-    return table[table["replica"].isin(kept)], "discriminator's value (nats)", said
+    shown, *others = _value_scales(evidence)
+    labels = {CROSS_ENTROPIES: "discriminator's value (nats)", "wasserstein": "critic's value"}
+    label = labels.get(shown, f"discriminator's value ({shown})")
+    if not others:
+        return table, label, ""
+    own = evidence.results["variant"].map(losses(evidence))
+    kept = own.isin(CROSS_ENTROPY) if shown == CROSS_ENTROPIES else own == shown
+    who = "Wasserstein critics" if others == ["wasserstein"] else f"Variants with the loss {', '.join(others)}"
+    said = f" {who}, whose value has another scale, are left out of the discriminator's value."
+    return table[table["replica"].isin(evidence.results.loc[kept, "replica"])], label, said
 
 
 def equilibrium_lines(evidence: Evidence, axes: Iterable[Axes]) -> list[Line2D]:
-    """Draw the equilibrium of the discriminator's value across the axes; return its legend handle."""
+    """Draw the equilibrium of the discriminator's value across the axes; return its legend handle, if it is known."""
     label, value = equilibrium(evidence)
+    if not label:
+        return []
     # In front, and unlike a score's reference lines, which may stand in the panel beside.
     style: dict[str, Any] = {**draw.REFERENCE, "linestyle": (0, (6, 1.5, 1, 1.5)), "zorder": 3}
     for ax in axes:

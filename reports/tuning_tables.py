@@ -235,7 +235,12 @@ def front_table(tuning: Tuning) -> pd.DataFrame:
 
 
 def trials_csv(tuning: Tuning) -> str:
-    """Return the text of `trials.csv`, one row a trial.
+    """Return the text of `trials.csv`: `trials_table` with seven digits."""
+    return trials_table(tuning).to_csv(index=False, float_format="%.7g", lineterminator="\n")
+
+
+def trials_table(tuning: Tuning) -> pd.DataFrame:
+    """Return one row a trial.
 
     The columns: variant, its level of each factor, number, batch, state, failed (how many of its replicas did),
     objective, the second objective by its name, `param/<name>`, empty where the trial did not draw it, and
@@ -255,8 +260,7 @@ def trials_csv(tuning: Tuning) -> str:
             row |= {"failed": trial.failures, **values}
             row |= {f"param/{name}": precise(value) for name, value in trial.params.items()}
             rows.append(row | {f"score/{seed}": s for seed, s in zip(seeds, trial.scores, strict=False)})
-    table = pd.DataFrame(rows, columns=pd.Index(columns))
-    return table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
 def variant_name(tuning: Tuning, variant: str) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan.errors import InputError, nearest
-from gan.variant import FIELDS, Variant
-from studies.sections import expectation
+from gan import plugins
+from gan.errors import InputError, nearest, shown
+from gan.variant import BUILT_IN, FIELDS, Variant
+from studies.sections import expectation, one_of
 
 # Columns of results.csv that a factor's name must leave alone; a target's scores come on top.
 COLUMNS = frozenset(
@@ -23,6 +24,8 @@ COLUMNS = frozenset(
         *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
     }
 )
+MOST_VARIANTS = 5_000
+"""Of a grid: all of them are spelled out and checked before anything is trained."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # of a factor or a bundle: a variant's name is made of them
 
 
@@ -77,13 +80,14 @@ def _factor(name: str, content: Any, place: str) -> list[Level]:
     if name not in FIELDS:
         raise InputError(f"{place}: {key}: no such factor; {nearest(name, FIELDS)}")
     if not isinstance(content, list):
-        raise InputError(f"{place}: {key}: expected a list of levels, or a table of bundles, got {content!r}")
+        raise InputError(f"{place}: {key}: expected a list of levels, or a table of bundles, got {shown(content)}")
     if not content:
         raise InputError(f"{place}: {key}: empty; expected at least one level")
+    _check_length(content, key, place)
     levels: list[Any] = []
     for level in content:
         if level in levels:
-            raise InputError(f"{place}: {key}: {level!r} stands there twice; expected distinct levels")
+            raise InputError(f"{place}: {key}: {shown(level)} stands there twice; expected distinct levels")
         levels.append(level)
     return [Level(level, {name: level}, key) for level in levels]
 
@@ -101,12 +105,13 @@ def _bundles(name: str, content: dict[str, Any], place: str) -> list[Level]:
         )
     if not content:
         raise InputError(f"{place}: {key}: empty; expected at least one bundle")
+    _check_length(content, key, place)
     levels: list[Level] = []
     for bundle, settings in content.items():
         if not _NAME.fullmatch(bundle):
             raise InputError(f"{place}: {key}.{bundle}: expected a name of letters, digits, '_', '.', '+' and '-'")
         if not isinstance(settings, dict):
-            raise InputError(f"{place}: {key}.{bundle}: expected a table of settings, got {settings!r}")
+            raise InputError(f"{place}: {key}.{bundle}: expected a table of settings, got {shown(settings)}")
         for setting in settings:
             if setting not in FIELDS:
                 raise InputError(
@@ -114,6 +119,11 @@ def _bundles(name: str, content: dict[str, Any], place: str) -> list[Level]:
                 )
         levels.append(Level(bundle, dict(settings), f"{key}.{bundle}", bundle=True))
     return levels
+
+
+def _check_length(content: Sized, key: str, place: str) -> None:
+    if len(content) > MOST_VARIANTS:
+        raise InputError(f"{place}: {key}: {len(content):,} levels; expected at most {MOST_VARIANTS:,}")
 
 
 def reference_level(levels: list[Level], base: Variant) -> Any:
@@ -175,6 +185,10 @@ def check_value(name: str, value: Any, key: str, place: str) -> None:
 
 def _validated(settings: Mapping[str, Any], keys: Mapping[str, str], place: str) -> Variant:
     """Build a variant, or say which key holds what it cannot."""
+    for field, ours in BUILT_IN.items():
+        valid = [*ours, *plugins.names(cast("plugins.Kind", field))]
+        if field in settings and settings[field] not in valid:
+            raise InputError(f"{place}: {keys[field]}: {one_of(valid, settings[field])}; {plugins.NEEDS_PLUGIN}")
     # Through JSON, because only there are types strict and lists still welcome as tuples.
     content = json.dumps(settings, default=str)
     try:

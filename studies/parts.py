@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Final, cast
 
-from gan.errors import InputError
+from gan.errors import InputError, shown
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")  # as of a study file
 
@@ -23,7 +23,7 @@ def split(content: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     """
     parts: Any = content["parts"]
     if not isinstance(parts, dict):
-        raise InputError(f"{path}: parts: expected tables [parts.NAME], one a study, got {parts!r}")
+        raise InputError(f"{path}: parts: expected tables [parts.NAME], one a study, got {shown(parts)}")
     if not parts:
         raise InputError(f"{path}: parts: empty; expected at least one table [parts.NAME], one a study")
     shared = {key: value for key, value in content.items() if key != "parts"}
@@ -32,7 +32,7 @@ def split(content: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
         if not _NAME.fullmatch(name):
             raise InputError(f"{path}: parts.{name}: expected a name of letters, digits, '-' and '_'")
         if not isinstance(own, dict):
-            raise InputError(f"{path}: parts.{name}: expected a table that is laid over the rest, got {own!r}")
+            raise InputError(f"{path}: parts.{name}: expected a table that is laid over the rest, got {shown(own)}")
         studies[name] = _laid_over(shared, cast("dict[str, Any]", own), ())
     return studies
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import Field, ValidationError
 
-from gan.errors import InputError, nearest
+from gan.errors import InputError, nearest, shown
 from gan.scores import scores_of
 from gan.targets import Images, Target
 from studies.files import STUDIES_DIR, available, read_toml
@@ -78,7 +78,7 @@ def figures(path: Path = PUBLISHED) -> list[Figure]:
     for i, figure in enumerate(found):
         if figure.study not in studies:
             raise InputError(
-                f"{path}: figures.{i}.study: no such study '{figure.study}'; {nearest(figure.study, studies)}"
+                f"{path}: figures.{i}.study: no such study {shown(figure.study)}; {nearest(figure.study, studies)}"
             )
     return found
 
@@ -105,20 +105,20 @@ def figures_of(
         place = f"{path}: figures.{i}"
         if figure.quantity not in known:
             raise InputError(
-                f"{place}.quantity: '{figure.quantity}' is not measured on {target.name}; "
+                f"{place}.quantity: {shown(figure.quantity)} is not measured on {target.name}; "
                 f"{nearest(figure.quantity, known)}"
             )
         if figure.at_epoch is not None and not (figure.quantity.endswith("_epoch") and isinstance(target, Images)):
             raise InputError(
-                f"{place}.at_epoch: '{figure.quantity}' on {target.name} has no epochs; expected the mean of an epoch, "
-                "such as loss_discriminator_epoch, of an image target"
+                f"{place}.at_epoch: {shown(figure.quantity)} on {target.name} has no epochs; expected the mean of an "
+                "epoch, such as loss_discriminator_epoch, of an image target"
             )
         for factor, level in figure.variant_levels.items():
             if factor not in factors:
                 raise InputError(f"{place}.variant_levels.{factor}: no factor of {study}; {nearest(factor, factors)}")
             if level not in factors[factor]:
-                levels = ", ".join(map(str, factors[factor]))
-                raise InputError(f"{place}.variant_levels.{factor}: expected one of {levels}, got {level!r}")
+                levels = shown(factors[factor])
+                raise InputError(f"{place}.variant_levels.{factor}: expected one of {levels}, got {shown(level)}")
         found.append(figure.model_dump(exclude={"study"}))
     return found
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gan.errors import InputError, nearest
+from gan.errors import InputError, nearest, shown
 from gan.replica import Scoring
 from gan.scores import scores_of
 from gan.targets import Target, make_target
 from gan.variant import Variant
 from studies.files import is_ours
-from studies.fit import check_fit, check_theory
-from studies.grid import Factors, factors_of, make_variant, reference_level, variant_name
+from studies.fit import check_fit, check_scores, check_size, check_theory
+from studies.grid import MOST_VARIANTS, Factors, factors_of, make_variant, reference_level, variant_name
 from studies.published import claim_texts, figures_of
 from studies.sections import Study
 from studies.space import make_tuning
-from studies.tune import FIRST_VALIDATION_SEED, Tuning
+from studies.tune import FIRST_VALIDATION_SEED, MOST_REPLICAS, Tuning
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,21 @@ def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | No
     base = {f"base.{k}": v for k, v in study.base.items()}
     base |= {f"scales.{scale}.base.{k}": v for k, v in chosen.base.items()}
     start = make_variant(base, place)
-    scoring = Scoring(**study.scoring.model_dump())
+    _check_size(factors, seeds, chosen.seeds, scale, place)
+    check_scores(study.scoring.scores, target, place)
+    scoring = Scoring.from_settings(study.scoring.model_dump())
     variants: dict[str, Variant] = {}
     levels: dict[str, dict[str, Any]] = {}
+    names: dict[Variant, str] = {}
     for combination in itertools.product(*factors.values()):
         placed = {key: value for level in combination for key, value in level.placed.items()}
         written = {factor: level.written for factor, level in zip(factors, combination, strict=True)}
         name = variant_name(written)
         variant = make_variant({**base, **placed}, place)
         check_fit(variant, scoring, target, place)
-        twin = next((other for other, known in variants.items() if known == variant), None)
-        if twin is not None:
+        check_size(variant, target, place)
+        twin = names.setdefault(variant, name)
+        if twin != name:
             raise InputError(f"{place}: grid: {twin!r} and {name!r} are the same GAN; expected levels that differ")
         variants[name], levels[name] = variant, written
     _check_report(study, target, place)
@@ -140,6 +145,20 @@ def _check_overrides(overrides: dict[str, Any], scale: str, factors: Factors, pl
             )
 
 
+def _check_size(factors: Factors, asked: int | None, seeds: int, scale: str, place: str) -> None:
+    """Refuse more variants, and more replicas of them, than a machine could plan."""
+    variants = math.prod(len(levels) for levels in factors.values())
+    if variants > MOST_VARIANTS:
+        raise InputError(f"{place}: grid: {variants:,} combinations; expected at most {MOST_VARIANTS:,}")
+    key = f"scales.{scale}.seeds" if asked is None else "--seeds"
+    replicas = variants * (seeds if asked is None else asked)
+    if replicas > MOST_REPLICAS:
+        raise InputError(
+            f"{place}: {key}: {replicas:,} replicas in all; expected at most {MOST_REPLICAS:,}, so at most "
+            f"{MOST_REPLICAS // variants:,} seeds of the {variants:,} variants"
+        )
+
+
 def _check_seeds(seeds: int | None, place: str) -> None:
     """Refuse seeds that a trial has: a study is not scored on what it was tuned on."""
     if seeds is not None and seeds >= FIRST_VALIDATION_SEED:
@@ -150,11 +169,11 @@ def _check_seeds(seeds: int | None, place: str) -> None:
 
 def _check_report(study: Study, target: Target, place: str) -> None:
     report = study.report
-    finals = [s.name for s in scores_of(target) if s.final]
+    finals = [s.name for s in scores_of(target, study.scoring.scores) if s.final]
     for key, name in [("score", report.score), *((f"reached.{n}", n) for n in report.reached)]:
         if name not in finals:
             raise InputError(
-                f"{place}: report.{key}: {name!r} is no final score of {target.name}; {nearest(name, finals)}"
+                f"{place}: report.{key}: {shown(name)} is no final score of {target.name}; {nearest(name, finals)}"
             )
     for factor in study.grid:
         if factor in finals:
@@ -163,10 +182,10 @@ def _check_report(study: Study, target: Target, place: str) -> None:
         raise InputError(f"{place}: report.factor: missing; expected the factor that the question is about")
     if report.factor is not None and report.factor not in study.grid:
         known = nearest(report.factor, study.grid) if study.grid else "expected no such key without a grid"
-        raise InputError(f"{place}: report.factor: {report.factor!r} is not in the grid; {known}")
+        raise InputError(f"{place}: report.factor: {shown(report.factor)} is not in the grid; {known}")
     lists: dict[str, list[Any]] = {"claims": list(report.claims), "checks": list(report.checks)}
     for key, listed in lists.items():
         for entry in listed:
             if listed.count(entry) > 1:
-                raise InputError(f"{place}: report.{key}: {entry!r} stands there twice; expected distinct {key}")
+                raise InputError(f"{place}: report.{key}: {shown(entry)} stands there twice; expected distinct {key}")
     check_theory(list(report.checks), target, place)

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gan.errors import InputError, nearest
-from studies.files import RESERVED, STUDIES_DIR, available, groups, part_name, read_toml
+from gan.errors import LONGEST, InputError, nearest, shortened
+from studies.files import RESERVED, STUDIES_DIR, available, check_name, groups, part_name, read_toml
 from studies.grid import variant_name
 from studies.parts import split
 from studies.resolve import Resolved, resolve
@@ -28,6 +28,7 @@ __all__ = [
     "Resolved",
     "Study",
     "available",
+    "check_name",
     "groups",
     "load",
     "load_all",
@@ -70,13 +71,17 @@ def _find(name_or_path: str) -> tuple[Path, str | None]:
     """Return the file, and the part of it that was named."""
     path, ours = Path(name_or_path), available()
     if path.suffix == ".toml":
+        check_name(path.stem, name_or_path)
         return path, None
     if name_or_path in ours:
         path = ours[name_or_path]
         return path, name_or_path.removeprefix(f"{path.stem}-") if name_or_path != path.stem else None
     if name_or_path in groups():
         return ours[groups()[name_or_path][0]], None
-    raise InputError(f"{name_or_path}: no such study; {nearest(name_or_path, {*ours, *groups()})}")
+    if len(name_or_path) <= LONGEST and (file := Path(f"{name_or_path}.toml")).is_file():
+        raise InputError(f"{name_or_path}: no such study; did you mean the file {file}?")
+    given = shortened(name_or_path, LONGEST) or "''"
+    raise InputError(f"{given}: no such study; {nearest(name_or_path, {*ours, *groups()})}")
 
 
 def _contents(path: Path) -> dict[str, dict[str, Any]]:

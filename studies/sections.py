@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gan.errors import nearest
+from gan.errors import LONGEST, nearest, shown
 from gan.variant import Finite
 from studies.tune import FIRST_VALIDATION_SEED, Aggregate, Pruning, Sampler, Second
 
@@ -49,7 +50,7 @@ class ReportSection(Section):
     """The primary score."""
     factor: str | None = None
     """The grid factor the question asks about; a study without a grid has none."""
-    reached: dict[str, float] = Field(min_length=1)
+    reached: dict[str, Finite] = Field(min_length=1)
     """Scores a replica must reach to count as a success."""
     claims: list[Annotated[int, Ge(1), Le(CLAIMS)]] = []
     """Claims of the documents that this study confirms or refutes."""
@@ -75,7 +76,7 @@ class ParameterSection(Section):
     high: Any = None
     log: bool = False
     step: Annotated[int, Gt(0)] | None = None
-    points: Annotated[int, Ge(2)] | None = None
+    points: Annotated[int, Ge(2), Le(10_000)] | None = None
     choices: list[Any] | None = None
     when: dict[str, Annotated[list[Any], MinLen(1)]] = {}
 
@@ -110,9 +111,11 @@ class ScaleSection(Section):
 class ScoringSection(Section):
     """`[scoring]`: as gan.replica.Scoring."""
 
-    evaluations: Annotated[int, Gt(0)] = 10
+    evaluations: Annotated[int, Gt(0), Le(1_000)] = 10
     sampling: Literal["eval", "train"] = "eval"
     seed: Annotated[int, Ge(0)] = 0
+    scores: list[_Text] = []
+    """Scores of plugins that are taken beside the target's own."""
 
 
 class Study(Section):
@@ -170,14 +173,19 @@ def expectation(error: Any) -> str:
         return "missing; expected this key"
     if error["type"] == "literal_error":
         valid = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
-        close = difflib.get_close_matches(str(got), valid, n=1, cutoff=0.4)
-        hint = f" (did you mean '{close[0]}'?)" if close else ""
-        return f"expected one of {', '.join(valid)}, got {got!r}{hint}"
+        return one_of(valid, got)
     if error["type"] in ("model_type", "dict_type"):
-        return f"expected a table, got {got!r}"
+        return f"expected a table, got {shown(got)}"
     if error["type"] == "too_short":
-        return f"expected at least {error['ctx']['min_length']} of them, got {got!r}"
+        return f"expected at least {error['ctx']['min_length']} of them, got {shown(got)}"
     if isinstance(got, float) and not math.isfinite(got):
-        return f"expected a finite number, got {got!r}"
+        return f"expected a finite number, got {shown(got)}"
     message = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"expected {message}, got {got!r}"
+    return f"expected {message}, got {shown(got)}"
+
+
+def one_of(valid: Sequence[str], got: object) -> str:
+    """Say which names were expected, what was got, and the nearest of them."""
+    close = difflib.get_close_matches(str(got)[:LONGEST], valid, n=1, cutoff=0.4)
+    hint = f" (did you mean '{close[0]}'?)" if close else ""
+    return f"expected one of {', '.join(valid)}, got {shown(got)}{hint}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gan.errors import InputError, nearest
+from gan.errors import InputError, nearest, shown
 from gan.replica import Scoring
 from gan.scores import scores_of
 from gan.targets import Target
@@ -13,7 +13,7 @@ from gan.variant import FIELDS, Variant
 from studies.grid import Factors, check_value
 from studies.sections import ParameterSection, ScaleName, Study, TuneSection
 from studies.trials import check_grid_size, check_trials
-from studies.tune import Kind, Parameter, Tuning, number_type, typed
+from studies.tune import MOST_REPLICAS, Kind, Parameter, Tuning, number_type, typed
 
 # Pruning compares a trial with others seed by seed: below these it would stop on next to nothing, or save nothing.
 FEWEST_SEEDS = {"none": 1, "wilcoxon": 5, "diverged": 2}
@@ -51,10 +51,11 @@ def make_tuning(
             raise InputError(f"{place}: scales.{scale}.tune.{key}: there is no [tune]; expected one, or no such key")
         return None
     name = section.score or study.report.score
-    score = {s.name: s for s in scores_of(target) if s.final}.get(name)
+    score = {s.name: s for s in scores_of(target, scoring.scores) if s.final}.get(name)
     if score is None:
-        finals = [s.name for s in scores_of(target) if s.final]
-        raise InputError(f"{place}: tune.score: {name!r} is no final score of {target.name}; {nearest(name, finals)}")
+        finals = [s.name for s in scores_of(target, scoring.scores) if s.final]
+        known = nearest(name, finals)
+        raise InputError(f"{place}: tune.score: {shown(name)} is no final score of {target.name}; {known}")
     budget, keys = _budget(study, section, scale)
     if trials is not None:
         budget |= {"trials": trials, "batch": min(trials, budget["batch"])}
@@ -80,7 +81,7 @@ def make_tuning(
             f"{place}: tune.failed: a failed replica would count as one that reached {tuning.score} {goal:g}, got "
             f"{tuning.failed:g}; expected a worse score"
         )
-    _check_budget(tuning, keys, place)
+    _check_budget(tuning, len(variants), keys, place)
     _check_sampler(tuning, place)
     check_trials(tuning, variants, target, scoring, place)
     check_grid_size(tuning, variants, keys["trials"], place)
@@ -133,9 +134,11 @@ def _categorical(
     for choice in choices:
         check_value(name, choice, f"{key}.choices", place)
         if choices.count(choice) > 1:
-            raise InputError(f"{place}: {key}.choices: {choice!r} stands there twice; expected distinct choices")
+            raise InputError(f"{place}: {key}.choices: {shown(choice)} stands there twice; expected distinct choices")
     if len(choices) < 2:
-        raise InputError(f"{place}: {key}.choices: expected at least two, got {choices!r}; one alone belongs in [base]")
+        raise InputError(
+            f"{place}: {key}.choices: expected at least two, got {shown(choices)}; one alone belongs in [base]"
+        )
     exact = tuple(choice if isinstance(choice, list) else typed(name, choice) for choice in choices)
     return Parameter(name, "categorical", choices=exact, when=when)
 
@@ -157,12 +160,12 @@ def _range(name: str, content: ParameterSection, when: dict[str, tuple[Any, ...]
     if low >= high:
         raise InputError(f"{place}: {key}.low: expected less than high, got {low!r} and {high!r}")
     if content.log and low <= 0:
-        raise InputError(f"{place}: {key}.low: a logarithmic range needs more than 0, got {low!r}")
+        raise InputError(f"{place}: {key}.low: a logarithmic range: expected more than 0, got {low!r}")
     _check_step(content, kind, key, place)
     if content.points is not None and not grid:
         raise InputError(f'{place}: {key}.points: of the sampler "grid" alone; expected it, or no such key')
     if grid and content.points is None and (kind == "float" or content.log):
-        raise InputError(f'{place}: {key}.points: missing; the sampler "grid" takes so many values of the range')
+        raise InputError(f'{place}: {key}.points: missing; expected how many values of it the sampler "grid" takes')
     return Parameter(name, kind, low, high, content.log, content.step, points=content.points, when=when)
 
 
@@ -210,18 +213,24 @@ def _check_reachable(parameter: Parameter, value: Any, key: str, place: str) -> 
         raise InputError(f"{place}: {key}: searched in a range, so no value of it recurs; expected one of choices")
     if parameter.kind == "categorical":
         if value not in parameter.choices:
-            choices = ", ".join(map(repr, parameter.choices))
-            raise InputError(f"{place}: {key}: {value!r} is not searched; expected one of {choices}")
+            choices = shown(list(parameter.choices))
+            raise InputError(f"{place}: {key}: {shown(value)} is not searched; expected one of {choices}")
         return
     assert parameter.low is not None and parameter.high is not None
     if not parameter.low <= value <= parameter.high or (value - parameter.low) % (parameter.step or 1):
         raise InputError(
-            f"{place}: {key}: {value!r} is not searched; expected {parameter.low} to {parameter.high} "
+            f"{place}: {key}: {shown(value)} is not searched; expected {parameter.low} to {parameter.high} "
             f"in steps of {parameter.step or 1}"
         )
 
 
-def _check_budget(tuning: Tuning, keys: Mapping[str, str], place: str) -> None:
+def _check_budget(tuning: Tuning, variants: int, keys: Mapping[str, str], place: str) -> None:
+    replicas = tuning.trials * tuning.seeds * variants
+    if replicas > MOST_REPLICAS:
+        raise InputError(
+            f"{place}: {keys['trials']}: {replicas:,} replicas in all; expected at most {MOST_REPLICAS:,}, so at most "
+            f"{MOST_REPLICAS // (tuning.seeds * variants):,} trials of the {variants:,} variants"
+        )
     if tuning.batch > tuning.trials:
         raise InputError(
             f"{place}: {keys['batch']}: expected at most the {tuning.trials} trials of a variant, got {tuning.batch}"
@@ -234,7 +243,8 @@ def _check_budget(tuning: Tuning, keys: Mapping[str, str], place: str) -> None:
     fewest = FEWEST_SEEDS[tuning.pruning]
     if tuning.seeds < fewest:
         raise InputError(
-            f"{place}: {keys['seeds']}: the pruning {tuning.pruning} needs at least {fewest}, got {tuning.seeds}"
+            f"{place}: {keys['seeds']}: the pruning {tuning.pruning} compares seeds; expected at least {fewest}, "
+            f"got {tuning.seeds}"
         )
 
 
@@ -249,6 +259,8 @@ def _check_sampler(tuning: Tuning, place: str) -> None:
         if parameter.when:
             raise InputError(f"{place}: {key}.when: the sampler cmaes searches all or nothing; expected no such key")
     if len(tuning.space) < 2:
-        raise InputError(f"{place}: tune.space: the sampler cmaes needs at least two settings, got one")
+        raise InputError(
+            f"{place}: tune.space: one setting, and the sampler cmaes searches several; expected at least two"
+        )
     if tuning.second is not None:
         raise InputError(f"{place}: tune.second: the sampler cmaes has one objective alone; expected no such key")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from gan.errors import InputError
 from gan.replica import Scoring
 from gan.targets import Images, Target
 from gan.variant import Variant
-from studies.fit import FITTED, UNEVEN, check_fit
+from studies.fit import FITTED, SIZES, UNEVEN, check_fit, check_size
 from studies.tune import Parameter, Tuning, apply
+
+MOST_CHECKED: Final = 200_000
+"""Combinations of settings that are tried out: seconds."""
+MOST_POINTS: Final = 100_000
+"""Of a grid that is searched: all of them are drawn up and shuffled."""
 
 
 def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target, scoring: Scoring, place: str) -> None:
@@ -27,6 +32,8 @@ def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target
     Raises:
         InputError: Naming the end or the choices that make no GAN.
     """
+    for variant in variants.values():
+        check_size(apply(variant, _largest(tuning)), target, f"{place}: tune.space")
     conditions = {other for parameter in tuning.space for other in parameter.when}
     # On images a batch between two that fit may not; the ends first, for they may be billions apart.
     uneven = UNEVEN if isinstance(target, Images) else frozenset[str]()
@@ -39,8 +46,15 @@ def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target
         yield from tuning.combinations(variant, lambda p: corners(p, frozenset()))
         yield from tuning.combinations(variant, lambda p: corners(p, uneven | conditions))
 
+    left = MOST_CHECKED
     for name, variant in variants.items():
         for params in reached(variant):
+            left -= 1
+            if left < 0:
+                raise InputError(
+                    f"{place}: tune.space: more than {MOST_CHECKED:,} combinations of what decides whether a trial "
+                    "makes a GAN; expected fewer choices"
+                )
             if not params:
                 raise InputError(f"{place}: tune.space: of {name} nothing is searched; expected a setting without when")
             try:
@@ -49,6 +63,16 @@ def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target
                 key, said = _guilty(tuning, variant, params, scoring, target)
                 detail = str(error).removeprefix(f"{place}: ")
                 raise InputError(f"{place}: {key}: {said} makes no GAN of {name}: {detail}") from None
+
+
+def _largest(tuning: Tuning) -> dict[str, Any]:
+    """Return, of what shapes networks and batches, the largest that is searched."""
+    sizes = [parameter for parameter in tuning.space if parameter.name in SIZES]
+    return {p.name: max(p.choices, key=_numbers) if p.choices else p.high for p in sizes}
+
+
+def _numbers(size: Any) -> int:
+    return sum(a * b for a, b in itertools.pairwise([1, *size, 1])) if isinstance(size, list) else size
 
 
 def _corners(parameter: Parameter, every: bool) -> Sequence[Any]:
@@ -106,8 +130,13 @@ def check_grid_size(tuning: Tuning, variants: Mapping[str, Variant], key: str, p
     if tuning.sampler != "grid":
         return
     for name, variant in variants.items():
-        points = itertools.islice(tuning.combinations(variant, Parameter.grid), tuning.trials)
-        if (size := sum(1 for _ in points)) < tuning.trials:
+        points = itertools.islice(tuning.combinations(variant, Parameter.grid), MOST_POINTS + 1)
+        size = sum(1 for _ in points)
+        if size > MOST_POINTS:
+            raise InputError(
+                f"{place}: tune.space: more than {MOST_POINTS:,} points of the grid for {name}; expected fewer"
+            )
+        if size < tuning.trials:
             raise InputError(
                 f"{place}: {key}: expected at most the {size} points of the grid for {name}, got {tuning.trials}"
             )

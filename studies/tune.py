@@ -15,6 +15,9 @@ from gan.variant import Variant
 FIRST_VALIDATION_SEED: Final = 100_000
 """The seeds of trials count from here; those of a study stay below, so that none is tuned on and reported."""
 
+MOST_REPLICAS: Final = 200_000
+"""Of a study's grid, and of its search: planning takes a tenth of a millisecond for each, and some memory."""
+
 Kind = Literal["float", "int", "categorical"]
 Aggregate = Literal["mean", "median", "iqm"]
 Sampler = Literal["tpe", "random", "grid", "cmaes"]

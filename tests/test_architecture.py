@@ -24,7 +24,7 @@ NEVER = {
 }
 # Libraries that one place alone may know: a module, or the whole of a room.
 ONLY_IN = {
-    "mlflow": "benchmarks/tracking.py",
+    "mlflow": "benchmarks/tracking/store.py",
     **dict.fromkeys(("optuna", "optuna_dashboard", "cmaes"), "benchmarks/tuning/"),
     "pydantic": "studies/",
     "ray": "benchmarks/engines/ray.py",
@@ -64,7 +64,7 @@ def allowed(package: str, here: str) -> bool:
 def test_one_place_alone_means_one_place() -> None:
     assert allowed("pydantic", "studies/schema.py") and allowed("pydantic", "studies/published.py")
     assert not any(allowed("pydantic", here) for here in ("gan/variant.py", "benchmarks/plan.py", "reports/answer.py"))
-    assert allowed("mlflow", "benchmarks/tracking.py") and not allowed("mlflow", "benchmarks/tracked.py")
+    assert allowed("mlflow", "benchmarks/tracking/store.py") and not allowed("mlflow", "benchmarks/tracking/mirror.py")
     assert allowed("optuna", "benchmarks/tuning/trials.py") and not allowed("optuna_dashboard", "benchmarks/cli/a.py")
     assert not allowed("ray", "benchmarks/engines/local.py") and allowed("numpy", "anywhere.py")
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 # In the order of `ganbench --help`.
-from benchmarks.cli import train, read, serve, machine  # isort: skip
+from benchmarks.cli import train, read, keep, serve, conform, machine  # isort: skip
 from benchmarks.cli.options import app
+from benchmarks.cli.refusal import UsageError, refuse, refuse_words, show_anything
 
-__all__ = ["app", "machine", "main", "read", "serve", "train"]
+__all__ = ["app", "conform", "keep", "machine", "main", "read", "serve", "train"]
 
 
 def main() -> None:
@@ -16,10 +17,17 @@ def main() -> None:
 
     Exit 0: done; 1: some replicas could not be run, or a report lacks some; 2: the input is wrong; 130: interrupted.
     """
+    from benchmarks.redaction import guard_tracebacks
     from gan.errors import InputError
 
+    guard_tracebacks()
+    show_anything()
     try:
-        app()
+        code = app(prog_name="ganbench", standalone_mode=False)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        refuse(str(error))
         sys.exit(2)
+    except UsageError as error:
+        refuse_words(error)
+        sys.exit(2)
+    sys.exit(code or 0)

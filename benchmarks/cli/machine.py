@@ -23,8 +23,8 @@ def doctor(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, as_json: 
 
 @app.command()
 def speed(
-    replicas: Annotated[int, typer.Option(min=2, help="Replicas side by side.")] = 32,
-    seconds: Annotated[float, typer.Option(help="About how long each measurement runs.")] = 20.0,
+    replicas: Annotated[int, typer.Option(min=2, max=10_000, help="Replicas side by side.")] = 32,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="About how long each measurement runs.")] = 20.0,
     tuning: Annotated[
         str | None, typer.Option(help="A study with [tune]: time its search against a plain Optuna loop instead.")
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Json, RunsDir, Scale, app, emit
+from benchmarks.cli.options import DataDir, Json, Plugins, RunsDir, Scale, app, emit
 
 
 @app.command()
@@ -31,11 +31,14 @@ def show(
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     rerun: Annotated[bool, typer.Option(help="Train it again, alone, and compare every number.")] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
     """Show one replica: settings, curves, samples, and how to run it again exactly."""
     from benchmarks import listing, system
+    from gan import plugins
 
+    plugins.load(plugin or [])
     found = listing.find_replica(replica, runs_dir)
     if rerun:
         same = listing.rerun(found, data_dir or system.default_data_dir())

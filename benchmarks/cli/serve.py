@@ -7,22 +7,28 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import RunsDir, Scale, Storage, TrackingUri, app
+from benchmarks.cli.options import Port, RunsDir, Scale, Storage, TrackingUri, app
 
 
 @app.command()
-def ui(runs_dir: RunsDir = Path("runs"), port: int = 5000, tracking_uri: TrackingUri = None) -> None:
+def ui(runs_dir: RunsDir = Path("runs"), port: Port = 5000, tracking_uri: TrackingUri = None) -> None:
     """Open the MLflow UI on 127.0.0.1."""
-    import subprocess
-
-    from benchmarks.mirrored import default_tracking_uri, ui_command
+    from benchmarks.tracking.mirrored import OFF, SERVERS, check_uri, default_tracking_uri, serve_ui
     from gan.errors import InputError
 
+    check_uri(tracking_uri)
+    if tracking_uri == OFF or (tracking_uri or "").startswith(SERVERS):
+        raise InputError(
+            f"--tracking-uri {tracking_uri}: no database to show; expected one (a server shows its own pages: open its "
+            "address in a browser)"
+        )
     if tracking_uri is None and not (runs_dir / "mlflow.db").exists():
-        raise InputError(f"{runs_dir}: no mlflow.db there ({default_tracking_uri(runs_dir)}); run a study first")
+        raise InputError(
+            f"{runs_dir}: no mlflow.db there ({default_tracking_uri(runs_dir)}); expected one: run a study first"
+        )
     print(f"MLflow UI on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
     try:
-        raise typer.Exit(subprocess.call(ui_command(runs_dir, port, tracking_uri)))
+        raise typer.Exit(serve_ui(runs_dir, port, tracking_uri))
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
@@ -32,19 +38,20 @@ def dashboard(
     name: Annotated[str | None, typer.Argument(help="A tuned study; by default the one tuned last.")] = None,
     scale: Scale = "laptop",
     runs_dir: RunsDir = Path("runs"),
-    port: int = 8080,
+    port: Port = 8080,
     storage: Storage = None,
 ) -> None:
     """Open Optuna's dashboard of a tuned study on 127.0.0.1."""
     from benchmarks import choosing, tuning
-    from benchmarks.tuning.storage import without_credentials
+    from benchmarks.redaction import without_credentials
     from gan.errors import InputError
 
     place, *others = [storage] if storage else map(str, choosing.journals(name, runs_dir, scale))
     for other in others:
         print(f"also there: {other} (`ganbench dashboard --storage {other}`)")
-    shown = without_credentials(place) if "://" in place else place
-    print(f"Optuna's dashboard of {shown} on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True)
+    print(
+        f"Optuna's dashboard of {without_credentials(place)} on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True
+    )
     try:
         tuning.dashboard(place, "127.0.0.1", port)
     except OSError as error:

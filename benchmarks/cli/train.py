@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.cli.options import (
+    CheckpointSeconds,
     DataDir,
     Device,
     DryRun,
     Json,
     Mode,
     Names,
+    Plugins,
     Report,
     RetryFailed,
     RunsDir,
@@ -33,12 +35,17 @@ if TYPE_CHECKING:
 @app.command()
 def new(
     name: Annotated[str, typer.Argument(help="Name of the study: NAME.toml is written here.")],
-    force: Annotated[bool, typer.Option(help="Overwrite a file of that name.")] = False,
+    plugin: Annotated[
+        bool, typer.Option("--plugin", help="Write NAME_plugin.py too: a loss, a network and a score, which it uses.")
+    ] = False,
+    force: Annotated[bool, typer.Option(help="Overwrite files of these names.")] = False,
 ) -> None:
-    """Write a commented study file to start from."""
-    from benchmarks import listing
+    """Write a commented study file to start from, and with it components of your own."""
+    from benchmarks import templates
 
-    print(f"{listing.write_template(name, force)} written; `ganbench run {name}.toml --scale smoke` tries it.")
+    written = templates.write(name, plugin, force)
+    load = f" --plugin {written[1].stem}" if plugin else ""
+    print(f"{' and '.join(map(str, written))} written; `ganbench run {name}.toml --scale smoke{load}` tries it.")
 
 
 @app.command()
@@ -62,6 +69,8 @@ def run(
     mode: Mode = None,
     report: Report = True,
     retry_failed: RetryFailed = False,
+    checkpoint_seconds: CheckpointSeconds = 60.0,
+    plugin: Plugins = None,
     tune: Annotated[bool, typer.Option("--tune", help="Tune those that have a section [tune].")] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -73,6 +82,7 @@ def run(
     """
     given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
     given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
+    given |= dict(plugins=tuple(plugin or ()), checkpoint_seconds=checkpoint_seconds)
     _start(names or [], given, "too" if tune else "none", report, dry_run, as_json)
 
 
@@ -89,6 +99,8 @@ def tune(
     mode: Mode = None,
     report: Report = True,
     retry_failed: RetryFailed = False,
+    checkpoint_seconds: CheckpointSeconds = 60.0,
+    plugin: Plugins = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials a variant, instead of the scale's.")] = None,
     storage: Storage = None,
     dry_run: DryRun = False,
@@ -102,13 +114,16 @@ def tune(
     """
     given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
     given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
+    given |= dict(plugins=tuple(plugin or ()), checkpoint_seconds=checkpoint_seconds)
     _start(names or [], given | dict(trials=trials, storage=storage), "only", report, dry_run, as_json)
 
 
 def _start(names: list[str], given: dict[str, Any], asked: Asked, report: bool, dry_run: bool, as_json: bool) -> None:
     """Run or tune studies."""
     from benchmarks import listing, session
+    from gan import plugins
 
+    plugins.load(given["plugins"])
     options = session.make_options(**given)
     # Everything is checked before anything is trained: the last study's typing error costs no hour.
     jobs = session.prepare(names, options, asked)

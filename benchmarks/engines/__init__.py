@@ -11,8 +11,17 @@ from gan.replica import Cohort, CohortResult
 
 
 @dataclass(frozen=True)
+class Keeping:
+    """Where cohorts in training keep their state, and how often."""
+
+    folder: Path
+    """Of the run; each cohort has one of its own in it, under its id."""
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """A cohort that came back."""
+    """A cohort that came back: the one that was handed in, or a piece of it where it had to be cut."""
 
     cohort: Cohort
     result: CohortResult | None
@@ -20,28 +29,37 @@ class Outcome:
     """Why there is no result."""
     seconds: float = 0.0
     """Wall time in the worker."""
+    checkpoint_seconds: float = 0.0
+    """Of these, spent in checkpoints."""
 
 
 class WorkerDied(RuntimeError):
-    """A worker process ended without an answer."""
+    """Workers cannot be kept alive: they end before they train anything."""
 
 
 class Engine(Protocol):
     """Trains cohorts somewhere and hands them back as they finish, in any order."""
 
     def run(
-        self, cohorts: Sequence[Cohort], data_dir: Path, device: str, on_progress: Callable[[int], None]
+        self,
+        cohorts: Sequence[Cohort],
+        data_dir: Path,
+        device: str,
+        on_progress: Callable[[int], None],
+        keeping: Keeping | None = None,
     ) -> Iterator[Outcome]:
-        """Train cohorts.
+        """Train cohorts. One that does not end well is tried again and cut, as `retries.py` says.
 
         Args:
             cohorts: In the order they should start.
             data_dir: A torchvision root.
             device: ``cpu`` or ``cuda``.
             on_progress: Called now and then with the replica-steps done since the last call.
+            keeping: Where cohorts in training keep their state; None keeps none.
 
         Raises:
             InputError: Data or weights cannot be read.
-            WorkerDied: A worker ended without an answer.
+            KeyboardInterrupt: A person asked to stop; what had finished was handed out before.
+            WorkerDied: Workers end as soon as they are started.
         """
         ...

@@ -1,43 +1,51 @@
-"""The local engine: one process a core (or one for a GPU), each with one thread."""
+"""The local engine: one process a core (or one for a GPU), each with one thread.
+
+Each worker has a pipe of its own and shares nothing with the others: one that is killed, in the middle of a message or
+of anything else, takes no lock and no half of a result with it. That is why this is no process pool of the library's.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-import time
-import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from benchmarks.engines import Outcome, WorkerDied
+from benchmarks.engines import Keeping, Outcome, WorkerDied
+from benchmarks.engines.retries import Attempt
+from benchmarks.engines.worker import ONE_THREAD, Job, Left, Ready, Train, Worker
 from gan.errors import InputError
 from gan.replica import Cohort
 
-# Set before torch is imported: a worker is one thread, its compiler included.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 POLL_SECONDS = 0.5
+STARTS = 5  # of workers in a row that end before they can train
 
 
 class LocalEngine:
-    """A pool of worker processes on this machine; they stay from study to study.
+    """Worker processes on this machine; they stay from study to study.
 
     Args:
         workers: How many.
+        say: Told in a line what a person should know of.
+        stopping: Says whether a person asked to stop.
+        train: What a worker does with a cohort, instead of `gan.cohort.train`.
     """
 
-    def __init__(self, workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._progress: SimpleQueue[int] = context.SimpleQueue()
+    def __init__(
+        self,
+        workers: int,
+        say: Callable[[str], None] = print,
+        stopping: Callable[[], bool] = lambda: False,
+        train: Train | None = None,
+    ) -> None:
         os.environ.update(ONE_THREAD)
-        self._pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(self._progress,))
+        self._workers = [Worker(train) for _ in range(workers)]
+        self._say, self._stopping = say, stopping
+        self._starts = 0  # in a row that failed
+        self._left = False  # a cohort was, by a worker that was asked to stop
 
     def __enter__(self) -> Self:
         return self
@@ -45,57 +53,83 @@ class LocalEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        processes = list((self._pool._processes or {}).values())
-        self._pool.shutdown(wait=kind is None, cancel_futures=True)
-        if kind is not None:
-            for process in processes:
-                process.terminate()
+        for worker in self._workers:
+            worker.end(at_once=kind is not None)
 
     def run(
-        self, cohorts: Sequence[Cohort], data_dir: Path, device: str, on_progress: Callable[[int], None]
+        self,
+        cohorts: Sequence[Cohort],
+        data_dir: Path,
+        device: str,
+        on_progress: Callable[[int], None],
+        keeping: Keeping | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`."""
-        pending: set[Future[Outcome]] = {self._pool.submit(_train, c, data_dir, device) for c in cohorts}
-        while pending:
-            done, pending = wait(pending, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            while not self._progress.empty():
-                on_progress(self._progress.get())
-            for future in done:
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    raise WorkerDied("a worker process died (out of memory, or killed)") from None
+        waiting = deque(Attempt(cohort) for cohort in cohorts)
+        self._left = False
+        while waiting or any(worker.attempt for worker in self._workers):
+            stopping = self._stopping()
+            for worker in self._workers:
+                if stopping and worker.attempt:
+                    worker.stop()
+                elif not stopping and not worker.attempt and waiting:
+                    attempt = waiting.popleft()
+                    worker.begin(attempt, Job(attempt.cohort, data_dir, device, keeping))
+            busy = [worker for worker in self._workers if worker.attempt]
+            if not busy:
+                break
+            connection.wait([worker.pipe for worker in busy], POLL_SECONDS)
+            for worker in busy:
+                for message in worker.messages():
+                    yield from self._heard(worker, message, waiting, on_progress)
+                if worker.attempt and worker.dead:
+                    yield from self._lost(worker, waiting, on_progress)
+        if waiting or self._left:
+            raise KeyboardInterrupt
 
+    def _heard(
+        self, worker: Worker, message: Any, waiting: deque[Attempt], on_progress: Callable[[int], None]
+    ) -> Iterator[Outcome]:
+        """Do what a worker's message asks for; hand out the cohort that it is."""
+        match message:
+            case int():
+                worker.told += message
+                on_progress(message)
+            case str():
+                self._say(message)
+            case Ready():
+                self._starts = 0
+            case InputError():
+                raise message
+            case Left():
+                worker.free()
+                self._left = True
+            case Outcome(result=None):
+                on_progress(-worker.told)
+                pieces = worker.free().halves()
+                waiting.extendleft(reversed(pieces))
+                if not pieces:
+                    yield message
+            case Outcome():
+                worker.free()
+                yield message
 
-_tell: Callable[[int], None]
-
-
-def _start(progress: SimpleQueue[int]) -> None:
-    """Prepare a worker: Ctrl-C is the coordinator's business, and without a coordinator there is nothing to do."""
-    global _tell
-    _tell = progress.put
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_coordinator, name="coordinator-watch", daemon=True).start()
-
-
-def _end_with_the_coordinator() -> None:
-    """End this process when the coordinator does, however it ends: a killed one leaves no worker behind."""
-    coordinator = multiprocessing.parent_process()
-    if coordinator is not None:
-        connection.wait([coordinator.sentinel])
-        os._exit(1)
-
-
-def _train(cohort: Cohort, data_dir: Path, device: str) -> Outcome:
-    from gan.cohort import train
-
-    started = time.perf_counter()
-    try:
-        result = train(cohort, data_dir, device, _tell)
-    except InputError:
-        raise
-    except Exception as error:
-        # A cohort that cannot be trained is a result like any other; the others go on.
-        reason = traceback.format_exception_only(error)[-1].strip()
-        return Outcome(cohort, None, reason, time.perf_counter() - started)
-    return Outcome(cohort, result, "", time.perf_counter() - started)
+    def _lost(self, worker: Worker, waiting: deque[Attempt], on_progress: Callable[[int], None]) -> Iterator[Outcome]:
+        """Decide what becomes of the cohort of a worker that died."""
+        on_progress(-worker.told)
+        attempt, why = worker.free(), worker.bury()
+        if not worker.was_ready:  # the cohort has nothing to do with it
+            waiting.appendleft(attempt)
+            self._starts += 1
+            if self._starts == STARTS:
+                raise WorkerDied(f"{STARTS} workers in a row ended before they could train ({why})")
+            return
+        again = attempt.after_death()
+        waiting.extendleft(reversed(again))
+        if again:
+            parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
+            self._say(f"a worker died ({why}) over cohort {attempt.cohort.id}; {parts}")
+        else:
+            (replica,) = attempt.cohort.replicas
+            self._say(f"a worker died ({why}) over replica {replica.id} alone, again; it is recorded as failed")
+            yield Outcome(attempt.cohort, None, f"two workers died training it alone ({why})")

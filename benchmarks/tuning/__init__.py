@@ -4,8 +4,9 @@
 `storage.py` and `journal.py` where; `objective.py` judges a trial; `findings.py` writes what reports are made of.
 """
 
+from benchmarks.tuning.findings import Links, links, relink
 from benchmarks.tuning.search import Search, plan_summary, prepare
 from benchmarks.tuning.storage import dashboard
 from benchmarks.tuning.tune import tune
 
-__all__ = ["Search", "dashboard", "plan_summary", "prepare", "tune"]
+__all__ = ["Links", "Search", "dashboard", "links", "plan_summary", "prepare", "relink", "tune"]

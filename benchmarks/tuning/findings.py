@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.ledger import Ledger
 from benchmarks.runner import Summary
-from benchmarks.tuning.search import Search
+from benchmarks.tuning.objective import Row, named
+from benchmarks.tuning.search import Search, trial_tags
 from benchmarks.tuning.trials import Trial, Trials
-from studies.tune import FIRST_VALIDATION_SEED
+from gan.errors import InputError
+from studies.tune import FIRST_VALIDATION_SEED, Tuning
 
 
 def write_findings(trials: Mapping[str, Trials], search: Search, *, complete: bool) -> None:
@@ -34,7 +38,7 @@ def write_findings(trials: Mapping[str, Trials], search: Search, *, complete: bo
 def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
     limit = search.tuning.trials
     best = its.best(limit)
-    # Runs in MLflow may be made after their trials were told, when it was away.
+    # Runs in MLflow may be made after their trials were told, when it was away; or made again, in another store.
     runs = search.ledger.search().provenance().get("mlflow", {}).get("parents", {})
     # Importances take seconds: once, at the end.
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
@@ -63,8 +67,59 @@ def _trial_json(trial: Trial, runs: Mapping[str, str]) -> dict[str, Any]:
         "statuses": statuses,
         "replicas": notes.get("replicas", []),
         "variant": notes.get("name", ""),
-        "mlflow_run": notes.get("mlflow_run") or runs.get(notes.get("name", ""), ""),
+        "mlflow_run": runs.get(notes.get("name", "")) or notes.get("mlflow_run", ""),
     }
+
+
+@dataclass(frozen=True)
+class Links:
+    """What ties a finished search to the mirror, read back from `tuning.json`."""
+
+    trials: dict[str, dict[str, str]]
+    """Tags of each trial's run, by the name the trial has in the search's grid; of those that were told."""
+    winners: dict[str, dict[str, str]]
+    """Tags of each variant's run in the tuned grid."""
+    objective: Callable[[list[Row]], dict[str, float]]
+    """What the mirror writes of a trial, from its rows."""
+
+
+def links(home: Ledger) -> Links:
+    """Return what the mirror is told of a search, as `tune` tells it.
+
+    Args:
+        home: The study's ledger.
+
+    Raises:
+        InputError: `tuning.json` is not what tuning wrote.
+    """
+    known, search = home.tuning(), home.search()
+    try:
+        kept_in, of = known["storage"], known["variants"].values()
+        told = [(found["optuna_study"], trial) for found in of for trial in found["trials"] if trial["variant"]]
+        trials: dict[str, dict[str, str]] = {}
+        for study, trial in sorted(told, key=lambda pair: pair[1]["batch"]):  # the first that drew these settings
+            trials.setdefault(trial["variant"], trial_tags(study, trial["number"], kept_in))
+        winners = {
+            variant: trial_tags(found["optuna_study"], found["best"], kept_in)
+            for variant, found in known["variants"].items()
+            if found["best"] is not None
+        }
+        reached = search.plan().get("study", {}).get("report", {}).get("reached", {})
+        directions = {name: reference["direction"] for name, reference in search.references().items()}
+        return Links(trials, winners, named(Tuning(**{**known["tune"], "space": ()}), reached, directions))
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{home.directory / 'tuning.json'}: not what tuning wrote; move it away and run again"
+        ) from None
+
+
+def relink(home: Ledger, runs: Mapping[str, str]) -> None:
+    """Write to `tuning.json` which run each trial has in the mirror, by the trial's name in the search's grid."""
+    known = home.tuning()
+    for found in known["variants"].values():
+        for trial in found["trials"]:
+            trial["mlflow_run"] = runs.get(trial["variant"], trial["mlflow_run"])
+    home.write_json("tuning.json", known)
 
 
 def add_up(parts: list[Summary], trials: Mapping[str, Trials], search: Search) -> Summary:

@@ -1,41 +1,16 @@
-"""What a kill may leave of Optuna's journal, mended before it is opened; and the lock under which that is safe."""
+"""What a kill may leave of Optuna's journal, mended before it is opened."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from gan.errors import InputError
+from gan.files import set_aside
 
 JOURNAL = "optuna.log"
 """Its name in a run directory."""
-
-
-@contextmanager
-def locked(directory: Path) -> Generator[None]:
-    """Keep other processes of this machine from tuning in a run directory; the lock dies with its process.
-
-    Raises:
-        InputError: One does already, or the directory cannot be written to.
-    """
-    lock = FileLock(directory / "tuning.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(
-            f"{directory}: another process is tuning there; expected one at a time, or another --runs-dir"
-        ) from None
-    except OSError as error:
-        raise InputError(f"{directory}: cannot be written to ({error.strerror}); expected a writable folder") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def check(path: Path) -> None:
@@ -44,18 +19,26 @@ def check(path: Path) -> None:
     Raises:
         InputError: Naming the first line that is no operation; the last may be cut short.
     """
+    if problem := _problem(path):
+        raise InputError(f"{path}: {problem}; expected the journal that tuning wrote; move it away and run again")
+
+
+def is_damaged(path: Path) -> bool:
+    """Say whether there is a file that is no journal."""
+    return path.exists() and bool(_problem(path))
+
+
+def _problem(path: Path) -> str:
     if not path.is_file():
-        raise InputError(f"{path}: not a file; expected the journal that tuning wrote; move it away and run again")
+        return "not a file"
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         try:
             operation = json.loads(line) if line.endswith(b"\n") else {"op_code": 0}
         except ValueError:
             operation = None
         if not (isinstance(operation, dict) and "op_code" in operation):
-            raise InputError(
-                f"{path}: line {number}: not an operation of Optuna's journal; expected the journal that tuning wrote; "
-                "move it away and run again"
-            )
+            return f"line {number}: not an operation of Optuna's journal"
+    return ""
 
 
 def is_torn(path: Path) -> bool:
@@ -65,10 +48,11 @@ def is_torn(path: Path) -> bool:
 
 
 def mend(path: Path) -> str:
-    """Set aside what a process that was killed while appending left behind; call it under the lock.
+    """Set aside what a killed process, a disk or a hand left of the journal; call it under the run directory's lock.
 
     A line without its end reads well once and spoils the file for good when the next one is appended to it. What it
-    said is not lost: whoever wrote it does it again.
+    said is not lost: whoever wrote it does it again. Nor is what a journal said that is damaged as a whole: its trials
+    are drawn again, and their replicas are in the ledger.
 
     Args:
         path: The journal; it need not be there.
@@ -80,6 +64,8 @@ def mend(path: Path) -> str:
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if not path.exists():
         return ""
+    if problem := _problem(path):
+        return put_away(path, problem)
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
     if whole == len(content):
@@ -90,3 +76,8 @@ def mend(path: Path) -> str:
         file.truncate(whole)
         os.fsync(file.fileno())
     return f"{path}: the last line was cut short; it is set aside as {torn.name}, and what it said is done again"
+
+
+def put_away(path: Path, why: str) -> str:
+    """Set the whole journal aside; return one line that says so."""
+    return f"{path}: {why}; set aside as {set_aside(path).name}, and its trials are drawn again"

@@ -27,6 +27,18 @@ def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list
         study: The grid it is a trial of, for the goal that `missed_rate` counts.
         found: How the study is tuned.
     """
+    return judge(rows, found, study.report.get("reached", {}), directions_of(study))
+
+
+def directions_of(study: Resolved) -> dict[str, str]:
+    """Return which way is better, by score."""
+    return {s.name: s.direction for s in scores_of(study.target, study.scoring.scores)}
+
+
+def judge(
+    rows: Sequence[Row], found: Tuning, reached: Mapping[str, float], directions: Mapping[str, str]
+) -> tuple[list[float], list[float]]:
+    """Return what `objective` does, given the study's goal and which way is better instead of the study."""
     scores = [_score(row, found) for row in rows]
     aggregates: dict[str, Callable[[list[float]], float]] = {
         "mean": lambda x: float(np.mean(x)),
@@ -37,9 +49,16 @@ def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list
     if found.second == "failure_rate":
         values.append(float(np.mean([row["status"] != "ok" for row in rows])))
     elif found.second == "missed_rate":
-        directions = {s.name: s.direction for s in scores_of(study.target)}
-        values.append(float(np.mean([not _reached(row, study.report["reached"], directions) for row in rows])))
+        values.append(float(np.mean([not _reached(row, reached, directions) for row in rows])))
     return values, scores
+
+
+def named(
+    found: Tuning, reached: Mapping[str, float], directions: Mapping[str, str]
+) -> Callable[[list[Row]], dict[str, float]]:
+    """Return what the mirror writes of a trial: from its rows, what it is judged by."""
+    names = ["objective", *([found.second] if found.second else [])]
+    return lambda rows: dict(zip(names, judge(rows, found, reached, directions)[0], strict=True))
 
 
 def _score(row: Row, found: Tuning) -> float:

@@ -10,11 +10,13 @@ from typing import Any
 from benchmarks import cost, listing, runner, system
 from benchmarks.ledger import Ledger
 from benchmarks.plan import Plan, make_plan, rounds
+from benchmarks.redaction import without_credentials
 from benchmarks.runner import Options
 from benchmarks.tuning.journal import JOURNAL
-from benchmarks.tuning.storage import check, without_credentials
+from benchmarks.tuning.storage import check
 from benchmarks.tuning.trials import Trial
 from gan.errors import InputError
+from gan.plugins import used
 from gan.replica import ENGINE_VERSION, Mode
 from gan.scores import scoring_digest
 from studies import schema
@@ -55,24 +57,24 @@ class Search:
         searched = {k: v for k, v in self.tuning.settings().items() if k not in ("trials", "batch", "label")}
         searched["space"] = {p["name"]: p for p in searched["space"]}
         goal = study.report["reached"] if self.tuning.second == "missed_rate" else {}
+        base = study.variants[variant]
+        choices = [apply(base, {p.name: choice}) for p in self.tuning.space for choice in p.choices]
+        plugins = {p.sha256 for tried in (base, *choices) for p in used(tried.own(), study.scoring.scores)}
         return {
             "tune": searched,
             "reached": goal,
-            "variant": study.variants[variant].settings(),
+            "variant": base.settings(),
             "target": study.target.settings(),
             "steps": study.steps,
-            "scoring": [dataclasses.asdict(study.scoring), scoring_digest(study.target)],
+            "scoring": [study.scoring.identity(), scoring_digest(study.target)],
             "device": self.plan.device,
             "engine": ENGINE_VERSION,
+            **({"plugins": sorted(plugins)} if plugins else {}),
         }
 
     def tags(self, variant: str, trial: Trial) -> dict[str, str]:
         """Return what leads from a run in the mirror to a trial of a variant."""
-        return {
-            "optuna_study": self.name(variant),
-            "optuna_trial": str(trial.number),
-            "optuna_storage": self.kept_in,
-        }
+        return trial_tags(self.name(variant), trial.number, self.kept_in)
 
     def note(self, variant: str) -> str:
         """Return what the dashboard says of a variant's Optuna study, in markdown."""
@@ -96,16 +98,22 @@ class Search:
             ledger: Where it is recorded; None to plan as if nothing were there.
             replicas: How many of a variant it trains at a time.
         """
+        earlier, placed = ledger.begun() if ledger else ({}, set[str]())
         return make_plan(
             stage,
             self.plan.device,
             self.command,
             compiler=system.has_compiler(self.plan.device),
-            earlier=ledger.plan() if ledger else None,
-            finished=ledger.finished() if ledger else (),
+            earlier=earlier,
+            finished=placed,
             mode=self.mode,
             rounds=rounds(self.resolved, replicas),
         )
+
+
+def trial_tags(study: str, number: int, storage: str) -> dict[str, str]:
+    """Return what leads from a run in the mirror to a trial of an Optuna study."""
+    return {"optuna_study": study, "optuna_trial": str(number), "optuna_storage": storage}
 
 
 def prepare(study: schema.Study, source: str, options: Options) -> Search:
@@ -126,12 +134,12 @@ def prepare(study: schema.Study, source: str, options: Options) -> Search:
 
 def plan_summary(search: Search) -> list[dict[str, Any]]:
     """Return what tuning would train and cost: a dictionary as `listing.plan_summary`'s for each of the three grids."""
-    study, found, known = search.resolved, search.tuning, search.ledger.tuning()
+    study, found, known = search.resolved, search.tuning, search.ledger.tolerant().tuning()
     over = bool(known) and _is_over(known, search)
     untuned = listing.plan_summary(search.plan, search.ledger) | {"stage": "untuned"}
 
     trials = search.plan_stage(dataclasses.replace(study, seeds=found.trials * found.seeds), None, found.seeds)
-    done = len(search.ledger.search().finished())
+    done = len(search.ledger.search().tolerant().finished())
     # Trials of the same settings, or stopped early, need fewer replicas than there could be.
     left = 0 if over else max(0, len(trials.replicas) - done)
     estimate, share = cost.estimate(trials, list(trials.cohorts)), left / len(trials.replicas)
@@ -157,10 +165,5 @@ def plan_summary(search: Search) -> list[dict[str, Any]]:
 
 def _is_over(known: Mapping[str, Any], search: Search) -> bool:
     """Say whether `tuning.json` is of this search, and it was completed."""
-    try:
-        same = known["variants"].keys() == search.resolved.variants.keys()
-        return same and known["complete"] and known["tune"]["trials"] == search.tuning.trials
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(
-            f"{search.ledger.directory / 'tuning.json'}: not what tuning wrote; move it away and run again"
-        ) from None
+    same = known["variants"].keys() == search.resolved.variants.keys()
+    return same and known["complete"] and known["tune"].get("trials") == search.tuning.trials

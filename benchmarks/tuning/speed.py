@@ -50,11 +50,8 @@ def compare(name: str, options: Options) -> dict[str, Any]:
         search.ledger.open_for_writing()
         progress = Progress(Console(quiet=True))
         loop = _PlainLoop(search, chosen)
-        with (
-            opened(search.ledger.directory, None, progress.say) as storage,
-            LocalEngine(chosen.workers) as engine,
-        ):
-            trials = open_trials(storage, search)
+        with LocalEngine(chosen.workers, progress.say) as engine:
+            trials = open_trials(opened(search.ledger.directory, None, progress.say), search)
 
             def ours() -> float:
                 started = time.perf_counter()

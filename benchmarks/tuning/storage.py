@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmarks.lock import locked
+from benchmarks.redaction import without_credentials
 from benchmarks.tuning import journal
 from gan.errors import InputError
 
@@ -20,24 +21,29 @@ OURS = "gan_stability"
 T = TypeVar("T")
 
 
-@contextmanager
-def opened(directory: Path, url: str | None, say: Callable[[str], None]) -> Generator[BaseStorage]:
-    """Open the storage of a run directory, made where it is not there, for this process alone.
+def opened(directory: Path, url: str | None, say: Callable[[str], None]) -> BaseStorage:
+    """Open the storage of a run directory, made where it is not there; call it under the run directory's lock.
 
-    The lock is the run directory's: of a database nobody else may use the same studies meanwhile.
+    Of a database nobody else may use the same studies meanwhile.
 
     Args:
         directory: The run directory, which is there; its journal keeps the trials.
         url: A database that keeps them instead.
-        say: Told in one line what a kill had left and was mended.
+        say: Told in one line what was mended.
 
     Raises:
-        InputError: It cannot be opened, or another process has it.
+        InputError: It cannot be opened.
     """
-    with journal.locked(directory):
-        if url is None and (mended := journal.mend(directory / journal.JOURNAL)):
-            say(mended)
-        yield _storage(url or str(directory / journal.JOURNAL))
+    if url is not None:
+        return _storage(url)
+    file = directory / journal.JOURNAL
+    if mended := journal.mend(file):
+        say(mended)
+    try:
+        return _storage(str(file))
+    except InputError as error:  # of operations, but such as Optuna cannot make sense of
+        say(journal.put_away(file, str(error).removeprefix(f"{file}: ")))
+        return _storage(str(file))
 
 
 def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, Any]]) -> None:
@@ -52,8 +58,8 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
         InputError: Naming the first key that differs, or what the storage said.
     """
     file = directory / journal.JOURNAL
-    if url is None and file.exists():
-        journal.check(file)
+    if url is None and journal.is_damaged(file):
+        return  # it is set aside before anything is trained, and its trials are drawn again
     if file.exists() if url is None else _holds_studies(url):
         _compare_all(url or str(file), wanted)
 
@@ -90,20 +96,6 @@ def _compare_all(place: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:
             compare(place, study.study_name, study.user_attrs.get(OURS), wanted[study.study_name])
 
 
-def without_credentials(url: str) -> str:
-    """Return a database's URL as it may be printed and kept: without user, password and options."""
-    from sqlalchemy.engine import URL, make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        u = make_url(url)
-        # A password with an @ in it is read as part of the host.
-        host = u.host.rpartition("@")[2] if u.host else None
-        return URL.create(u.drivername, host=host, port=u.port, database=u.database).render_as_string()
-    except (ArgumentError, ValueError):
-        return url.split("@")[-1]
-
-
 def dashboard(storage: str, host: str, port: int) -> None:
     """Serve Optuna's dashboard until it is interrupted.
 
@@ -121,11 +113,11 @@ def dashboard(storage: str, host: str, port: int) -> None:
         file = Path(storage)
         if not file.exists():
             raise InputError(f"{storage}: no such journal; expected one that tuning wrote, or a database's URL")
+        journal.check(file)
         # The dashboard appends to it, notes for instance: not to a line that was cut short.
         if journal.is_torn(file):
-            with journal.locked(file.parent):
+            with locked(file.parent):
                 journal.mend(file)
-        journal.check(file)
     elif not _holds_studies(storage):
         raise InputError(f"{without_credentials(storage)}: no trials there; expected a database that tuning wrote to")
     opened = _storage(storage, create=False)
@@ -147,11 +139,11 @@ def _asked(place: str, ask: Callable[[], T]) -> T:
     try:
         return ask()
     except Exception as error:
-        shown = without_credentials(place) if "://" in place else place
-        lines = str(error).replace(place, shown).splitlines() or [type(error).__name__]
+        shown = without_credentials(place)
+        lines = without_credentials(error).splitlines() or [type(error).__name__]
         raise InputError(
             f"{shown}: not a storage that can be opened ({lines[0]}); expected a journal that tuning wrote, or the URL "
-            "of a database that answers, such as sqlite:///trials.db or postgresql://user@host/trials"
+            "of a database that answers, such as sqlite:///trials.db or postgresql://host/trials"
         ) from None
 
 
@@ -167,7 +159,7 @@ def compare(place: str, name: str, there: Any, wanted: Mapping[str, Any]) -> Non
     Raises:
         InputError: Naming the first key that differs.
     """
-    shown = without_credentials(place) if "://" in place else place
+    shown = without_credentials(place)
     if not isinstance(there, dict):
         raise InputError(f"{shown}: the study {name!r} there is not one of ours; expected another --storage")
     old, new = _flat(there), _flat(json.loads(json.dumps(wanted)))

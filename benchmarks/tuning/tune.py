@@ -20,7 +20,7 @@ from benchmarks.plan import Plan
 from benchmarks.progress import Progress
 from benchmarks.runner import Options, Summary
 from benchmarks.tuning.findings import add_up, write_findings
-from benchmarks.tuning.objective import Row, objective
+from benchmarks.tuning.objective import Row, directions_of, named, objective
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.storage import opened
 from benchmarks.tuning.trials import Trial, Trials
@@ -53,23 +53,27 @@ def tune(
 
     Raises:
         InputError: The run directory or the storage cannot be used, or data cannot be read.
-        WorkerDied: A worker ended without an answer; what was finished is recorded.
+        KeyboardInterrupt: A person asked to stop; what was finished is recorded.
+        WorkerDied: Workers cannot be kept alive; what was finished is recorded.
+        OSError: The disk is full; what was finished is recorded.
     """
     search.ledger.open_for_writing()
-    with opened(search.ledger.directory, search.storage, progress.say) as storage:
-        trials = open_trials(storage, search)
-        parts = [runner.run(search.ledger, search.plan, options, engine, progress, answer)]
-        # Trials that were told stay as they are: there is nothing to retry.
-        searching = dataclasses.replace(options, retry_failed=False)
-        while batch := next_batch(trials, search):
-            parts += train_batch(batch, trials, search, searching, engine, progress)
-            write_findings(trials, search, complete=False)
-        plan, links = _winners(trials, search)
-        ledger = search.ledger.tuned()
-        ledger.open_for_writing()
-        write_findings(trials, search, complete=True)
-        parts.append(runner.run(ledger, plan, options, engine, progress, answer, home=search.ledger, trials=links))
-        return add_up(parts, trials, search)
+    storage = opened(search.ledger.directory, search.storage, progress.say)
+    trials = open_trials(storage, search)
+    parts = [runner.run(search.ledger, search.plan, options, engine, progress, answer)]
+    # Trials that were told stay as they are: there is nothing to retry.
+    searching = dataclasses.replace(options, retry_failed=False)
+    if not _replicas_told(trials, search) <= search.ledger.search().finished():  # some were damaged, and set aside
+        parts += train_batch([], trials, search, searching, engine, progress)
+    while batch := next_batch(trials, search):
+        parts += train_batch(batch, trials, search, searching, engine, progress)
+        write_findings(trials, search, complete=False)
+    plan, links = _winners(trials, search)
+    ledger = search.ledger.tuned()
+    ledger.open_for_writing()
+    write_findings(trials, search, complete=True)
+    parts.append(runner.run(ledger, plan, options, engine, progress, answer, home=search.ledger, trials=links))
+    return add_up(parts, trials, search)
 
 
 def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
@@ -136,7 +140,7 @@ def train_batch(
         stage, names = _stage_of([*told, *batch], seeds, search)
         tags = {names[c.name]: search.tags(c.of, c.trial) for c in reversed([*told, *batch])}
         plan = search.plan_stage(stage, ledger, found.batch * found.seeds)
-        judge = _judge(search)
+        judge = named(found, search.resolved.report.get("reached", {}), directions_of(search.resolved))
         parts.append(
             runner.run(ledger, plan, options, engine, progress, home=search.ledger, trials=tags, objective=judge)
         )
@@ -172,10 +176,10 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
     return trials.hopeless(candidate.trial.batch, objective(rows, search.resolved, search.tuning)[1])
 
 
-def _judge(search: Search) -> runner.Objective:
-    """Return what the mirror computes of a trial's rows."""
-    names = ["objective", *([search.tuning.second] if search.tuning.second else [])]
-    return lambda rows: dict(zip(names, objective(rows, search.resolved, search.tuning)[0], strict=True))
+def _replicas_told(trials: Mapping[str, Trials], search: Search) -> set[str]:
+    """Return the replicas of the trials that were told."""
+    told = [c for c in _candidates(trials, search) if c.trial.state != "RUNNING"]
+    return {id for c in told for id in c.trial.notes["replicas"]}
 
 
 def _stage_of(candidates: list[Candidate], seeds: Mapping[str, int], search: Search) -> tuple[Resolved, dict[str, str]]:

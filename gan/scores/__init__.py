@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from gan.errors import InputError
+from gan import plugins
+from gan.errors import InputError, shortened, shown
 from gan.targets import Images, Mixture, Point, Target
 
 __all__ = ["KS_SIZE", "PROTOCOL", "WEIGHTS", "Score", "Split", "sample_sizes", "scores_of", "scoring_digest"]
@@ -69,8 +72,21 @@ def sample_sizes(target: Target) -> tuple[int, int]:
     return (1, 1) if isinstance(target, Point) else _REAL_LINE_SIZES
 
 
-def scores_of(target: Target) -> tuple[Score, ...]:
-    """The scores of a target, the leading one first."""
+def scores_of(target: Target, own: Sequence[str] = ()) -> tuple[Score, ...]:
+    """The scores of a target, the leading one first, and behind them those of plugins.
+
+    Args:
+        target: What samples should be like.
+        own: Names of plugins' scores, as `Scoring.scores` has them.
+
+    Raises:
+        InputError: One of them is not loaded.
+    """
+    added = [plugins.score(name) for name in own]
+    return *_ours(target), *(Score(s.name, s.label, s.direction, s.final, s.curve) for s in added)
+
+
+def _ours(target: Target) -> tuple[Score, ...]:
     if isinstance(target, Images):
         curve, final = sample_sizes(target)
         distances = [Score(fid_name(final), f"FID at {final:,} samples", "lower", curve=curve == final)]
@@ -103,19 +119,23 @@ def read_card(dataset: str) -> dict[str, object]:
     """What is known of a committed classifier: its accuracy, digests, seed and the command that made it.
 
     Raises:
-        InputError: The card is missing or no JSON.
+        InputError: The card is missing, no JSON, or does not say which weights it is of.
     """
     path = WEIGHTS / f"{dataset}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot read this card ({error}); {restore_hint(dataset)}") from error
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if not re.fullmatch("[0-9a-f]{64}", str(card["weights_sha256"])):
+            raise ValueError(f"weights_sha256 is {shown(card['weights_sha256'])}")
+        return card
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        reason = "no weights_sha256" if isinstance(error, LookupError | TypeError) else shortened(str(error), 200)
+        raise InputError(f"{path}: not the card of a classifier ({reason}); {restore_hint(dataset)}") from error
 
 
 def restore_hint(dataset: str) -> str:
     """How to get a classifier's committed files back."""
     return (
-        "restore it with `git checkout -- gan/scores/weights`, "
+        "expected the committed file: restore it with `git checkout -- gan/scores/weights`, "
         f"or make it anew with `python -m gan.scores.train_classifier {dataset}`"
     )
 

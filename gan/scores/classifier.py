@@ -96,8 +96,9 @@ def load_classifier(target: Images, device: torch.device | str = "cpu") -> Class
     """The committed classifier of an image target, ready for inference.
 
     Raises:
-        InputError: Its weights are missing, or their sha256 is not the card's.
+        InputError: Its weights are missing, or their sha256 is not the card's, or they are no such weights.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     path = WEIGHTS / f"{target.dataset}.safetensors"
@@ -115,5 +116,8 @@ def load_classifier(target: Images, device: torch.device | str = "cpu") -> Class
             f"{restore_hint(target.dataset)}"
         )
     classifier = Classifier(ARCHITECTURES[target.dataset])
-    classifier.load_state_dict(load(content))
+    try:
+        classifier.load_state_dict(load(content))
+    except (SafetensorError, RuntimeError) as error:  # weights of something else, with a card of their own
+        raise InputError(f"{path}: not the weights of this classifier; {restore_hint(target.dataset)}") from error
     return classifier.to(device).eval().requires_grad_(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gan import plugins
 from gan.scores import KS_SIZE, Split, fid_name, sample_sizes, scores_of
 from gan.scores.coverage import bin_coverage, class_coverage, mixture_coverage, perfect_mixture
 from gan.scores.divergence import Density, divergence_floor, jensen_shannon, optimal_discriminator_gap
@@ -83,7 +84,13 @@ class Scorer(Protocol):
         ...
 
 
-def make_scorer(target: Target, data_dir: Path, device: torch.device | str = "cpu", split: Split = "test") -> Scorer:
+def make_scorer(
+    target: Target,
+    data_dir: Path,
+    device: torch.device | str = "cpu",
+    split: Split = "test",
+    own: Sequence[str] = (),
+) -> Scorer:
     """The scorer of a target; of images it reads the data and extracts real features once.
 
     Args:
@@ -92,13 +99,18 @@ def make_scorer(target: Target, data_dir: Path, device: torch.device | str = "cp
         device: Where features are extracted; statistics are on the CPU.
         split: Which images to compare with. The other targets are known exactly and have no data to hold out:
             there it changes nothing.
+        own: Scores of plugins that are taken beside the target's.
 
     Raises:
-        InputError: Data or weights that are missing or not the pinned ones.
+        InputError: Data or weights that are missing or not the pinned ones, or a score that is not loaded.
     """
+    from gan.scores.own import widen  # which widens the scorers below
+
     if isinstance(target, Images):
-        return ImageScorer(target, data_dir, device, split)
-    return PointScorer() if isinstance(target, Point) else RealLineScorer(target)
+        scorer = ImageScorer(target, data_dir, device, split)
+    else:
+        scorer = PointScorer() if isinstance(target, Point) else RealLineScorer(target)
+    return widen(scorer, [plugins.score(name) for name in own])
 
 
 class PointScorer:
@@ -117,7 +129,7 @@ class PointScorer:
 
     def references(self) -> dict[str, dict[str, Any]]:
         """See `Scorer.references`: there are no data to set beside it."""
-        return {s.name: _reference(s.label, s.direction, 1, None, None) for s in scores_of(Point())}
+        return {s.name: reference(s.label, s.direction, 1, None, None) for s in scores_of(Point())}
 
 
 class RealLineScorer:
@@ -156,7 +168,7 @@ class RealLineScorer:
             floors |= perfect_mixture(self.target.modes, KS_SIZE).scores()
         sizes = {"jsd_100k": self.final_size}
         return {
-            s.name: _reference(s.label, s.direction, sizes.get(s.name, KS_SIZE), floors[s.name], None)
+            s.name: reference(s.label, s.direction, sizes.get(s.name, KS_SIZE), floors[s.name], None)
             for s in scores_of(self.target)
         }
 
@@ -220,13 +232,14 @@ class ImageScorer:
             return Quality.of(references=self._extract(train[:REFERENCES])[0], held_out=held_out)
 
         self._quality = self._floor_quality = quality(data.train)
+        self.real = data.test if split == "test" else data.validation
         if split == "test":
             self._real = statistics(self._extract(data.test)[0])
-            self._fid_floor = data.validation if len(data.validation) >= self.final_size else data.train
+            self.floor_images = data.validation if len(data.validation) >= self.final_size else data.train
             self._coverage_floor = data.test
         else:
             self._real = statistics(held_out)
-            self._fid_floor = self._coverage_floor = data.train[: self.final_size]
+            self.floor_images = self._coverage_floor = data.train[: self.final_size]
             self._floor_quality = quality(data.train[self.final_size :])
         counts = data.train_labels.bincount().double()
         self._shares = (counts / counts.sum()).numpy()
@@ -244,14 +257,14 @@ class ImageScorer:
     def references(self) -> dict[str, dict[str, Any]]:
         """See `Scorer.references`."""
         sizes = {self.curve_size, self.final_size}
-        distances = {n: self._score(self._fid_floor[:n]) for n in sizes}
+        distances = {n: self._score(self.floor_images[:n]) for n in sizes}
         coverages = {n: self._score(self._coverage_floor[:n], self._floor_quality) for n in sizes}
-        noises = {n: self._score(self._noise(n)) for n in sizes}
+        noises = {n: self._score(self.noise(n)) for n in sizes}
         table: dict[str, dict[str, Any]] = {}
         for score in scores_of(self.target):
             name, n = score.name, self.final_size if score.final else self.curve_size
             floors = distances if name.startswith("fid") else coverages
-            table[name] = _reference(score.label, score.direction, n, floors[n][name], noises[n][name])
+            table[name] = reference(score.label, score.direction, n, floors[n][name], noises[n][name])
         return table
 
     def _score(self, samples: Tensor, quality: Quality | None = None) -> dict[str, float]:
@@ -261,12 +274,14 @@ class ImageScorer:
         coverage = class_coverage(classes, (quality or self._quality).judge(features), self._shares)
         return {fid_name(len(samples)): fid(statistics(features), self._real)} | coverage.scores()
 
-    def _noise(self, n: int) -> Tensor:
+    def noise(self, n: int) -> Tensor:
+        """Return uniform noise, [n, pixels], the same every time."""
         generator = torch.Generator().manual_seed(NOISE_SEED)
         return torch.randint(256, (n, self.target.dimension), generator=generator, dtype=torch.uint8)
 
 
-def _reference(label: str, direction: str, n: int, floor: float | None, noise: float | None) -> dict[str, Any]:
+def reference(label: str, direction: str, n: int, floor: float | None, noise: float | None) -> dict[str, Any]:
+    """Return what stands beside a score, as `Scorer.references` has it."""
     return {"label": label, "direction": direction, "n": n, "floor": floor, "noise": noise}
 
 

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from gan.errors import InputError, nearest
+from gan.errors import InputError, nearest, shown
 from gan.targets.images import ImageData, Images
 from gan.targets.real_line import Gaussian, Mixture, Point
 
@@ -53,10 +53,10 @@ def make_target(name: str, **params: Any) -> Target:
         InputError: An unknown name or parameter, or a value the target cannot have.
     """
     if name not in TARGETS:
-        raise InputError(f"target: unknown name '{name}'; {nearest(name, TARGETS)}")
+        raise InputError(f"target: unknown name {shown(name)}; {nearest(name, TARGETS)}")
     known = list(inspect.signature(TARGETS[name]).parameters)
     for parameter in params:
         if parameter not in known:
-            expected = nearest(parameter, known) if known else "It has no parameters."
-            raise InputError(f"target {name}: unknown parameter '{parameter}'; {expected}")
+            expected = nearest(parameter, known) if known else "expected none, it has no parameters"
+            raise InputError(f"target {name}: unknown parameter {shown(parameter)}; {expected}")
     return TARGETS[name](**params)

@@ -33,6 +33,9 @@ FILES: Final = (
 )
 """The four files of a data set, unpacked; each may stand as ``.gz`` instead."""
 
+LARGEST: Final = 100_000_000
+"""Bytes of a file: twice the largest there is."""
+
 
 @dataclass(frozen=True)
 class IdxFiles:
@@ -94,6 +97,9 @@ def load_idx(dataset: str, data_dir: Path, *, download: bool) -> dict[str, torch
         _download(dataset, data_dir)
     elif missing:
         raise InputError(f"{_absent(dataset, data_dir, missing)}\n{_ways_out(dataset, data_dir)}")
+    for path in _raw(dataset, data_dir).glob("*-ubyte*"):
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{dataset}: {path} has {path.stat().st_size:,} bytes; {_damaged(path)}")
     root = _unpacked_root(dataset, data_dir)
     return {file: values for train in (True, False) for file, values in _read(dataset, root, train)}
 
@@ -109,7 +115,7 @@ def _read(dataset: str, root: Path, train: bool) -> Iterator[tuple[str, torch.Te
     # What torchvision raises for a damaged file depends on where the damage is.
     except (OSError, RuntimeError, ValueError, TypeError, AssertionError, LookupError) as error:
         raise InputError(
-            f"{dataset}: cannot read {raw / images} and {raw / labels}: {error}.\n{_damaged(raw)}"
+            f"{dataset}: cannot read {raw / images} and {raw / labels}: {error}; {_damaged(raw)}"
         ) from error
     values = {images: half.data.flatten(1), labels: half.targets}
     for file, tensor in values.items():
@@ -146,9 +152,10 @@ def _unpacked_root(dataset: str, data_dir: Path) -> Path:
 def _unpack(dataset: str, file: str, source: Path) -> bytes:
     """The content of a ``.gz`` (or plain) file, with its values checked against the pinned digest."""
     try:
-        content = gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes()
+        with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as stream:
+            content = stream.read(LARGEST + 1)  # what is larger is another file, and may be very much larger
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{dataset}: {source} cannot be unpacked: {error}.\n{_damaged(source)}") from error
+        raise InputError(f"{dataset}: {source} cannot be unpacked: {error}; {_damaged(source)}") from error
     header = 16 if "images" in file else 8
     digest = hashlib.sha256(content[header:]).hexdigest()
     if digest != IDX_FILES[dataset].digests[file]:
@@ -231,7 +238,7 @@ def _raw(dataset: str, root: Path) -> Path:
 
 def _absent(dataset: str, data_dir: Path, missing: list[str]) -> str:
     raw = _raw(dataset, data_dir)
-    return f"{dataset}: no {', '.join(missing)} (or the same as .gz) in {raw}."
+    return f"{dataset}: no {', '.join(missing)} (or the same as .gz) in {raw}; expected all four files."
 
 
 def _ways_out(dataset: str, data_dir: Path) -> str:
@@ -247,12 +254,12 @@ def _ways_out(dataset: str, data_dir: Path) -> str:
 
 
 def _damaged(path: Path) -> str:
-    return f"Delete {path} and download it again, or point --data-dir to an undamaged copy."
+    return f"expected the published data: delete {path} and download it again, or point --data-dir to an undamaged copy"
 
 
 def _wrong_content(dataset: str, path: Path, digest: str, file: str) -> str:
     expected = IDX_FILES[dataset].digests[file]
     return (
         f"{dataset}: {path} does not hold the published data (sha256 of its values {digest[:12]}…, "
-        f"expected {expected[:12]}…).\n{_damaged(path)}"
+        f"expected {expected[:12]}…); {_damaged(path)}"
     )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
-from gan.errors import InputError
+from gan.errors import InputError, shown
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import ArrayLike, NDArray
+
+LARGEST: Final = 1e15
+"""Number that a target is made of."""
+MOST_MODES: Final = 1_000
+"""Of a mixture: its density is a sum over all of them, at every sample."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +24,11 @@ class Gaussian:
     """N(mean, std²) on the real line.
 
     Attributes:
-        mean: Centre; finite.
-        std: Standard deviation; positive.
+        mean: Centre; at most 1e15 either way.
+        std: Standard deviation; positive, and at most that.
 
     Raises:
-        InputError: A value that is no finite number, or a std that is not positive.
+        InputError: A value that is no such number.
     """
 
     mean: float = 3.0
@@ -89,7 +94,7 @@ class Mixture:
     so no sample of the target is in doubt about its mode, and mode collapse has an exact test.
 
     Attributes:
-        modes: Number of Gaussians; at least 2.
+        modes: Number of Gaussians; 2 to 1,000.
         spacing: Distance between neighbouring centres; at least 6 std, or the high-quality intervals of
             3 std around each centre would overlap.
         std: Standard deviation of each.
@@ -108,7 +113,7 @@ class Mixture:
     digest: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        _whole(self.name, "modes", self.modes, least=2)
+        _whole(self.name, "modes", self.modes, least=2, most=MOST_MODES)
         object.__setattr__(self, "spacing", _positive(self.name, "spacing", self.spacing))
         object.__setattr__(self, "std", _positive(self.name, "std", self.std))
         if self.spacing < 6 * self.std:
@@ -231,14 +236,19 @@ def _standard_normal(shape: tuple[int, ...], generator: torch.Generator) -> torc
 
 
 def _number(target: str, parameter: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InputError(f"target {target}: {parameter} is {value!r}; expected a finite number")
+    # Samples are float32: their squares too should have room in it.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+        raise InputError(
+            f"target {target}: {parameter} is {shown(value)}; expected a finite number, at most {LARGEST:g} either way"
+        )
     return float(value)
 
 
-def _whole(target: str, parameter: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"target {target}: {parameter} is {value!r}; expected a whole number, {least} or more")
+def _whole(target: str, parameter: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InputError(
+            f"target {target}: {parameter} is {shown(value)}; expected a whole number from {least:,} to {most:,}"
+        )
 
 
 def _positive(target: str, parameter: str, value: object) -> float:

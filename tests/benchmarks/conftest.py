@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cli, system, tracking
-from benchmarks.mirrored import default_tracking_uri
+from benchmarks import cli, system
 
+from .mirroring import client_of
 from .typed import Ganbench, Said
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a database with every migration run, once: that takes seconds. Tests copy it."""
     directory = tmp_path_factory.mktemp("migrated")
-    tracking._open(default_tracking_uri(directory)).search_experiments()
+    client_of(directory).search_experiments()
     return directory / "mlflow.db"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import tracking
-from benchmarks.mirrored import MirrorStats, default_tracking_uri
-from benchmarks.tracking import Mirror
+from benchmarks.tracking import Mirror, MirrorStats
+from benchmarks.tracking.mirrored import default_tracking_uri
+from benchmarks.tracking.store import Store
 
 VARIANTS = ("loss=saturating", "loss=non_saturating")
 STEPS = 1000
@@ -83,10 +83,14 @@ def mirror(runs_dir: Path, plan: dict[str, Any], diverged: str = "", **options: 
     return writer.close()
 
 
-def runs_of(runs_dir: Path) -> tuple[list[Any], list[Any]]:
+def client_of(runs_dir: Path, tracking_uri: str | None = None) -> Any:
+    return Store(tracking_uri or default_tracking_uri(runs_dir)).client
+
+
+def runs_of(runs_dir: Path, tracking_uri: str | None = None) -> tuple[list[Any], list[Any]]:
     """Return the parents and the children that MLflow has."""
-    client = tracking._open(default_tracking_uri(runs_dir))
+    client = client_of(runs_dir, tracking_uri)
     (experiment,) = [e for e in client.search_experiments() if e.name == "gaussian"]
-    runs = list(tracking._runs(client, experiment.experiment_id, ""))
+    runs = list(client.search_runs([experiment.experiment_id], max_results=5000))
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     return [run for run in runs if "mlflow.parentRunId" not in run.data.tags], children

@@ -1,22 +1,127 @@
-"""The local engine's processes."""
+"""The local engine's processes: what becomes of cohorts when they die, and of them when the coordinator does."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.engines import Keeping, Outcome, WorkerDied
+from benchmarks.engines.local import LocalEngine
+from benchmarks.engines.retries import Attempt
+from gan.errors import InputError
+from gan.replica import Cohort
+
+from .worker_doings import cohort_of
+
+
+@pytest.fixture(autouse=True)
+def doings(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of what workers do, under a name that a new process finds too."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("worker_doings")
+
+
+def run(doing: str, cohorts: list[Cohort], data: Path, workers: int = 1) -> tuple[list[Outcome], list[str], int]:
+    said, steps = list[str](), list[int]()
+    train = getattr(importlib.import_module("worker_doings"), doing)
+    with LocalEngine(workers, said.append, train=train) as engine:
+        outcomes = list(engine.run(cohorts, data, "cpu", steps.append))
+    return outcomes, said, sum(steps)
+
+
+def seeds_of(outcomes: list[Outcome]) -> list[int]:
+    return sorted(r.seed for o in outcomes for r in o.cohort.replicas)
+
+
+@pytest.mark.parametrize("doing", ["kill_at_seed_3", "raise_at_seed_3"])
+def test_the_replica_to_blame_is_found_and_the_others_finish(doing: str, tmp_path: Path) -> None:
+    outcomes, said, steps = run(doing, [cohort_of(range(6)), cohort_of([8, 9], "other")], tmp_path, workers=2)
+    assert seeds_of(outcomes) == [0, 1, 2, 3, 4, 5, 8, 9]
+    (failed,) = [o for o in outcomes if o.result is None]
+    assert seeds_of([failed]) == [3]
+    assert ("SIGKILL" if doing == "kill_at_seed_3" else "no room for seed 3") in failed.error
+    assert steps == 7 * 10  # what was trained in vain is taken back
+    assert all(2 <= o.cohort.width <= max(2, len(o.cohort.replicas)) for o in outcomes)
+    assert any("seed" not in line and "failed" in line for line in said) == (doing == "kill_at_seed_3")
+
+
+@pytest.mark.parametrize("doing", ["kill_once", "half_a_message"])
+def test_one_death_costs_a_cohort_nothing_but_time(doing: str, tmp_path: Path) -> None:
+    cohorts = [cohort_of(range(4)), cohort_of([7, 8, 9], "other")]
+    outcomes, said, steps = run(doing, cohorts, tmp_path)
+    assert sorted(outcomes[i].cohort.id for i in range(2)) == ["other", "whole"] and len(outcomes) == 2
+    assert all(o.result for o in outcomes) and steps == 70
+    assert len(said) == (2 if doing == "kill_once" else 1) and all("tried again" in line for line in said)
+
+
+def test_a_cohort_is_halved_until_one_replica_is_left() -> None:
+    whole = Attempt(cohort_of(range(5)))
+    (again,) = whole.after_death()
+    assert again.cohort is whole.cohort
+    pieces = again.after_death()
+    assert [[r.seed for r in p.cohort.replicas] for p in pieces] == [[0, 1, 2], [3, 4]]
+    assert [p.cohort.width for p in pieces] == [3, 2] and len({p.cohort.id for p in pieces}) == 2
+    alone = pieces[1].after_death()[0]
+    assert alone.cohort.width == 2 and [r.seed for r in alone.cohort.replicas] == [3]
+    (last,) = alone.after_death()  # one death may still be another's fault
+    assert last.cohort is alone.cohort and last.after_death() == []
+
+
+def test_pieces_of_a_loop_stay_loops() -> None:
+    pieces = Attempt(cohort_of(range(2), mode="loop")).halves()
+    assert [(p.cohort.mode, p.cohort.width) for p in pieces] == [("loop", 1), ("loop", 1)]
+
+
+def test_what_a_person_gave_is_refused_as_it_was_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such data"):
+        run("refuse", [cohort_of([0])], tmp_path)
+
+
+def test_workers_that_cannot_start_are_not_the_cohort_s_fault(tmp_path: Path) -> None:
+    with pytest.raises(WorkerDied, match="ended before they could train"):
+        run("UNBORN", [cohort_of([0])], tmp_path)
+
+
+def test_a_request_to_stop_ends_the_training_and_loses_nothing_that_is_finished(tmp_path: Path, doings: Any) -> None:
+    cohorts = [cohort_of([0], "quick"), cohort_of([1], "slow"), cohort_of([2], "never begun")]
+    outcomes: list[Outcome] = []
+
+    def stopping() -> bool:
+        return bool(outcomes) and (tmp_path / "slow").exists()
+
+    engine = LocalEngine(1, stopping=stopping, train=doings.wait_to_be_stopped)
+    with engine, pytest.raises(KeyboardInterrupt):
+        for outcome in engine.run(cohorts, tmp_path, "cpu", lambda _: None, Keeping(tmp_path / "kept", 60.0)):
+            outcomes.append(outcome)
+    assert [o.cohort.id for o in outcomes] == ["quick"] and not (tmp_path / "never begun").exists()
+
 
 SCRIPT = """
-import os, time
+import time
+from pathlib import Path
+from worker_doings import cohort_of, wait_to_be_stopped
+from benchmarks.engines import Keeping
 from benchmarks.engines.local import LocalEngine
 
 if __name__ == "__main__":
-    with LocalEngine(1) as engine:
-        print(engine._pool.submit(os.getpid).result(), flush=True)
-        time.sleep(60)
+    with LocalEngine(1, train=wait_to_be_stopped) as engine:
+        here = Path(__file__).parent
+        for _ in engine.run([cohort_of([0], "slow")], here, "cpu", print, Keeping(here, 60.0)):
+            pass
 """
+
+
+def children(process: int) -> list[int]:
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
 
 
 def lives(process: int) -> bool:
@@ -27,17 +132,20 @@ def lives(process: int) -> bool:
     return True
 
 
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
 def test_a_killed_coordinator_leaves_no_worker_behind(tmp_path: Path) -> None:
     script = tmp_path / "coordinator.py"  # a file: workers import the main module again
     script.write_text(SCRIPT, encoding="utf-8")
-    root = Path(__file__).parents[2]
-    env = {**os.environ, "PYTHONPATH": str(root)}
-    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=env) as coordinator:
-        assert coordinator.stdout is not None
-        worker = int(coordinator.stdout.readline())
-        assert lives(worker)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, [Path(__file__).parents[2], Path(__file__).parent]))}
+    with subprocess.Popen([sys.executable, str(script)], env=env) as coordinator:
+        assert until((tmp_path / "slow").exists)  # a worker trains
+        workers = children(coordinator.pid)
+        assert workers
         coordinator.kill()
-    deadline = time.monotonic() + 30
-    while lives(worker) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not lives(worker)
+    assert until(lambda: not any(lives(worker) for worker in workers), 30)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.ledger import HISTORY, Ledger, find_runs, write_atomically
+from benchmarks.ledger import HISTORY, Ledger, find_runs
 from gan.errors import InputError
 
 
@@ -19,6 +19,10 @@ def write_cohort(ledger: Ledger, cohort: str, replicas: list[str]) -> None:
     history = pd.DataFrame(points, columns=pd.Index(HISTORY))
     arrays = {f"{r}/final": np.full((2, 1), i, dtype=np.float32) for i, r in enumerate(replicas)}
     ledger.write_cohort(cohort, rows, history, arrays, arrays)
+
+
+STUDY = {"name": "made", "scale": "smoke", "target": {"name": "gaussian"}, "steps": 1, "scoring": {}}
+PLAN = {"study": {**STUDY, "factors": {}, "report": {}}, "variants": {}, "replicas": [], "cohorts": []}
 
 
 @pytest.fixture
@@ -38,8 +42,8 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
     assert set(ledger.history(["b"])["metric"]) == {"b"}
     assert np.array_equal(ledger.samples("c")["final"], np.ones((2, 1), dtype=np.float32))
     assert ledger.samples("nobody") == {}
-    ledger.write_json("plan.json", {"a": 1})
-    assert ledger.plan() == {"a": 1}
+    ledger.write_json("plan.json", PLAN)
+    assert ledger.plan() == PLAN
     assert [r.directory for r in find_runs(ledger.directory.parent.parent)] == [ledger.directory]
 
 
@@ -55,19 +59,6 @@ def test_a_cohort_is_finished_only_by_its_last_file(ledger: Ledger, monkeypatch:
     assert not [p for p in ledger.directory.rglob("*") if p.is_file()]  # nothing half-written
     write_cohort(ledger, "one", ["a"])
     assert ledger.finished() == {"a"}
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def half(p: Path) -> None:
-        p.write_text("new")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, half)
-    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_in_the_way_is_refused_by_name(tmp_path: Path) -> None:
@@ -92,13 +83,14 @@ def test_a_foreign_json_is_refused_by_name(ledger: Ledger) -> None:
 
 
 def test_real_images_are_kept_and_read(ledger: Ledger) -> None:
-    assert ledger.real_images() is None
-    ledger.write_references({}, {})
-    assert ledger.real_images() is None
+    assert ledger.real_images() is None and not ledger.has_references()
     images = np.arange(128, dtype=np.uint8).reshape(2, 64)
-    ledger.write_references({"modes": {"floor": 10.0}}, {"images": images})
+    for floor in (10.0, 9.0):  # of which the first stays
+        told = {"label": "Modes", "direction": "higher", "floor": floor}
+        ledger.write_references({"modes": told}, {"images": images})
     kept = ledger.real_images()
     assert kept is not None and np.array_equal(kept, images)
+    assert ledger.has_references() and ledger.references()["modes"]["floor"] == 10.0
 
 
 FILES = {"cohorts": "cohorts/one.parquet", "history": "history/one.parquet", "samples": "samples/one.safetensors"}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.checks import misnamed, problem_with_plan
 from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan, rounds
 from gan import flops
 from gan.errors import InputError
@@ -113,6 +114,24 @@ def test_finished_replicas_are_not_planned_again() -> None:
     assert sorted(r.id for c in rest.cohorts for r in c.replicas) == sorted(set(plan.replicas) - done)
     assert rest.replicas == plan.replicas
     assert plan.missing(set(plan.replicas)) == []
+
+
+def test_of_a_cohort_recorded_in_part_the_rest_is_trained_as_wide_as_it_was() -> None:
+    plan = plan_of()
+    whole = plan.cohorts[0]
+    recorded = {r.id for r in whole.replicas[:3]}
+    rest, *others = plan.missing(recorded)
+    assert [r.id for r in rest.replicas] == [r.id for r in whole.replicas[3:]] and others == list(plan.cohorts[1:])
+    assert (rest.width, rest.mode, rest.compiled) == (whole.width, whole.mode, whole.compiled) and rest.id != whole.id
+
+
+def test_a_plan_that_was_damaged_has_a_misnamed_cohort() -> None:
+    plan = plan_of().to_json()
+    assert problem_with_plan(plan) == misnamed(plan) == ""
+    plan["cohorts"][1]["replicas"][0] = "0" * 16
+    assert misnamed(plan).startswith("cohorts.1.id: ")
+    plan["cohorts"][1]["replicas"] = None
+    assert problem_with_plan(plan) == "cohorts.1.replicas: expected list, got NoneType"
 
 
 def test_ids_name_everything_that_decides_a_result() -> None:

@@ -235,14 +235,17 @@ def test_the_doctor_tells_what_works_and_what_to_do(tmp_path: Path) -> None:
 
 BAD: dict[str, tuple[list[str], list[str]]] = {
     "unknown study": (["run", "gausian"], ["gausian", "did you mean 'gaussian'"]),
-    "unknown scale": (["run", "gaussian", "--scale", "smok"], ["gaussian.toml", "smok", "did you mean 'smoke'"]),
+    "unknown scale": (["run", "gaussian", "--scale", "smok"], ["--scale smok", "did you mean 'smoke'"]),
     "no CUDA": (["run", "gaussian", "--device", "cuda"], ["--device cuda", "cpu"]),
     "unknown device": (["run", "gaussian", "--device", "gpu"], ["--device gpu", "cuda"]),
     "unknown mode": (["run", "gaussian", "--mode", "vmp"], ["--mode", "vmap"]),
     "zero seeds": (["run", "gaussian", "--seeds", "0"], ["--seeds", "greater"]),
     "unknown option": (["run", "--scal", "smoke"], ["--scal", "--scale"]),
     "missing data set": (["run", "mnist", "--scale", "smoke"], ["mnist", "--data-dir", "digits", "download"]),
-    "runs directory is a file": (["run", "gaussian", "--scale", "smoke", "--runs-dir", "afile"], ["afile", "writable"]),
+    "runs directory is a file": (
+        ["run", "gaussian", "--scale", "smoke", "--runs-dir", "afile"],
+        ["afile", "no folder"],
+    ),
     "status of nothing": (["status", "gaussian"], ["gaussian", "not run yet"]),
     "report of nothing": (["report", "all"], ["runs", "no study"]),
     "unknown replica": (["show", "abc"], ["abc", "no finished replica"]),

@@ -10,11 +10,12 @@ from pathlib import Path
 import optuna
 import pytest
 
+from benchmarks.lock import locked
 from benchmarks.tuning import journal
-from benchmarks.tuning.storage import check, dashboard, opened, without_credentials
+from benchmarks.tuning.storage import check, dashboard, opened
 from gan.errors import InputError
 
-from .tuned import tune, write
+from .tuned import findings, tune, write
 
 pytestmark = pytest.mark.usefixtures("no_compiler")
 
@@ -70,20 +71,21 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path, url: str) ->
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_folder_is_no_journal(tmp_path: Path) -> None:
-    (tmp_path / "runs" / "made" / "smoke" / journal.JOURNAL).mkdir(parents=True)
-    with pytest.raises(InputError, match=r"optuna\.log: not a file"):
-        tune(write(tmp_path), tmp_path / "runs")
-
-
-@pytest.mark.parametrize("content", ["hello\n", '{"a": 1}\n', '{"op_code": 99}\n', "[]\n{}\n", '{"op_code": 0\n'])
-def test_a_file_that_is_no_journal_is_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "content", ["", "hello\n", '{"a": 1}\n', '{"op_code": 99}\n', '{"op_code": 0}\n', "[]\n{}\n", '{"op_code": 0\n']
+)
+def test_a_file_that_is_no_journal_is_set_aside(tmp_path: Path, content: str) -> None:
+    undisturbed, _ = tune(write(tmp_path), tmp_path / "undisturbed")
     folder = tmp_path / "runs" / "made" / "smoke"
     folder.mkdir(parents=True)
-    (folder / journal.JOURNAL).write_text(content)
-    with pytest.raises(InputError, match=r"optuna\.log: .*expected (a|the) journal that tuning wrote"):
-        tune(write(tmp_path), tmp_path / "runs")
-    assert everything(folder) == {journal.JOURNAL: content.encode()}
+    if content:
+        (folder / journal.JOURNAL).write_text(content)
+    else:
+        (folder / journal.JOURNAL).mkdir()  # a folder in its place
+    search, _ = tune(write(tmp_path), tmp_path / "runs")
+    assert findings(search) == findings(undisturbed)
+    aside = folder / "optuna.log.set-aside-1"
+    assert aside.read_text() == content if content else aside.is_dir()
 
 
 def test_a_database_keeps_trials_as_the_journal_does(tmp_path: Path) -> None:
@@ -104,8 +106,7 @@ def test_a_fresh_database_is_made_when_trials_are_written(tmp_path: Path, url: s
     database.touch()  # as a server's new database: it is there, and has no tables
     check(tmp_path, url.format(tmp_path), {"a": {}})
     assert database.read_bytes() == b""
-    with opened(tmp_path, url.format(tmp_path), print) as storage:
-        assert storage.get_all_studies() == []
+    assert opened(tmp_path, url.format(tmp_path), print).get_all_studies() == []
 
 
 def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
@@ -130,23 +131,17 @@ def test_the_dashboard_opens_no_journal_that_it_would_spoil(tmp_path: Path, monk
     assert len(shown) == 1 and log.read_bytes() == whole
 
 
-def test_credentials_are_not_kept() -> None:
-    assert without_credentials("postgresql://me:secret@db:5432/t?password=x") == "postgresql://db:5432/t"
-    assert "secret" not in without_credentials("no url : secret@somewhere")
-    assert without_credentials("postgresql://me:se@cret@db/t") == "postgresql://db/t"
-
-
 def test_checking_writes_nothing(tmp_path: Path) -> None:
     check(tmp_path / "not" / "there", None, {"a": {}})
     check(tmp_path, f"sqlite:///{tmp_path}/new.db", {"a": {}})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_process_tunes_at_a_time_and_the_lock_dies_with_it(tmp_path: Path) -> None:
+def test_one_process_writes_at_a_time_and_the_lock_dies_with_it(tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from benchmarks.tuning.journal import locked\n"
+        "from benchmarks.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n"
         "    print('locked', flush=True)\n"
         "    time.sleep(60)\n"
@@ -154,14 +149,17 @@ def test_one_process_tunes_at_a_time_and_the_lock_dies_with_it(tmp_path: Path) -
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as other:
         assert other.stdout is not None and other.stdout.readline() == "locked\n"
-        with pytest.raises(InputError, match="another process is tuning there"), opened(tmp_path, None, print):
+        with pytest.raises(InputError, match="another process is running there"), locked(tmp_path):
             pass
         other.kill()
-    with opened(tmp_path, None, print) as storage:
-        assert storage.get_all_studies() == []
+    with locked(tmp_path), locked(tmp_path / ".."):
+        pass
 
 
-@pytest.mark.parametrize("content", [b"", b"one\n", b"one\ntwo\n"])
+LINE = b'{"op_code": 0}\n'
+
+
+@pytest.mark.parametrize("content", [b"", LINE, LINE * 2])
 def test_a_whole_journal_is_left_alone(tmp_path: Path, content: bytes) -> None:
     log = tmp_path / journal.JOURNAL
     log.write_bytes(content)
@@ -171,6 +169,6 @@ def test_a_whole_journal_is_left_alone(tmp_path: Path, content: bytes) -> None:
 def test_torn_lines_are_kept_one_by_one(tmp_path: Path) -> None:
     log = tmp_path / journal.JOURNAL
     for torn in (b"tw", b"thr"):
-        log.write_bytes(b"one\n" + torn)
+        log.write_bytes(LINE + torn)
         assert "set aside" in journal.mend(log)
-    assert everything(tmp_path) == {"optuna.log": b"one\n", "optuna.log.torn-1": b"tw", "optuna.log.torn-2": b"thr"}
+    assert everything(tmp_path) == {"optuna.log": LINE, "optuna.log.torn-1": b"tw", "optuna.log.torn-2": b"thr"}

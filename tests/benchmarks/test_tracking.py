@@ -15,11 +15,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmarks import tracked, tracking
-from benchmarks.mirrored import default_tracking_uri, ui_command
-from benchmarks.tracking import Mirror
+from benchmarks.tracking import Mirror, tracked
+from benchmarks.tracking.mirrored import ui_command
 
-from .mirroring import STEPS, VARIANTS, make_history, make_plan, make_results, mirror, runs_of
+from .mirroring import STEPS, VARIANTS, client_of, make_history, make_plan, make_results, mirror, runs_of
 
 
 def test_every_replica_is_a_child_of_its_variant(runs_dir: Path) -> None:
@@ -58,7 +57,7 @@ def test_a_child_carries_what_the_ledger_says(runs_dir: Path) -> None:
 def test_a_metric_has_at_most_25_points_and_ends_where_the_history_ends(runs_dir: Path) -> None:
     plan = make_plan(seeds=1)
     mirror(runs_dir, plan)
-    client = tracking._open(default_tracking_uri(runs_dir))
+    client = client_of(runs_dir)
     child = runs_of(runs_dir)[1][0]
     points = client.get_metric_history(child.info.run_id, "loss/discriminator")
     steps = [point.step for point in points]
@@ -207,14 +206,14 @@ def test_what_was_half_written_is_finished_not_repeated(runs_dir: Path, monkeypa
     stats = mirror(runs_dir, plan, retry_pauses=(0.0,))
     parents, children = runs_of(runs_dir)
     assert stats.warning == "" and (len(parents), len(children)) == (2, 2)
-    client = tracking._open(default_tracking_uri(runs_dir))
+    client = client_of(runs_dir)
     for child in children:
         assert child.info.status == "FINISHED"
         assert len(client.get_metric_history(child.info.run_id, "loss/discriminator")) == 25
 
 
 def note_of(runs_dir: Path) -> str:
-    client = tracking._open(default_tracking_uri(runs_dir))
+    client = client_of(runs_dir)
     experiment = client.get_experiment_by_name("gaussian")
     assert experiment is not None
     return experiment.tags["mlflow.note.content"]
@@ -233,7 +232,7 @@ def test_the_experiment_carries_question_answer_and_report(runs_dir: Path) -> No
 def test_artifacts_lie_where_mlflow_looks(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     plan = make_plan(seeds=1)
     mirror(runs_dir, plan)
-    client = tracking._open(default_tracking_uri(runs_dir))
+    client = client_of(runs_dir)
     child = runs_of(runs_dir)[1][0]
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["curves.csv", "samples"]
     assert [f.path for f in client.list_artifacts(child.info.run_id, "samples")] == ["samples/quantiles.csv"]
@@ -289,6 +288,7 @@ def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path:
 
 
 def test_the_ui_is_bound_to_this_machine(tmp_path: Path) -> None:
-    command = ui_command(tmp_path, port=5055)
-    assert command[command.index("--host") + 1] == "127.0.0.1"
-    assert command[command.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    command, environment = ui_command(tmp_path, port=5055)
+    assert command[command.index("--host") + 1] == "127.0.0.1" and command.count("--host") == 1
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
+    assert environment["PATH"] == os.environ["PATH"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import tracked, tracking
-from benchmarks.background import Background
-from benchmarks.mirrored import MirrorStats, default_tracking_uri
-from benchmarks.tracking import Mirror
+from benchmarks.tracking import Mirror, MirrorStats, tracked
 from gan.variant import Variant
 
-from .mirroring import STEPS, VARIANTS, make_history, make_plan, make_results, make_samples, mirror, runs_of
+from .mirroring import STEPS, VARIANTS, client_of, make_history, make_plan, make_results, make_samples, mirror, runs_of
 
 TRIALS = {
     name: {"optuna_study": "gaussian smoke: " + name, "optuna_trial": str(k + 5), "optuna_storage": "optuna.log"}
@@ -168,7 +164,7 @@ def test_scores_against_validation_data_are_mirrored_beside_the_others(runs_dir:
     writer.push(results, lambda: pd.concat([history, beside], ignore_index=True), make_samples)
     assert writer.close().warning == ""
     parents, children = runs_of(runs_dir)
-    client = tracking._open(default_tracking_uri(runs_dir))
+    client = client_of(runs_dir)
     for child in children:
         points = client.get_metric_history(child.info.run_id, "validation/ks")
         assert len(points) == 25 and (points[-1].step, points[-1].value) == (STEPS, 0.5)
@@ -190,31 +186,3 @@ def test_a_variant_of_a_plan_from_before_splits_keeps_its_run(runs_dir: Path) ->
         writer = Mirror(runs_dir, plan)
         writer.push(make_results(plan), lambda plan=plan: make_history(plan))
         assert (writer.close().parents == made.parents) is same
-
-
-def test_background_work_is_done_in_order_and_tried_again() -> None:
-    done: list[int] = []
-    broken = threading.Event()
-
-    def job(k: int) -> None:
-        if k == 1 and not broken.is_set():
-            broken.set()
-            raise OSError("disk full")
-        done.append(k)
-
-    work = Background("test", pauses=(0.0,))
-    for k in range(3):
-        work.put(lambda k=k: job(k))
-    work.close(10)
-    assert (done, work.error) == ([0, 2, 1], "")  # what failed waits until something else succeeds
-    assert work.seconds >= 0
-
-
-def test_background_work_that_never_succeeds_says_why_and_ends() -> None:
-    def job() -> None:
-        raise OSError("disk full")
-
-    work = Background("test", pauses=(0.0, 0.0))
-    work.put(job)
-    work.close(10)
-    assert work.error == "OSError: disk full"

@@ -9,7 +9,6 @@ import pytest
 from benchmarks.runner import Options
 from benchmarks.tuning import plan_summary, prepare
 from benchmarks.tuning.objective import objective
-from gan.errors import InputError
 from gan.replica import Replica
 from studies import schema
 
@@ -226,6 +225,5 @@ def test_a_dry_run_knows_what_is_left(tmp_path: Path) -> None:
     assert left(path) == [2, 12, 6]
     path.write_text(text.replace(', "saturating"]', "]"))
     assert left(path)[0] == 0
-    (search.ledger.directory / "tuning.json").write_text("[1]")
-    with pytest.raises(InputError, match=r"tuning\.json: not what tuning wrote"):
-        left(path)
+    (search.ledger.directory / "tuning.json").write_text("[1]")  # set aside by the next run, which knows the trials
+    assert left(path)[:2] == [0, 0]

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import tuning
-from benchmarks.engines import Outcome
+from benchmarks.engines import Keeping, Outcome
 from benchmarks.progress import Progress
 from benchmarks.runner import NO_TRACKING, Options, Summary
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
@@ -83,7 +83,12 @@ class Engine:
         self.asked: list[str] = []
 
     def run(
-        self, cohorts: Sequence[Cohort], data_dir: Path, device: str, on_progress: Callable[[int], None]
+        self,
+        cohorts: Sequence[Cohort],
+        data_dir: Path,
+        device: str,
+        on_progress: Callable[[int], None],
+        keeping: Keeping | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`."""
         for cohort in cohorts:

@@ -15,8 +15,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from gan import checkpoint
-from gan.checkpoint import Checkpoints, Stopped
+from gan.checkpoint import Checkpoints
 from gan.cohort import train
+from gan.errors import Stopped
 from gan.replica import Cohort, CohortResult, Replica, Scoring
 from gan.targets import Gaussian, Images, Target
 from gan.variant import Variant
@@ -50,20 +51,17 @@ def at(step: int) -> Callable[[], bool]:
     return lambda: next(calls) == step
 
 
-def cut_short(cohort: Cohort, folder: Path, step: int) -> Checkpoints:
-    checkpoints = Checkpoints(folder, NEVER, at(step))
+def cut_short(cohort: Cohort, folder: Path, step: int) -> None:
     with pytest.raises(Stopped):
-        train(cohort, Path(), "cpu", checkpoints=checkpoints)
-    return checkpoints
+        train(cohort, Path(), "cpu", checkpoints=Checkpoints(folder, NEVER, at(step)))
 
 
-def finished(cohort: Cohort, folder: Path) -> tuple[CohortResult, Checkpoints, int]:
-    """Train to the end; return also how many steps of training were behind it when it began."""
-    told: list[int] = []
-    checkpoints = Checkpoints(folder, NEVER)
-    result = train(cohort, Path(), "cpu", told.append, checkpoints)
+def finished(cohort: Cohort, folder: Path) -> tuple[CohortResult, list[str], int]:
+    """Train to the end; return also what was noted, and how many replica-steps were behind it when it began."""
+    told, notes = list[int](), list[str]()
+    result = train(cohort, Path(), "cpu", told.append, Checkpoints(folder, NEVER, note=notes.append))
     assert sum(told) == cohort.steps * len(cohort.replicas)
-    return result, checkpoints, told[0]
+    return result, notes, told[0]
 
 
 def same(one: CohortResult, other: CohortResult) -> None:
@@ -85,9 +83,9 @@ def test_what_was_cut_short_ends_with_the_bits_of_what_was_not(name: str, tmp_pa
         folder = tmp_path / str(i)
         for step in cuts:
             cut_short(cohort, folder, step)
-        result, checkpoints, behind = finished(cohort, folder)
+        result, notes, behind = finished(cohort, folder)
         same(result, train(cohort, Path(), "cpu"))
-        assert behind > 0 and not checkpoints.notes
+        assert behind > 0 and not notes
 
 
 @pytest.mark.slow
@@ -140,10 +138,11 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_end_is_the_same(how: str, tmp
     path = tmp_path / "0.safetensors"
     damage(path, how)
     content = path.read_bytes()
-    result, checkpoints, _ = finished(cohort, tmp_path)
+    result, notes, _ = finished(cohort, tmp_path)
     same(result, train(cohort, Path(), "cpu"))
     assert (tmp_path / "0.safetensors.set-aside-1").read_bytes() == content and not path.exists()
-    assert len(checkpoints.notes) == 1 and str(path) in checkpoints.notes[0]
+    (note,) = notes
+    assert str(path) in note
 
 
 def other_seed(cohort: Cohort) -> Cohort:
@@ -167,9 +166,9 @@ def test_a_checkpoint_of_another_training_is_not_used(which: str, tmp_path: Path
     cut_short(cohort, tmp_path, 70)
     why, change = OTHERS[which]
     other = change(cohort)
-    result, checkpoints, _ = finished(other, tmp_path)
+    result, notes, _ = finished(other, tmp_path)
     same(result, train(other, Path(), "cpu"))
-    (note,) = checkpoints.notes
+    (note,) = notes
     assert why in note
 
 
@@ -178,8 +177,8 @@ def test_a_checkpoint_of_another_version_of_torch_is_not_used(tmp_path: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.__version__", "2.11.0+other")
         cut_short(cohort, tmp_path, 70)
-    _, checkpoints, _ = finished(cohort, tmp_path)
-    (note,) = checkpoints.notes
+    _, notes, _ = finished(cohort, tmp_path)
+    (note,) = notes
     assert "torch differs" in note
 
 
@@ -199,9 +198,9 @@ def test_a_full_disk_stops_no_training(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(checkpoint, "write_atomically", full)
     cohort = cohort_of({"batch_size": 32}, Gaussian())
-    checkpoints = Checkpoints(tmp_path, 0.0)
-    result = train(cohort, Path(), "cpu", checkpoints=checkpoints)
-    assert checkpoints.notes and all("No space left" in note for note in checkpoints.notes)
+    notes: list[str] = []
+    result = train(cohort, Path(), "cpu", checkpoints=Checkpoints(tmp_path, 0.0, note=notes.append))
+    assert notes and all("No space left" in note for note in notes)
     same(result, train(cohort, Path(), "cpu"))
 
 

@@ -12,13 +12,14 @@ from gan import losses
 
 NO = torch.tensor(False)
 YES = torch.tensor(True)
-BOTH: tuple[tuple[Any, float], ...] = ((losses.real_cost, 1.0), (losses.fake_cost, 0.0))
+PROBABILITY = losses.Costs("probability", NO, NO)
+BOTH: tuple[tuple[Any, float], ...] = ((PROBABILITY.real_cost, 1.0), (PROBABILITY.fake_cost, 0.0))
 
 
 @pytest.mark.parametrize(("cost", "label"), BOTH)
 def test_probabilities_cost_what_pytorch_says_with_its_clamp(cost: Any, label: float) -> None:
     output = torch.tensor([0.0, 1e-30, 0.3, 0.9, 1.0], requires_grad=True)
-    own = cost(output, "probability", NO)
+    own = cost(output)
     expected = F.binary_cross_entropy(output, torch.full_like(output, label), reduction="none")
     assert torch.equal(own, expected) and float(own.detach().max()) == 100.0
     (gradient,) = torch.autograd.grad(own.sum(), output)
@@ -27,16 +28,17 @@ def test_probabilities_cost_what_pytorch_says_with_its_clamp(cost: Any, label: f
 
 @pytest.mark.parametrize(("cost", "label"), BOTH)
 def test_what_is_no_number_costs_none_and_its_neighbours_cost_the_same(cost: Any, label: float) -> None:
-    told = cost(torch.tensor([0.3, float("nan"), 0.9]), "probability", NO)
-    alone = cost(torch.tensor([0.3, 0.9]), "probability", NO)
+    told = cost(torch.tensor([0.3, float("nan"), 0.9]))
+    alone = cost(torch.tensor([0.3, 0.9]))
     assert bool(told[1].isnan()) and torch.equal(told[[0, 2]], alone)
 
 
 def test_a_critic_s_costs_are_its_output() -> None:
     output = torch.tensor([-2.0, 0.5])
-    assert torch.equal(losses.real_cost(output, "logit", YES), -output)
-    assert torch.equal(losses.fake_cost(output, "logit", YES), output)
-    assert torch.equal(losses.generator_cost(output, "logit", NO, YES), -output)
+    critic = losses.Costs("logit", saturating=NO, wasserstein=YES)
+    assert torch.equal(critic.real_cost(output), -output)
+    assert torch.equal(critic.fake_cost(output), output)
+    assert torch.equal(critic.generator_cost(output), -output)
 
 
 def test_penalties_by_hand() -> None:

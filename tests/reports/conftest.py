@@ -95,7 +95,7 @@ def write_ledger(
     rng = np.random.default_rng(7)
     named = {f: levels for f, levels in study["factors"].items() if isinstance(levels, dict)}
     factors = {f: list(levels) for f, levels in study["factors"].items()}
-    defaults = {"overrides": {}, "claims": [], "claim_texts": {}, "checks": [], "published": []}
+    defaults = {"scoring": {}, "overrides": {}, "claims": [], "claim_texts": {}, "checks": [], "published": []}
     reference = {f: levels[0] for f, levels in factors.items()}
     study = {**defaults, "reference": reference, **study, "scale": "laptop", "factors": factors}
     grid = [

@@ -87,6 +87,18 @@ def test_critics_are_left_out_of_a_mixed_study_s_discriminator_s_value() -> None
     assert layout.equilibrium(critics)[1] == 0.0 and layout.comparable_values(critics, table)[0] is table
 
 
+def test_the_value_of_a_plugin_s_loss_has_a_scale_of_its_own_and_no_known_equilibrium() -> None:
+    mixed = make_evidence({"loss": ["hinge", "saturating", "wasserstein"]}, 3, settings=lambda v: dict(v))
+    history = make_history(mixed)
+    table = history[history["metric"] == "value/discriminator"]
+    kept, label, said = layout.comparable_values(mixed, table)
+    assert kept["replica"].str.contains("saturating").all() and len(kept) > 0
+    assert "nats" in label and "hinge, wasserstein" in said and layout.equilibrium(mixed)[0] == "equilibrium log 2"
+    alone = make_evidence({"lr_ratio": ["1", "2"]}, 3, settings=lambda v: {"loss": "hinge"})
+    assert layout.comparable_values(alone, table)[0] is table
+    assert "hinge" in layout.comparable_values(alone, table)[1] and layout.equilibrium_lines(alone, []) == []
+
+
 # Survival.
 
 

@@ -74,7 +74,7 @@ def run_check(
     plan["variants"] = {label: variant.settings() for label, variant in variants.items()}
     ledger.write_json("plan.json", plan)
     ledger.write_json("references.json", {s: SCORES[s] for s in SCORES if s in rows[0] or s == "jsd_10k"})
-    ledger.write_json("provenance.json", {})
+    ledger.write_json("provenance.json", {"sessions": []})
     (section,) = theory.checks(gather(ledger), ledger)
     assert section.name == name and section.title and section.text
     # It stands under the report's first sentence.

@@ -171,7 +171,7 @@ def _trial(number, replicas, best, failing, second, pruning, rng) -> dict[str, A
 
 def _provenance(trained: int, what: str) -> dict[str, Any]:
     session = {"started": "2031-05-06T07:08:09", "finished": "2031-05-06T08:08:09+00:00", "commit": "feedbee"}
-    return {"sessions": [{**session, "trained": trained, "cohort_seconds": {what or "untuned": 12.5}}]}
+    return {"sessions": [{**session, "trained": trained, "cohort_seconds": {what or "untuned": 12.5}}], "mlflow": {}}
 
 
 def _write_grid(ledger, stage, factors, seeds, typical, lost, winners, rng, split, target) -> None:
@@ -181,7 +181,12 @@ def _write_grid(ledger, stage, factors, seeds, typical, lost, winners, rng, spli
     study = {"name": "made", "title": "Does tuning decide which loss is best?", "question": "Which loss, tuned?"}
     study |= {"scale": "laptop", "target": dict(target), "target_label": "N(3, 2²)", "steps": STEPS, "report": report}
     study |= {"factors": {f: list(levels) for f, levels in factors.items()}, "stage": stage, "first_seed": 0}
-    study |= {"reference": {f: levels[0] for f, levels in factors.items()}, "overrides": {}, "checks": []}
+    study |= {
+        "reference": {f: levels[0] for f, levels in factors.items()},
+        "overrides": {},
+        "checks": [],
+        "scoring": {},
+    }
     study |= {"claims": [1], "claim_texts": {"1": "Tuning matters more than the loss."}, "published": []}
     common = np.exp(0.1 * rng.standard_normal(seeds))  # what the replicas of one seed share
     replicas, cohorts = [], []

@@ -75,7 +75,7 @@ BAD: dict[str, tuple[str, str, list[str]]] = {
     "a score's name for bundles": ("[grid.recipe]", "[grid.ks]", ["grid.ks", "score of gaussian"]),
     "a name with a space": ("[grid.recipe]", '[grid."my recipe"]', ["grid.my recipe", "not a name"]),
     "a bundle's name with a space": ("plain = {}", '"the plain" = {}', ["grid.recipe.the plain", "letters"]),
-    "an empty bundle's name": ("plain = {}", '"" = {}', ["grid.recipe.", "letters"]),
+    "an empty bundle's name": ("plain = {}", '"" = {}', ["grid.recipe: the key ''", "letters"]),
     "a bundle that is none": ("plain = {}", "plain = 3", ["grid.recipe.plain", "table of settings", "3"]),
     "unknown setting": ('penalty = "r1"', 'penalti = "r1"', ["grid.recipe.r1.penalti", "did you mean 'penalty'"]),
     "unknown level": ('penalty = "r1"', 'penalty = "r2"', ["grid.recipe.r1.penalty", "did you mean 'r1'"]),

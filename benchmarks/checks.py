@@ -1,0 +1,94 @@
+"""What a JSON file of a run directory must look like before anything is read from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gan.replica import digest_of
+
+_SHA256 = re.compile("[0-9a-f]{64}")
+_STUDY = {"name": str, "scale": str, "steps": int, "factors": dict, "report": dict}
+_COHORT = {"id": str, "replicas": list}
+
+
+def problem_with_plan(plan: Any) -> str:
+    """Say what is wrong with the content of a `plan.json`; empty where nothing is."""
+    problem = _lacking(plan, {"study": dict, "variants": dict, "replicas": list, "cohorts": list}, "")
+    problem = problem or _lacking(plan["study"], _STUDY, "study.")
+    if problem:
+        return problem
+    for i, replica in enumerate(plan["replicas"]):
+        if problem := _lacking(replica, {"id": str, "variant": str, "seed": int}, f"replicas.{i}."):
+            return problem
+        if replica["variant"] not in plan["variants"]:
+            return f"replicas.{i}.variant: {replica['variant']!r} is not among its variants"
+    for key in ("cohorts", "retired"):
+        for i, cohort in enumerate(plan.get(key, [])):
+            if problem := _lacking(cohort, _COHORT, f"{key}.{i}."):
+                return problem
+    # Plans of before these were written lack them.
+    later = {key: kind for key, kind in {"device": str, "command": str, "levels": dict}.items() if key in plan}
+    levels = dict.fromkeys(plan.get("levels", {}), dict) if isinstance(plan.get("levels"), dict) else {}
+    return _lacking(plan, later, "") or (_lacking(plan["levels"], levels, "levels.") if levels else "")
+
+
+def problem_with_tuning(tuning: Any) -> str:
+    """Say what is wrong with the content of a `tuning.json`; empty where nothing is."""
+    problem = _lacking(tuning, {"study": str, "complete": bool, "tune": dict, "variants": dict}, "")
+    if problem:
+        return problem
+    for name, found in tuning["variants"].items():
+        if problem := _lacking(found, {"trials": list, "settings": dict}, f"variants.{name}."):
+            return problem
+    return ""
+
+
+def problem_with_references(references: Any) -> str:
+    """Say what is wrong with the content of a `references.json`; empty where nothing is."""
+    if problem := _lacking(references, {}, ""):
+        return problem
+    problems = (_lacking(found, {"label": str, "direction": str}, f"{name}.") for name, found in references.items())
+    return next(filter(None, problems), "")
+
+
+def problem_with_provenance(provenance: Any) -> str:
+    """Say what is wrong with the content of a `provenance.json`; empty where nothing is."""
+    if not isinstance(provenance, dict) or not isinstance(sessions := provenance.get("sessions"), list):
+        return "expected a table with a list of sessions"
+    return next(filter(None, (_lacking(session, {}, f"sessions.{i}.") for i, session in enumerate(sessions))), "")
+
+
+def problem_with_digests(digests: Any) -> str:
+    """Say what is wrong with the content of a `digests/<cohort>.json`; empty where nothing is."""
+    if not isinstance(digests, dict) or not digests:
+        return "expected a table of digests"
+    wrong = [name for name, found in digests.items() if not (isinstance(found, str) and _SHA256.fullmatch(found))]
+    return f"{wrong[0]}: expected a sha256 in hexadecimal" if wrong else ""
+
+
+PROBLEMS = {
+    "plan.json": problem_with_plan,
+    "tuning.json": problem_with_tuning,
+    "references.json": problem_with_references,
+    "provenance.json": problem_with_provenance,
+}
+
+
+def misnamed(plan: dict[str, Any]) -> str:
+    """Say which cohort of a plan has not the name that its replicas give it, as of a plan that was damaged."""
+    for key in ("cohorts", "retired"):
+        for i, cohort in enumerate(plan.get(key, [])):
+            if cohort["id"] != digest_of(cohort["replicas"]):
+                return f"{key}.{i}.id: {cohort['id']!r} is not the name of its replicas"
+    return ""
+
+
+def _lacking(content: Any, wanted: dict[str, type], where: str) -> str:
+    """Say which key is not there, or holds something else than it should."""
+    if not isinstance(content, dict):
+        return f"{where.removesuffix('.') or 'it'}: expected a table, got {type(content).__name__}"
+    for key, kind in wanted.items():
+        if not isinstance(content.get(key), kind):
+            return f"{where}{key}: expected {kind.__name__}, got {type(content.get(key)).__name__}"
+    return ""

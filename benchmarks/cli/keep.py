@@ -1,0 +1,131 @@
+"""Commands for the upkeep of what was run: free space, and hand a run to somebody else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.cli.options import DataDir, Json, Names, RunsDir, Scale, TrackingUri, app, emit
+
+AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]
+
+
+@app.command()
+def clean(
+    names: Names = None,
+    scale: AnyScale = None,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    what: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="temporary, downloads, checkpoints, set-aside (these by default); or unfinished, weights, runs, which "
+            "cost results or training. Several: give it several times.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what could be freed; remove nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Free disk space: show what can go and what is lost with it, ask, and remove exactly that.
+
+    A run in which another process is at work is left out. Without names every run is looked at, at every scale, and
+    the folder of the data sets for what a killed download left.
+    """
+    from benchmarks import cleaning, system
+    from gan.errors import InputError
+    from gan.targets.idx_files import cache_dir
+
+    if as_json and not (yes or dry_run):
+        raise InputError("--json: a script is not asked; expected --yes or --dry-run with it")
+    downloads = [] if names else [data_dir or system.default_data_dir(), cache_dir()]
+    shown = cleaning.survey(runs_dir, names or [], scale, what or [], downloads)
+    if not as_json:
+        cleaning.print_survey(shown)
+        for line in shown.left:
+            print(line, file=sys.stderr)
+    if dry_run or not shown.parts:
+        return emit({"dry_run": dry_run, **shown.to_json()}, as_json, cleaning.print_total)
+    if not yes and not sys.stdin.isatty():
+        raise InputError("nothing was removed, for there is no terminal to ask on; expected --yes, or --dry-run")
+    try:
+        agreed = yes or typer.confirm(f"Remove these {cleaning.size_text(shown.size)}?", err=True)
+    except typer.Abort:
+        raise typer.Exit(130) from None
+    if not agreed:
+        return print("Nothing was removed.")
+    done = cleaning.remove(shown)
+    emit({"dry_run": False, **done.to_json()}, as_json, cleaning.print_total)
+    for line in [*done.left, *done.failed] if not as_json else []:
+        print(line, file=sys.stderr)
+    raise typer.Exit(1 if done.failed else 0)
+
+
+@app.command()
+def export(
+    names: Annotated[list[str], typer.Argument(help="Study names, or all.")],
+    scale: Scale = "laptop",
+    runs_dir: RunsDir = Path("runs"),
+    format: Annotated[str, typer.Option(help="Of tables: csv or parquet.")] = "csv",
+    out: Annotated[
+        Path | None, typer.Option(help="One archive of all that is named; by default STUDY-SCALE.zip each, here.")
+    ] = None,
+    samples: Annotated[bool, typer.Option("--samples", help="With what each replica generated.")] = False,
+    weights: Annotated[bool, typer.Option("--weights", help="With each replica's final weights.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an archive of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write an archive that a colleague reads without ganbench: tables, curves, report, and what they mean.
+
+    Exit 1 where a study is incomplete; the archive is written all the same, and its README says what it lacks.
+    """
+    import dataclasses
+
+    from benchmarks import choosing, exporting
+    from gan.errors import InputError
+    from gan.files import FULL
+
+    wish = exporting.Wish(format, samples, weights)
+    try:
+        done = exporting.export(choosing.runs(names, runs_dir, scale), out, wish, force=force)
+    except OSError as error:
+        said = f"{error.filename or out or Path.cwd()}: cannot be written ({error.strerror})"
+        if error.errno not in FULL:
+            raise InputError(said) from None
+        print(f"error: {said}; nothing is left of the archive", file=sys.stderr)
+        raise typer.Exit(1) from None
+    emit([dataclasses.asdict(a) for a in done], as_json, lambda _: print("\n".join(a.archive for a in done)))
+    lacking = [line for a in done for line in a.incomplete]
+    print("\n".join(lacking), file=sys.stderr, end="\n" if lacking else "")
+    raise typer.Exit(1 if lacking else 0)
+
+
+@app.command()
+def sync(
+    names: Names = None,
+    scale: Scale = "laptop",
+    runs_dir: RunsDir = Path("runs"),
+    tracking_uri: TrackingUri = None,
+    as_json: Json = False,
+) -> None:
+    """Mirror to MLflow what runs recorded and it lacks: after a time without a server, or to another one.
+
+    What is there is left as it is, and what is there twice is removed, so it can be repeated. Without names every study
+    that was run is mirrored. Exit 1 where something is still missing.
+    """
+    from benchmarks import choosing, syncing
+    from benchmarks.tracking.mirrored import OFF, check_uri
+    from gan.errors import InputError
+
+    check_uri(tracking_uri)
+    if tracking_uri == OFF:
+        raise InputError(
+            "--tracking-uri off: nothing to write to; expected the URI of a store, or none for the default"
+        )
+    done = syncing.sync(choosing.runs(names or ["all"], runs_dir, scale), runs_dir, tracking_uri)
+    emit([vars(study) for study in done], as_json, syncing.print_synced)
+    raise typer.Exit(1 if any(study.missing or study.problem for study in done) else 0)

@@ -1,0 +1,54 @@
+"""What becomes of a cohort whose training did not end well: tried again, then in halves, down to the one to blame."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from gan.replica import Cohort, digest_of
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A cohort, or a piece of one, that is to be trained."""
+
+    cohort: Cohort
+    deaths: int = 0
+    """Workers that died over it, as it is."""
+    piece: bool = False
+    """It is a part of what was planned."""
+
+    def after_death(self) -> list[Attempt]:
+        """Return what to try after its worker died; nothing when one replica is to blame.
+
+        The first death of a planned cohort says little: a worker may be killed for what others do. After that a piece
+        is halved at once, and a replica is blamed that was alone with two workers that died.
+        """
+        alone = len(self.cohort.replicas) == 1
+        if self.deaths == 0 and (alone or not self.piece):
+            return [dataclasses.replace(self, deaths=1)]
+        return self.halves()
+
+    def halves(self) -> list[Attempt]:
+        """Return it in two parts; nothing when it is one replica, which then failed.
+
+        A piece is as wide as its replicas are many, so that it needs less memory; but no narrower than two, from where
+        on the bits of mapped networks do not depend on the width.
+        """
+        replicas, cohort = self.cohort.replicas, self.cohort
+        if len(replicas) == 1:
+            return []
+        middle = math.ceil(len(replicas) / 2)
+        return [
+            Attempt(
+                dataclasses.replace(
+                    cohort,
+                    id=digest_of([r.id for r in part]),
+                    replicas=part,
+                    width=1 if cohort.mode == "loop" else max(2, len(part)),
+                ),
+                piece=True,
+            )
+            for part in (replicas[:middle], replicas[middle:])
+        ]

@@ -1,0 +1,209 @@
+"""A worker process of the local engine: its two ends of a pipe, and what is said through it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines.retries import Attempt
+from gan.errors import InputError, Stopped
+from gan.replica import Cohort, CohortResult
+
+if TYPE_CHECKING:
+    from multiprocessing.context import SpawnProcess
+
+    from gan.checkpoint import Checkpoints
+
+# Set before torch is imported: a worker is one thread, its compiler included.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+LISTEN_SECONDS = 0.2  # between looks of a worker that trains for a word of its coordinator
+END_SECONDS = 5.0  # for a worker to end by itself
+
+Train = Callable[[Cohort, Path, str, Callable[[int], None], "Checkpoints | None"], CohortResult]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Said to a worker: train this."""
+
+    cohort: Cohort
+    data_dir: Path
+    device: str
+    keeping: Keeping | None
+
+
+class Stop:
+    """Said to a worker: keep the state of what you train, and leave it."""
+
+
+class Ready:
+    """Said by a worker: I can train. Later it says steps (int), notes (str), and one of the next two or an error."""
+
+
+class Left:
+    """Said by a worker: I left what I trained."""
+
+
+class Worker:
+    """The coordinator's side of a worker. The process is started when there is something to do.
+
+    Args:
+        train: What it does with a cohort, instead of `gan.cohort.train`.
+    """
+
+    pipe: Connection
+
+    def __init__(self, train: Train | None = None) -> None:
+        self.attempt: Attempt | None = None
+        """What it is training."""
+        self.told = 0
+        """Replica-steps of it so far."""
+        self.dead = False
+        self.was_ready = False
+        """It lived long enough to train."""
+        self._train = train
+        self._process: SpawnProcess | None = None
+        self._asked_to_stop = False
+
+    def begin(self, attempt: Attempt, job: Job) -> None:
+        """Let it train."""
+        if self._process is not None and not self._process.is_alive():  # it died with nothing to do
+            self.end(at_once=True)
+        if self._process is None:
+            self._start()
+        self.attempt, self.told, self._asked_to_stop = attempt, 0, False
+        self._send(job)
+
+    def stop(self) -> None:
+        """Ask it to leave what it trains, once."""
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self._send(Stop())
+
+    def messages(self) -> Iterator[Any]:
+        """Yield what it has said since; find out whether it died."""
+        try:
+            while self.pipe.poll():
+                message = self.pipe.recv()
+                self.was_ready |= isinstance(message, Ready)
+                yield message
+        except (EOFError, OSError):
+            self.dead = True
+
+    def free(self) -> Attempt:
+        """Take from it what it was training."""
+        assert self.attempt is not None
+        attempt, self.attempt = self.attempt, None
+        return attempt
+
+    def bury(self) -> str:
+        """Clear away a process that died; say how."""
+        assert self._process is not None
+        self._process.join(END_SECONDS)
+        code = self._process.exitcode
+        self.end(at_once=True)
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}" + (", out of memory?" if code == -signal.SIGKILL else "")
+        return f"exit {code}"
+
+    def end(self, *, at_once: bool) -> None:
+        """End the process: when it is idle, or at once."""
+        if self._process is None:
+            return
+        self.pipe.close()  # which an idle worker takes for an end
+        if at_once:
+            self._process.terminate()
+        self._process.join(END_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process, self.attempt = None, None
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.dead = self.was_ready = False
+        self._process = context.Process(target=_work, args=(theirs, self._train), daemon=True)
+        # Ctrl-C is the coordinator's business; a process is born ignoring what its parent ignores.
+        main = threading.current_thread() is threading.main_thread()
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+        try:
+            self._process.start()
+        finally:
+            if main:
+                signal.signal(signal.SIGINT, before)
+        theirs.close()  # or the pipe would not end with the worker
+
+    def _send(self, message: Any) -> None:
+        with contextlib.suppress(OSError):  # it has just died; `messages` will find out
+            self.pipe.send(message)
+
+
+def _work(pipe: Connection, train: Train | None) -> None:
+    """Train what the coordinator says, until there is no coordinator."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_coordinator, name="coordinator-watch", daemon=True).start()
+    if train is None:
+        from gan.cohort import train
+    pipe.send(Ready())
+    while True:
+        try:
+            job = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if isinstance(job, Job):  # and no Stop that came too late
+            pipe.send(_trained(job, pipe, train))
+
+
+def _end_with_the_coordinator() -> None:
+    """End this process when the coordinator does, however it ends: a killed one leaves no worker behind."""
+    coordinator = multiprocessing.parent_process()
+    if coordinator is not None:
+        connection.wait([coordinator.sentinel])
+        os._exit(1)
+
+
+def _trained(job: Job, pipe: Connection, train: Train) -> Outcome | Left | InputError:
+    cohort, started = job.cohort, time.perf_counter()
+    kept = None
+    if job.keeping:
+        from gan.checkpoint import Checkpoints
+
+        kept = Checkpoints(job.keeping.folder / cohort.id, job.keeping.seconds, _listening(pipe), pipe.send)
+    try:
+        result = train(cohort, job.data_dir, job.device, pipe.send, kept)
+    except Stopped:
+        return Left()
+    except InputError as error:
+        return error
+    except Exception as error:
+        # A cohort that cannot be trained is a result like any other; the others go on.
+        reason = traceback.format_exception_only(error)[-1].strip()
+        return Outcome(cohort, None, reason, time.perf_counter() - started)
+    return Outcome(cohort, result, "", time.perf_counter() - started, kept.took if kept else 0.0)
+
+
+def _listening(pipe: Connection) -> Callable[[], bool]:
+    """Return what says whether the coordinator said Stop; between two looks at the pipe it says no."""
+    looked = time.monotonic()
+
+    def stopping() -> bool:
+        nonlocal looked
+        if time.monotonic() - looked < LISTEN_SECONDS:
+            return False
+        looked = time.monotonic()
+        return pipe.poll() and isinstance(pipe.recv(), Stop)
+
+    return stopping

@@ -1,0 +1,76 @@
+"""What a session leaves that is no result: it goes to `provenance.json`, cohort by cohort."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks import system
+from benchmarks.engines import Outcome
+from benchmarks.ledger import Ledger
+
+
+class Session:
+    """One session of training in a run directory: the machine, versions, times and tracking ids.
+
+    Args:
+        ledger: The run directory.
+        command: What a person types to run this again.
+        workers: Processes.
+        device: Kind of device.
+        estimated_core_seconds: What was expected.
+    """
+
+    def __init__(self, ledger: Ledger, *, command: str, workers: int, device: str, estimated_core_seconds: int) -> None:
+        self.ledger = ledger
+        earlier = ledger.provenance()
+        self.earlier: list[Any] = earlier.get("sessions", [])
+        self.mlflow: dict[str, Any] = earlier.get("mlflow", {})
+        """What the mirror holds, as `MirrorStats`."""
+        self.cohorts: dict[str, float] = {}
+        self.trained = 0
+        self.checkpoint_seconds = self.recording_seconds = 0.0
+        self.known = {
+            "started": _now(),
+            "command": command,
+            "workers": workers,
+            "device": device,
+            "commit": system.commit(),
+            "hardware": system.hardware(device),
+            "versions": system.versions(),
+            "estimated_core_seconds": estimated_core_seconds,
+        }
+        self.began = time.perf_counter()
+
+    @contextmanager
+    def recording(self, outcome: Outcome) -> Generator[None]:
+        """Note a cohort before it is recorded: no kill leaves results without the machine that they come from."""
+        began = time.perf_counter()
+        self.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
+        self.trained += len(outcome.cohort.replicas)
+        self.checkpoint_seconds += outcome.checkpoint_seconds
+        self.write(began - self.began)
+        yield
+        self.recording_seconds += time.perf_counter() - began
+
+    def write(self, wall_seconds: float) -> None:
+        """Add this session to those that trained something, and what the mirror holds now."""
+        session = {
+            **self.known,
+            "finished": _now(),
+            "trained": self.trained,
+            "wall_seconds": round(wall_seconds, 1),
+            "tracking_seconds": round(self.mlflow.get("write_seconds", 0.0), 1),
+            "cohort_seconds": self.cohorts,
+            "checkpoint_seconds": round(self.checkpoint_seconds, 3),
+            "recording_seconds": round(self.recording_seconds, 3),
+        }
+        sessions = [*self.earlier, *([session] if self.trained else [])]
+        self.ledger.write_json("provenance.json", {"sessions": sessions, "mlflow": self.mlflow})
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

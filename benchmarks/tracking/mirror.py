@@ -1,0 +1,304 @@
+"""The mirror of one study at one scale: an experiment per study, a parent run per variant, a child run per replica.
+
+Of a tuned study the variants stand there twice, untuned and tuned, told apart by the tag `stage`; between them is the
+search, with one run a trial and none a replica: hundreds of children would bury what a person compares.
+
+The ledger is the truth and this is a copy for people who browse: one thread of the coordinator writes it, behind the
+training. What goes wrong here is remembered and reported once; it never reaches the runner. After any failure nothing
+is believed: what the store holds is learnt again before more is written, so that no lost answer makes a second run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.redaction import without_credentials
+from benchmarks.tracking import tracked
+from benchmarks.tracking.background import Background, Job
+from benchmarks.tracking.holdings import PARENT, Run, sort_out
+from benchmarks.tracking.mirrored import MirrorStats, default_tracking_uri
+from benchmarks.tracking.store import Point, Store, is_remote
+from gan.replica import Scoring, digest_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PATIENCE = 120.0  # seconds that the end of a study waits for the mirror
+RETRY_PAUSES = (1.0, 4.0)  # seconds, at the end of a study, for what could not be written before
+SEARCH, TUNED = "search", "tuned"  # stages of a study that is tuned, after "untuned"; others have none
+
+Samples = Callable[[str], Mapping[str, np.ndarray]]
+Row = dict[str, Any]  # of a cohort's results
+
+
+class Mirror:
+    """Writes one study at one scale to a tracking store, behind the training.
+
+    Args:
+        runs_dir: Where runs live; holds the default database and the artifacts.
+        plan: The ledger's `plan.json`: the study, the variants and the replicas that each is to have.
+        tracking_uri: Another store; a server keeps the artifacts itself.
+        git_commit: Commit of the code that trains, for the tags.
+        retry_pauses: Seconds before each further attempt at what could not be written, at the end.
+        references: Reads what real data score, by score, when a replica is judged; without it none has a verdict.
+        trials: Further tags of variants' runs, such as which trial of which Optuna study one is. Their runs are made
+            at once, so that a trial knows its run while it trains.
+        objective: From a variant's results, further metrics of its run.
+        store: Opens the store; tests have one of their own.
+    """
+
+    def __init__(
+        self,
+        runs_dir: Path,
+        plan: Mapping[str, Any],
+        *,
+        tracking_uri: str | None = None,
+        git_commit: str = "",
+        retry_pauses: Sequence[float] = RETRY_PAUSES,
+        references: Callable[[], Mapping[str, Any]] | None = None,
+        trials: Mapping[str, Mapping[str, str]] | None = None,
+        objective: Callable[[list[Row]], Mapping[str, float]] | None = None,
+        store: Callable[[str], Store] = Store,
+    ) -> None:
+        self._runs_dir = runs_dir.resolve()
+        self._uri = tracking_uri or default_tracking_uri(runs_dir)
+        self._study: Mapping[str, Any] = plan["study"]
+        self._variants: Mapping[str, Any] = plan.get("variants", {})
+        self._command, self._commit = str(plan.get("command", "")), git_commit
+        self._stage = str(self._study.get("stage", ""))
+        self._references, self._trials, self._objective = references, trials or {}, objective
+        planned: defaultdict[str, set[str]] = defaultdict(set)
+        for replica in plan["replicas"]:
+            planned[replica["variant"]].add(replica["id"])
+        self._planned = dict(planned)
+        self._rows: dict[str, Row] = {}
+        self._pushed: set[str] = set()
+        # What the store holds; to be learnt again where it is not known.
+        self._store, self._known = store(self._uri), False
+        self._parents: dict[str, Run] = {}
+        self._replicas: dict[str, Run] = {}
+        self._summed_at: dict[tuple[str, int], int] = {}  # a variant and how many replicas: milliseconds since 1970
+        elsewhere = f" --tracking-uri {without_credentials(tracking_uri)}" if tracking_uri else ""
+        catch_up = f"ganbench sync {self._study['name']} --scale {self._study['scale']}{elsewhere}"
+        self._stats = MirrorStats(catch_up=catch_up)
+        self._jobs = Background("mlflow-mirror", self._learn, retry_pauses, self._learn_again)
+        if self._trials:
+            self._put(self._announce)
+
+    def push(self, results: pd.DataFrame, history: Callable[[], pd.DataFrame], samples: Samples | None = None) -> None:
+        """Mirror a finished cohort, later. What the store already has is left as it is.
+
+        Args:
+            results: One row a replica, as the ledger keeps them.
+            history: Reads the cohort's history (columns replica, step, metric, value) when it is needed.
+            samples: From a replica's id to its arrays "final" [n, D], "progress" [evaluations, n, D] and
+                "steps" [evaluations], as `Ledger.samples`; called only for replicas not yet mirrored.
+        """
+        rows = [{str(name): value for name, value in row.items()} for row in results.to_dict("records")]
+        self._pushed.update(row["replica"] for row in rows)
+        self._put(lambda: self._write_cohort(rows, history, samples))
+
+    def describe(self, answer: str = "", report: str = "") -> None:
+        """Put the study's question, its answer and where the report is on the experiment, later."""
+        self._put(lambda: self._store.describe(self._stats.experiment, self._note(answer, report)))
+
+    def close(self, timeout: float | None = PATIENCE) -> MirrorStats:
+        """Wait until all is written or given up, and say what was done.
+
+        Args:
+            timeout: Seconds to wait at most; None: as long as anything gets done.
+        """
+        self._jobs.close(timeout)
+        over = {id: run.id for id, run in dict(self._replicas).items() if run.over}
+        parents = {variant: run.id for variant, run in dict(self._parents).items()}
+        if self._stage == SEARCH:  # a trial's run is all that is mirrored of its replicas
+            over = {id: parents[v] for v in parents if self._is_summed(v) for id in self._planned.get(v, ())}
+        return replace(
+            self._stats,
+            parents=parents,
+            replicas=over,
+            missing=len(self._due() - over.keys()),
+            error=self._jobs.error,
+            write_seconds=self._jobs.seconds - self._stats.start_seconds,
+        )
+
+    def _due(self) -> set[str]:
+        """Return the replicas that are to be mirrored by now: a trial's once all of them are there."""
+        if self._stage != SEARCH:
+            return self._pushed
+        return {id for planned in self._planned.values() if planned <= self._pushed for id in planned}
+
+    # What the store holds.
+
+    def _put(self, job: Job) -> None:
+        def distrustful() -> None:
+            try:
+                job()
+            except BaseException:
+                self._known = False
+                raise
+
+        self._jobs.put(distrustful)
+
+    def _learn(self) -> None:
+        """Open the store, make the experiment, learn its runs, and put right what is there twice; unless known."""
+        if self._known:
+            return
+        start, name = time.perf_counter(), str(self._study["name"])
+        try:
+            # Explicit, because the default is the current directory; a server has a place of its own.
+            location = None if is_remote(self._uri) else (self._runs_dir / "mlartifacts" / name).as_uri()
+            self._stats.experiment = self._store.experiment(name, location, self._note("", ""))
+            where = f"tags.scale = '{self._study['scale']}'"
+            # Runs of no stage have no such tag, and MLflow cannot ask for that.
+            where += f" and tags.stage = '{self._stage}'" if self._stage else ""
+            runs = self._store.runs(self._stats.experiment, where)
+            held = sort_out(run for run in runs if run.tags.get("stage", "") == self._stage)
+            for child, parent in held.strays:
+                self._store.tag(child, PARENT, parent)
+            for run in held.extras:
+                self._store.delete(run)
+                self._stats.removed += 1
+            # Of a variant with other settings the study was edited since.
+            self._parents = {v: run for (v, settings), run in held.parents.items() if settings == self._settings(v)}
+            self._replicas = held.replicas
+            self._known = True
+        finally:
+            self._stats.start_seconds += time.perf_counter() - start
+
+    def _learn_again(self) -> None:
+        """Look once more, at the end: what was given up may have been carried out since."""
+        self._known = False
+        self._learn()
+
+    def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
+        scoring = Scoring.from_settings(self._study["scoring"]).identity() if "scoring" in self._study else None
+        return digest_of([self._variants.get(variant), self._study.get("target"), self._study.get("steps"), scoring])
+
+    # Writing.
+
+    def _note(self, answer: str, report: str) -> str:
+        parts = [str(self._study.get("title", "")), str(self._study.get("question", "")), answer]
+        return "\n\n".join(part for part in [*parts, f"Report: {report}" if report else ""] if part)
+
+    def _create(self, name: str, tags: Mapping[str, Any], start: float) -> Run:
+        """Create a run. `start` is in seconds since 1970."""
+        common = {
+            "study": self._study["name"],
+            "scale": self._study["scale"],
+            "stage": self._stage,
+            "git_commit": self._commit,
+            "mlflow.source.git.commit": self._commit,
+            "mlflow.source.name": self._command,
+        }
+        texts = {key: tracked.text(value) for key, value in {**common, **tags}.items() if tracked.text(value)}
+        run = self._store.create(self._stats.experiment, name, texts, int(start * 1000))
+        self._stats.runs_created += 1
+        return run
+
+    def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
+        self._rows |= {row["replica"]: row for row in rows}
+        new = [row for row in rows if self._stage != SEARCH and not self._is_mirrored(row)]
+        curves = tracked.split_curves(history()) if new else {}
+        for row in new:
+            if self._jobs.abandoned.is_set():
+                raise TimeoutError("nobody waited any longer")
+            arrays = samples(row["replica"]) if samples else {}
+            self._write_replica(row, curves.get(row["replica"], {}), arrays)
+        # By the plan, not by the rows: two trials that drew the same settings share their replicas.
+        here = {row["replica"] for row in rows}
+        for variant in [variant for variant, planned in self._planned.items() if planned & here]:
+            self._write_aggregates(variant)
+
+    def _is_mirrored(self, row: Row) -> bool:
+        run = self._replicas.get(row["replica"])
+        return run is not None and run.over and not _is_outdated(run, row)
+
+    def _write_replica(self, row: Row, curves: tracked.Curves, samples: Mapping[str, np.ndarray]) -> None:
+        replica, seconds = row["replica"], float(row.get("train_seconds", 0.0))
+        seconds = seconds if math.isfinite(seconds) else 0.0
+        if replica in self._replicas and _is_outdated(self._replicas[replica], row):
+            self._store.delete(self._replicas.pop(replica))
+        run = self._replicas.get(replica)
+        if run is None:
+            own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
+            judged = tracked.verdict(row, curves, self._study, self._references()) if self._references else ""
+            own |= {PARENT: self._parent(row).id, "verdict": judged}
+            run = self._create(f"{self._title(row['variant'])} seed={row['seed']}", own, time.time() - seconds)
+            self._replicas[replica] = run
+        # Timestamps hang on the run's start, so that writing a half-written run again adds nothing twice.
+        steps = max(int(row["steps"]), 1)
+        points: list[Point] = [
+            (name, value, run.start + int(1000 * seconds * step / steps), step)
+            for name, series in tracked.metrics(row, curves).items()
+            for step, value in series
+        ]
+        self._store.log(run, points, tracked.params(row, ("target", "steps", "seed", "device")))
+        self._store.add_files(run, tracked.files(curves, samples))
+        self._store.finish(run, "FINISHED" if row["status"] == "ok" else "FAILED", run.start + int(1000 * seconds))
+        run.over = True
+
+    def _title(self, variant: str) -> str:
+        return f"{variant} {TUNED}" if self._stage == TUNED else variant
+
+    def _parent(self, row: Row) -> Run:
+        variant, run = row["variant"], self._parents.get(row["variant"])
+        if run is None:
+            tags = {"variant": variant, "target": row["target"], "settings": self._settings(variant)}
+            run = self._create(self._title(variant), {**tags, **self._trials.get(variant, {})}, time.time() - 1)
+            self._parents[variant] = run
+        if not run.params:  # or it was made, and then an answer was lost
+            run.params = tracked.params(row, ("target", "steps"))
+            self._store.log(run, [], run.params)
+        return run
+
+    def _announce(self) -> None:
+        """Make the runs of the trials, and mend the tags of those that stand for another trial by now."""
+        for variant in self._planned:
+            run = self._parent(tracked.planned(self._study, variant, self._variants.get(variant, {})))
+            for key, value in self._trials.get(variant, {}).items():
+                if run.tags.get(key) != value:
+                    self._store.tag(run.id, key, value)
+                    run.tags[key] = value
+
+    def _write_aggregates(self, variant: str) -> None:
+        """Once every planned replica of a variant is known: medians and failures, on the parent."""
+        planned = self._planned[variant]
+        if not planned <= self._rows.keys():
+            return
+        chosen = [self._rows[replica] for replica in sorted(planned)]
+        values = tracked.aggregates(chosen) | dict(self._objective(chosen) if self._objective else {})
+        run = self._parent({**chosen[0], "variant": variant})
+        values = {name: float(value) for name, value in values.items() if tracked.is_finite(value)}
+        new = {name: value for name, value in values.items() if not _is_same(run.metrics.get(name), value)}
+        if not new and run.over:
+            return
+        # The first time hangs on the run's start, a later one is the same in all attempts: so none adds a point twice.
+        now = int(time.time() * 1000)
+        at = self._summed_at.setdefault((variant, len(planned)), now) if run.metrics else run.start
+        if new:
+            self._store.log(run, [(name, value, at, 0) for name, value in new.items()], {})
+        self._store.finish(run, "FINISHED", now)
+        run.metrics |= new
+        run.over = True
+
+    def _is_summed(self, variant: str) -> bool:
+        run = self._parents[variant]
+        return run.over and run.metrics.get("replicas") == len(self._planned.get(variant, ()))
+
+
+def _is_same(there: float | None, value: float) -> bool:
+    return there is not None and math.isclose(there, value, rel_tol=1e-12)
+
+
+def _is_outdated(run: Run, row: Row) -> bool:
+    """Say whether a run tells of a failure, and the replica was trained since."""
+    return run.tags.get("status") == "failed" and row["status"] != "failed"

@@ -1,0 +1,132 @@
+"""The mirror as others know it: where it lies, how to look at it, and what was written to it. Nothing of MLflow."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.redaction import without_credentials
+from gan.errors import InputError, nearest
+
+OFF = "off"
+"""Instead of a store: no mirror."""
+SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
+"""Schemes of stores. MLflow's folders of files are none: it maintains them no longer."""
+
+
+@dataclass
+class MirrorStats:
+    """What the mirror did. The ids belong in `provenance.json`."""
+
+    experiment: str = ""
+    parents: dict[str, str] = field(default_factory=dict[str, str])
+    """Run id of each variant; of a search, of each trial."""
+    replicas: dict[str, str] = field(default_factory=dict[str, str])
+    """Run id of each replica that is mirrored, now or in an earlier session; of a search, its trial's."""
+    runs_created: int = 0
+    removed: int = 0
+    """Runs that were there twice."""
+    start_seconds: float = 0.0
+    """Importing MLflow, opening the database and reading what is there: once a session, and after a failure."""
+    write_seconds: float = 0.0
+    """Everything else, in the background."""
+    missing: int = 0
+    """Replicas that could not be mirrored; pushing their cohort again, in any session, mirrors them."""
+    error: str = ""
+    catch_up: str = ""
+    """What a person types to mirror what is missing."""
+
+    @property
+    def warning(self) -> str:
+        """Return one line for a person, empty when all is well."""
+        if not self.missing and not self.error:
+            return ""
+        reason = " ".join(self.error.split())[:300] or "the tracking store did not answer in time"
+        what = f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
+        return f"{what}; `{self.catch_up}` mirrors them"
+
+
+def default_tracking_uri(runs_dir: Path) -> str:
+    """Return the URI of the database that lies in the runs directory."""
+    return f"sqlite:///{runs_dir.resolve().as_posix()}/mlflow.db"
+
+
+def check_uri(uri: str | None) -> None:
+    """Refuse what cannot be a tracking store's URI; whether one answers there is not asked.
+
+    Args:
+        uri: What was given as `--tracking-uri`.
+
+    Raises:
+        InputError: It names no database and no server, or a database whose driver is not installed.
+    """
+    if uri is None or uri == OFF:
+        return
+    place = f"--tracking-uri {without_credentials(uri)}"
+    like = "such as sqlite:////data/mlflow.db or http://127.0.0.1:5000"
+    if any(not c.isprintable() or c.isspace() for c in uri):
+        raise InputError(f"--tracking-uri: a space or a control character in it; expected a URI {like}")
+    scheme, colon, _ = uri.partition("://")
+    kind, _, _ = scheme.partition("+")
+    if not colon or (kind not in DATABASES and scheme not in SERVERS):
+        hint = nearest(scheme.lower() if colon else kind.lower(), [OFF, *SERVERS, *DATABASES])
+        raise InputError(f"{place}: not a tracking store; expected the URI of a database or a server, {like}; {hint}")
+    problem = _server_problem(uri) if scheme in SERVERS else _database_problem(uri)
+    if problem:
+        raise InputError(f"{place}: {problem}, {like}")
+
+
+def _server_problem(uri: str) -> str:
+    """Say what keeps a URI from being a server's; empty where nothing does."""
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    # A slash in a password ends the host.
+    if host is None or port == 0 or "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return "no such host or port; expected a server's URI, special characters of a password as %40 and the like"
+    return ""
+
+
+def _database_problem(uri: str) -> str:
+    """Say what keeps a URI from being a database's; empty where nothing does."""
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(uri)
+    except ModuleNotFoundError as error:
+        return f"its driver is not installed ({without_credentials(error)}); expected one that is, or another database"
+    except Exception as error:  # each dialect and driver has its own
+        reason = without_credentials(" ".join(str(error).split())) or type(error).__name__
+        return f"not the URI of a database ({reason}); expected one"
+    if engine.url.get_backend_name() == "sqlite" and engine.url.database in (None, "", ":memory:"):
+        return "a database in memory loses its runs; expected a file"
+    return ""
+
+
+def ui_command(runs_dir: Path, port: int = 5000, tracking_uri: str | None = None) -> tuple[list[str], dict[str, str]]:
+    """Return what shows the mirror in a browser, on this machine alone: the command line, and its environment.
+
+    The database's URI goes by the environment: whoever lists the processes sees the command line.
+    """
+    artifacts = (runs_dir.resolve() / "mlartifacts").as_uri()
+    # One worker: MLflow's default of four costs four times its start and memory, for one reader.
+    options = f"--host 127.0.0.1 --port {port} --workers 1".split()
+    command = [sys.executable, "-m", "mlflow", "server", "--default-artifact-root", artifacts, *options]
+    return command, {**os.environ, "MLFLOW_BACKEND_STORE_URI": tracking_uri or default_tracking_uri(runs_dir)}
+
+
+def serve_ui(runs_dir: Path, port: int, tracking_uri: str | None) -> int:
+    """Show the mirror until it is interrupted, passing on what the server says, without credentials; its exit code."""
+    command, environment = ui_command(runs_dir, port, tracking_uri)
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as server:
+        for line in server.stdout or ():
+            print(without_credentials(line), end="", file=sys.stderr, flush=True)
+    return server.returncode

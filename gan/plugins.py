@@ -1,0 +1,348 @@
+"""A person's own losses, networks and scores: what they are, and the modules that bring them.
+
+A plugin is a Python module with a list ``COMPONENTS`` of a `Loss`, a `NetworkKind` and a `PluginScore`, as many of each
+as it likes. A study file names them where it names ours; it cannot load them: that takes `--plugin`, and nothing else
+does. `gan/conformance.py` holds them to what ours are held to. Nothing here imports torch; a plugin may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast, get_args
+
+from gan.errors import InputError, nearest
+from gan.variant import BUILT_IN, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gan.networks import BatchNorm, Layer
+    from gan.targets import Target
+
+Kind = Literal["loss", "generator", "discriminator", "score"]
+TargetKind = Literal["real_line", "image"]
+
+NEEDS_PLUGIN: Final = "a name of your own needs --plugin MODULE"
+"""How a message ends that refuses the name of a component."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_ROW: Final = ("failed_step", "reason", "train_seconds")  # columns of the ledger that no score may have for a name
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What the players minimise: three costs, elementwise on the discriminator's logit.
+
+    The discriminator's loss is the mean of `real_cost` on real samples and of `fake_cost` on fakes, weighted by the
+    variant's `reduction`; the generator's that of `generator_cost` on its fakes.
+
+    Attributes:
+        name: As a study file says it.
+        real_cost: From logits of any shape to costs of that shape.
+        fake_cost: The same.
+        generator_cost: The same.
+        compiles: torch.compile can read all three, without a break in the graph.
+    """
+
+    name: str
+    real_cost: Callable[[Tensor], Tensor]
+    fake_cost: Callable[[Tensor], Tensor]
+    generator_cost: Callable[[Tensor], Tensor]
+    compiles: bool = False
+
+    kind: ClassVar[Kind] = "loss"
+
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """A kind of generator or discriminator.
+
+    Attributes:
+        name: As a study file says it.
+        player: Whose.
+        build: From a variant and the numbers in a sample to layers: for a generator from latents [batch, latent_dim]
+            to samples [batch, size], for a discriminator from samples [batch, size] to logits [batch, 1]. The
+            activation that `generator_output` or `discriminator_output` asks for is put behind them. Of the variant it
+            may read what `Variant.shape` has.
+        products: From the same to the multiply-adds of one sample, about as many as parameters; without it the plan
+            takes the network for an mlp of the variant's widths.
+        targets: Kinds of targets that it is for.
+        compiles: torch.compile can read it, without a break in the graph.
+    """
+
+    name: str
+    player: Literal["generator", "discriminator"]
+    build: Callable[[Variant, int], Sequence[Layer | BatchNorm]]
+    products: Callable[[Variant, int], int] | None = None
+    targets: tuple[TargetKind, ...] = ("real_line", "image")
+    compiles: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """The field of a variant that names it."""
+        return self.player
+
+
+@dataclass(frozen=True)
+class PluginScore:
+    """A number that says how good samples are.
+
+    Attributes:
+        name: As a study file says it, in `scoring.scores` and then wherever a score is named.
+        label: For axes and tables.
+        direction: Which way is better.
+        measure: From samples, their target and real ones to the score. Samples and real are on the CPU: float32 [n, 1]
+            on the real line, uint8 [n, pixels] of images.
+        final: Taken at the end of training, as a result.
+        curve: Taken through training, as a history.
+        targets: Kinds of targets that it is for.
+    """
+
+    name: str
+    label: str
+    direction: Literal["lower", "higher"]
+    measure: Callable[[Tensor, Target, Tensor], float]
+    final: bool = True
+    curve: bool = True
+    targets: tuple[TargetKind, ...] = ("real_line", "image")
+
+    kind: ClassVar[Kind] = "score"
+
+
+Component = Loss | NetworkKind | PluginScore
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module that was loaded."""
+
+    module: str
+    """As it was asked for: a dotted name, or the path of a file."""
+    path: Path
+    sha256: str
+    """Of its source: of the file, or of all of a package's. What else it imports is not looked at."""
+    components: tuple[Component, ...]
+
+    @property
+    def anywhere(self) -> str:
+        """What loads it from any directory."""
+        return str(self.path) if self.module.endswith(".py") else self.module
+
+
+_loaded: dict[Path, Plugin] = {}
+
+
+def load(modules: Sequence[str]) -> list[Plugin]:
+    """Import plugins, each once in a process, and make their components known.
+
+    Args:
+        modules: Dotted names, which may lie in the current directory, or paths of ``.py`` files.
+
+    Raises:
+        InputError: There is no such module, it fails, or it holds no components that can be used.
+    """
+    return [_load(module) for module in modules]
+
+
+def names(kind: Kind) -> list[str]:
+    """Return the names of the components of a kind that are loaded."""
+    return [c.name for plugin in _loaded.values() for c in plugin.components if c.kind == kind]
+
+
+def loss(name: str) -> Loss:
+    """Return a loss that is loaded; it raises InputError where there is none."""
+    return cast(Loss, _find("loss", name)[1])
+
+
+def network(player: Literal["generator", "discriminator"], name: str) -> NetworkKind:
+    """Return a kind of network that is loaded; it raises InputError where there is none."""
+    return cast(NetworkKind, _find(player, name)[1])
+
+
+def score(name: str) -> PluginScore:
+    """Return a score that is loaded; it raises InputError where there is none."""
+    return cast(PluginScore, _find("score", name)[1])
+
+
+def used(own: Mapping[str, str], scores: Sequence[str] = ()) -> list[Plugin]:
+    """Return the plugins that decide a result.
+
+    Args:
+        own: From `Variant.own`.
+        scores: Names of plugins' scores that are taken.
+
+    Raises:
+        InputError: One of them is not loaded.
+    """
+    found = [_find(cast(Kind, field), name)[0] for field, name in own.items()]
+    return list(dict.fromkeys([*found, *(_find("score", name)[0] for name in scores)]))
+
+
+def compilable(own: Mapping[str, str]) -> bool:
+    """Say whether torch.compile can read a variant's components: ours, or those that say so of themselves."""
+    found = [_find(cast(Kind, field), name)[1] for field, name in own.items()]
+    return all(not isinstance(component, PluginScore) and component.compiles for component in found)
+
+
+def _find(kind: Kind, name: str) -> tuple[Plugin, Component]:
+    for plugin in _loaded.values():
+        for component in plugin.components:
+            if (component.kind, component.name) == (kind, name):
+                return plugin, component
+    raise InputError(f"{kind}: {name!r} is none of ours and of no plugin that is loaded; {NEEDS_PLUGIN}")
+
+
+def _load(asked: str) -> Plugin:
+    place = f"--plugin {asked}"
+    spec = _spec(asked, place)
+    path = Path(spec.origin or "").resolve()
+    if path not in _loaded:
+        package = spec.submodule_search_locations is not None
+        digest = _digest(path, package)
+        module = _import(spec, path, package, place)
+        components = _components(module, f"{place}: {path}")
+        _loaded[path] = Plugin(asked, path, digest, components)
+    return _loaded[path]
+
+
+class _Fresh(SourceFileLoader):
+    """Compiles the source as it is now: cached bytecode may be of one that changed within the same second."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _spec(asked: str, place: str) -> ModuleSpec:
+    """Find a module without running it."""
+    if asked.endswith(".py"):
+        path = Path(asked).resolve()
+        if not path.is_file():
+            raise InputError(f"{place}: no such file; expected a Python file, or a module's dotted name")
+        # No name that another module could have, and one that a compiler may make identifiers of.
+        name = f"plugin_{re.sub(r'[^0-9a-zA-Z]', '_', path.stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None
+        return found
+    if str(Path.cwd()) not in sys.path:  # last: a person's file must not stand in for a module of Python's own
+        sys.path.append(str(Path.cwd()))
+    importlib.invalidate_caches()
+    try:
+        found = importlib.util.find_spec(asked)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    if found is None:
+        beside = [path.stem for path in Path.cwd().glob("*.py")]
+        hint = nearest(asked, beside) if beside else "expected a dotted name, or the path of a .py file."
+        raise InputError(f"{place}: no such module here or installed; {hint}")
+    if not (found.origin or "").endswith(".py"):
+        raise InputError(f"{place}: not Python source; expected a module in a .py file, whose digest names results")
+    return found
+
+
+def _import(spec: ModuleSpec, path: Path, package: bool, place: str) -> ModuleType:
+    """Run a module, or say where it failed."""
+    if spec.name in sys.modules:
+        return sys.modules[spec.name]
+    loader = spec.loader if package else _Fresh(spec.name, str(path))
+    assert loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
+        raise InputError(f"{place}: {where(error, path)}") from error
+    return module
+
+
+def where(error: BaseException, path: Path) -> str:
+    """Return where in a person's file an error came up, and what it says, in one line.
+
+    Args:
+        error: As caught.
+        path: The file; of an error that came up outside of it the last place is told.
+    """
+    what = traceback.format_exception_only(error)[-1].strip()
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}: line {error.lineno}: {what}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if error.__cause__ is not None:
+        frames += traceback.extract_tb(error.__cause__.__traceback__)
+    theirs = [frame for frame in frames if Path(frame.filename).resolve() == path] or frames
+    return f"{theirs[-1].filename}: line {theirs[-1].lineno}: {what}" if theirs else what
+
+
+def _digest(path: Path, package: bool) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path.parent.rglob("*.py")) if package else [path]:
+        if package:
+            digest.update(f"{file.relative_to(path.parent).as_posix()}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _components(module: ModuleType, place: str) -> tuple[Component, ...]:
+    """Return what a module brings, checked."""
+    listed: Any = getattr(module, "COMPONENTS", None)
+    if not isinstance(listed, list | tuple) or not listed:
+        raise InputError(f"{place}: no components; expected a list COMPONENTS of Loss, NetworkKind and PluginScore")
+    components: tuple[Any, ...] = tuple(cast("Sequence[Any]", listed))
+    for i, component in enumerate(components):
+        if not isinstance(component, Component):
+            raise InputError(
+                f"{place}: COMPONENTS[{i}]: expected a Loss, a NetworkKind or a PluginScore, got {component!r}"
+            )
+        said = f"{place}: COMPONENTS[{i}]"
+        _check(component, said)
+        if (component.kind, component.name) in [(c.kind, c.name) for c in components[:i]]:
+            raise InputError(f"{said}: the {component.kind} {component.name!r} stands there twice; expected once")
+        if component.name in names(component.kind):
+            other = _find(component.kind, component.name)[0].module
+            raise InputError(f"{said}: the plugin {other} has a {component.kind} {component.name!r} already")
+    return components
+
+
+def _check(component: Component, place: str) -> None:
+    """Refuse a component that could not be named or called."""
+    name: Any = component.name
+    kind = component.kind
+    if kind not in get_args(Kind):
+        raise InputError(f"{place}: player: expected generator or discriminator, got {kind!r}")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(f"{place}: name: expected lower-case letters, digits and '_', got {name!r}")
+    if name in _taken(kind):
+        raise InputError(f"{place}: name: {name!r} is a {kind} of ours; expected another name")
+    calls = {
+        "loss": ("real_cost", "fake_cost", "generator_cost"),
+        "score": ("measure",),
+    }.get(kind, ("build", *(["products"] if getattr(component, "products", None) is not None else [])))
+    for call in calls:
+        if not callable(getattr(component, call)):
+            raise InputError(f"{place}: {call}: expected a function, got {getattr(component, call)!r}")
+    if isinstance(component, Loss):
+        return
+    wrong = [t for t in component.targets if t not in get_args(TargetKind)]
+    if wrong or not component.targets:
+        raise InputError(f"{place}: targets: expected some of {', '.join(get_args(TargetKind))}, got {wrong}")
+    if isinstance(component, PluginScore) and component.direction not in ("lower", "higher"):
+        raise InputError(f"{place}: direction: expected lower or higher, got {component.direction!r}")
+
+
+def _taken(kind: Kind) -> Sequence[str]:
+    """Return the names of ours that no plugin may have."""
+    if kind != "score":
+        return BUILT_IN[kind]
+    from gan.scores import scores_of  # which knows of this module
+    from gan.targets import TARGETS, make_target
+
+    return [*_ROW, *(score.name for target in TARGETS for score in scores_of(make_target(target)))]

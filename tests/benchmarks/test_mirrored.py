@@ -1,0 +1,114 @@
+"""Where the mirror may lie, and how it is shown: what a person can get wrong is said before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import session, tuning
+from benchmarks.tracking import MirrorStats, check_uri, mirrored
+from benchmarks.tracking.mirrored import ui_command
+from gan.errors import InputError
+
+from .typed import Ganbench
+
+GOOD = [
+    None,
+    "off",
+    "http://127.0.0.1:5000",
+    "https://me:p%40ss@example.org/mlflow",
+    "http://[::1]:5000",
+    "sqlite:////data/mlflow.db",
+    "sqlite:///runs/mlflow.db",
+]
+BAD = {
+    "": "Valid: http, https, mssql, mysql, off, postgresql, sqlite.",
+    "mlruns": "Valid:",
+    "offf": "did you mean 'off'?",
+    "./mlruns": "Valid:",
+    "file:///data/mlruns": "Valid:",
+    "htp://host": "did you mean 'http'?",
+    "HTTP://host": "did you mean 'http'?",
+    "sqlite:/mlflow.db": "such as sqlite:////data/mlflow.db",
+    "postgres://host/db": "did you mean 'postgresql'?",
+    "sqlite://": "a database in memory",
+    "sqlite:///:memory:": "a database in memory",
+    "sqlite+nothing:///a.db": "not the URI of a database",
+    "postgresql://host:port/db": "not the URI of a database",
+    "mssql+pymssql://host/db": "its driver is not installed",
+    "http://": "no such host or port",
+    "http://host:99999": "no such host or port",
+    "http://host:port": "no such host or port",
+    "http://[::1": "no such host or port",
+    "http://me:pa/ss@host": "no such host or port",
+    "http://me:1/ss@host": "special characters of a password as %40",
+    "http://host name": "a space or a control character",
+    "http://host\n": "a space or a control character",
+}
+
+
+@pytest.mark.parametrize("uri", GOOD, ids=str)
+def test_a_well_formed_uri_is_taken_whoever_answers_there(uri: str | None) -> None:
+    check_uri(uri)
+
+
+@pytest.mark.parametrize("uri", BAD)
+def test_a_malformed_uri_is_the_user_s_input(uri: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_uri(uri)
+    message = str(refused.value)
+    assert message.startswith("--tracking-uri") and "expected" in message and BAD[uri] in message
+    assert "\n" not in message and "ss@" not in message
+
+
+def test_it_is_refused_before_anything_is_planned(ganbench: Ganbench, tmp_path: Path) -> None:
+    said = ganbench("run", "gaussian", "--scale", "smoke", "--tracking-uri", "htp://me:secret@host")
+    assert said.code == 2 and said.err.startswith("error: --tracking-uri htp://***@host: not a tracking store")
+    assert said.err.count("\n") == 1 and "secret" not in said.err + said.out
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="--tracking-uri"):
+        session.make_options(device="cpu", workers=1, data_dir=None, mode=None, tracking_uri="mlruns")
+
+
+def test_a_server_s_pages_are_its_own(ganbench: Ganbench) -> None:
+    for uri in ("http://me:secret@host:5000", "off"):
+        said = ganbench("ui", "--tracking-uri", uri)
+        assert said.code == 2 and "expected" in said.err and "secret" not in said.err
+
+
+def test_the_warning_says_what_to_type() -> None:
+    stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up="ganbench sync gaussian --scale smoke")
+    assert stats.warning == (
+        "MLflow: 3 finished replicas are not mirrored yet (the ledger has them): OSError: no route; "
+        "`ganbench sync gaussian --scale smoke` mirrors them"
+    )
+    assert MirrorStats().warning == ""
+
+
+def test_both_servers_are_bound_to_this_machine(
+    ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, int]] = []
+    monkeypatch.setattr(tuning, "dashboard", lambda place, host, port: asked.append((host, port)))
+    journal = tmp_path / "optuna.log"
+    assert ganbench("dashboard", "--storage", str(journal), "--port", "8123").code == 0
+    assert asked == [("127.0.0.1", 8123)]
+    monkeypatch.setenv("MLFLOW_HOST", "0.0.0.0")
+    command, _ = ui_command(tmp_path, port=5055)
+    assert [command[k + 1] for k, word in enumerate(command) if word in ("--host", "-h")] == ["127.0.0.1"]
+
+
+def test_what_the_ui_s_server_says_is_passed_on_without_credentials(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    script = "import os, sys; print('at', os.environ['MLFLOW_BACKEND_STORE_URI']); sys.exit(3)"
+
+    def talking(*given: Any) -> tuple[list[str], dict[str, str]]:
+        return [sys.executable, "-c", script], ui_command(*given)[1]
+
+    monkeypatch.setattr(mirrored, "ui_command", talking)
+    assert mirrored.serve_ui(tmp_path, 5000, "postgresql://me:secret@host/db") == 3
+    assert capsys.readouterr().err == "at postgresql://***@host/db\n"

@@ -1,0 +1,88 @@
+"""What workers do in tests of the engine: functions that a process can be handed, and finds by this module's name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gan.errors import InputError, Stopped
+from gan.replica import Cohort, CohortResult, Replica, ReplicaResult, Scoring
+from gan.targets import Gaussian
+from gan.variant import Variant
+
+if TYPE_CHECKING:
+    from gan.checkpoint import Checkpoints
+
+Tell = Callable[[int], None]
+
+
+def cohort_of(seeds: Sequence[int], name: str = "whole", **changes: Any) -> Cohort:
+    replicas = tuple(Replica(f"r{seed}", Variant(), seed) for seed in seeds)
+    given: dict[str, Any] = dict(target=Gaussian(), steps=10, scoring=Scoring(), mode="vmap", compiled=False)
+    return Cohort(id=name, replicas=replicas, width=max(2, len(seeds)), **(given | changes))
+
+
+def told_of(cohort: Cohort) -> CohortResult:
+    return CohortResult([ReplicaResult(r, {"process": os.getpid()}, []) for r in cohort.replicas], {})
+
+
+def honest(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    tell(cohort.steps * len(cohort.replicas))
+    return told_of(cohort)
+
+
+def kill_at_seed_3(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    if any(r.seed == 3 for r in cohort.replicas):
+        tell(1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return honest(cohort, data, device, tell, kept)
+
+
+def raise_at_seed_3(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    if any(r.seed == 3 for r in cohort.replicas):
+        raise MemoryError("no room for seed 3")
+    return honest(cohort, data, device, tell, kept)
+
+
+def kill_once(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    mark = data / cohort.id
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return honest(cohort, data, device, tell, kept)
+
+
+def half_a_message(cohort: Cohort, data: Path, device: str, tell: Any, kept: Any) -> CohortResult:
+    """Die in the middle of saying something."""
+    if not (mark := data / "half").exists():
+        mark.touch()
+        os.write(tell.__self__.fileno(), b"\x00\x00\x10\x00half of a kilobyte and more")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return honest(cohort, data, device, tell, kept)
+
+
+def refuse(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    raise InputError(f"{data}: no such data")
+
+
+def wait_to_be_stopped(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Checkpoints) -> CohortResult:
+    if cohort.id == "quick":
+        return told_of(cohort)
+    (data / cohort.id).touch()
+    while not kept.stopping():
+        time.sleep(0.01)
+    raise Stopped
+
+
+class Unborn:
+    """Kills the process that reads it."""
+
+    def __reduce__(self) -> Any:
+        return (os._exit, (7,))
+
+
+UNBORN = Unborn()

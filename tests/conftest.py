@@ -1,0 +1,40 @@
+"""Plugins for tests: written, loaded, and forgotten afterwards."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gan import plugins
+from gan.plugins import Plugin
+
+Load = Callable[[str], Plugin]
+
+
+@pytest.fixture
+def no_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Begin as a process of its own would, and leave nothing to other tests."""
+    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    if "gan.evaluation" in sys.modules:  # which keeps the scorers of a process
+        sys.modules["gan.evaluation"]._scorer.cache_clear()
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def load(tmp_path: Path, no_plugins: None) -> Load:
+    """Write a plugin's source to a file of its own, and load it."""
+
+    def written(source: str) -> Plugin:
+        path = tmp_path / f"plugin_{len(list(tmp_path.glob('plugin_*.py')))}.py"
+        path.write_text(source, encoding="utf-8")
+        (plugin,) = plugins.load([str(path)])
+        return plugin
+
+    return written

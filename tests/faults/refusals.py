@@ -1,0 +1,99 @@
+"""The command line in this process, and what every refusal of it must be."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from benchmarks import cli
+
+LONGEST = 1_000
+"""Characters of a message: one that lists every setting of a variant has about 600."""
+SLOWEST = 90
+"""Seconds until an answer is a hang; the slowest takes about one, and a busy machine longer."""
+EXPECTATIONS = ("expected", "did you mean", "Valid: ", "`ganbench ", "move it away and run again")
+"""How a message says what to do instead."""
+
+
+class Said(NamedTuple):
+    """Exit status, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+Ganbench = Callable[..., Said]
+"""Runs the command line with these words; anything but an exit is raised."""
+
+
+@pytest.fixture
+def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
+    """Run the command line in an empty directory, with nothing of this machine's in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("GAN_DATA_DIR", "GAN_RUNS_DIR", "GAN_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["ganbench", *words])
+        with pytest.raises(SystemExit) as done, _answering(words):
+            cli.main()
+        said = capsys.readouterr()
+        return Said(int(done.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@contextmanager
+def _answering(words: tuple[str, ...]) -> Generator[None]:
+    """Fail where no answer comes."""
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"no answer in {SLOWEST} s: ganbench {' '.join(words)}")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(SLOWEST)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    """Return what a folder holds, to see that nothing was written."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def problem(said: Said, *places: str, lines: int = 1) -> str:
+    """Say what is wrong with a refusal; empty where it is one message with a place and what was expected.
+
+    Args:
+        said: By the command line.
+        places: Patterns of what the message must name, as a file and a key.
+        lines: That it may have: more than one where it tells ways out.
+    """
+    message = said.err.removesuffix("\n")
+    wrong = {
+        "no exit with 2": said.code != 2,
+        "a traceback": "Traceback" in said.err,
+        "something on stdout": said.out != "",
+        "no error": not message.startswith("error: "),
+        "not one line": not 1 <= len(message.splitlines()) <= lines,
+        "a character that hides": not message.replace("\n", "").isprintable(),
+        "too long": len(message) > LONGEST,
+        "no expectation": not any(word in message for word in EXPECTATIONS),
+        **{f"no {place}": not re.search(place, message) for place in places},
+    }
+    found = [name for name, is_so in wrong.items() if is_so]
+    return f"{', '.join(found)}: {said}" if found else ""

@@ -1,0 +1,162 @@
+"""Files of a run directory that are foreign, or were edited by hand: reading commands name the file, or do without it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from . import inside
+from .refusals import Ganbench, ganbench, problem
+
+__all__ = ["ganbench"]
+
+RUN = Path("runs") / "kept" / "smoke"
+READING = {
+    "status": ["status", "kept", "--scale", "smoke"],
+    "compare": ["compare", str(RUN), str(RUN)],
+    "run": ["run", "kept.toml", "--scale", "smoke", "--dry-run"],
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a study that trains nothing, once."""
+    folder = tmp_path_factory.mktemp("finished")
+    inside.write_study(folder, inside.STUDY.replace('discriminator_norm = ["none", "batch"]\n', ""))
+    assert inside.ganbench(folder, "--no-report").code == 0
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """Copy what was run, to be damaged; return the run directory."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path / RUN
+
+
+def reading(run: Path) -> dict[str, list[str]]:
+    """Return the commands that read a run directory."""
+    replica = json.loads((run / "plan.json").read_text(encoding="utf-8"))["replicas"][0]["id"]
+    return {**READING, "show": ["show", replica]}
+
+
+def judge(path: Path, ganbench: Ganbench, commands: dict[str, list[str]]) -> dict[str, int]:
+    """Run the commands beside a damaged file: each does without it, or names it. Return their exit codes."""
+    codes: dict[str, int] = {}
+    for name, words in commands.items():
+        said = ganbench(*words)
+        codes[name] = said.code
+        wrong = problem(said, path.name) if said.code else ("a traceback" if "Traceback" in said.err else "")
+        assert not wrong, f"{name}: {wrong}"
+    return codes
+
+
+CONTENTS: dict[str, bytes] = {
+    "nothing": b"",
+    "zeros": bytes(1000),
+    "words": b"hello",
+    "half": b'{"study": {"name": "kept", ',
+    "a list": b"[]",
+    "a number": b"3",
+    "null": b"null",
+    "of others": b'{"a": 1}',
+    "not UTF-8": b'{"\xe9": 1}',
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "deep": b"[" * 100_000,
+    "digits": b"9" * 5_000,
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_a_foreign_plan_is_refused_by_name(content: str, run: Path, ganbench: Ganbench) -> None:
+    commands = reading(run)
+    (run / "plan.json").write_bytes(CONTENTS[content])
+    codes = judge(run / "plan.json", ganbench, commands)
+    assert codes["status"] == codes["compare"] == codes["run"] == 2
+
+
+def test_a_folder_for_a_plan_is_refused_by_name(run: Path, ganbench: Ganbench) -> None:
+    commands = reading(run)
+    (run / "plan.json").unlink()
+    (run / "plan.json").mkdir()
+    assert judge(run / "plan.json", ganbench, commands)["status"] == 2
+
+
+@pytest.mark.parametrize("strange", [None, 7, "word", [], {}, [7], {"a": 7}])
+def test_a_plan_of_other_types_is_refused_by_name(strange: Any, run: Path, ganbench: Ganbench) -> None:
+    commands = {"status": reading(run)["status"], "show": reading(run)["show"]}
+    whole = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    for key in whole:
+        (run / "plan.json").write_text(json.dumps({**whole, key: strange}), encoding="utf-8")
+        judge(run / "plan.json", ganbench, commands)
+    for key in whole["study"]:
+        study = {**whole["study"], key: strange}
+        (run / "plan.json").write_text(json.dumps({**whole, "study": study}), encoding="utf-8")
+        judge(run / "plan.json", ganbench, commands)
+
+
+@pytest.mark.parametrize("name", ["references.json", "provenance.json", "tuning.json"])
+def test_other_foreign_files_are_named_or_done_without(name: str, run: Path, ganbench: Ganbench) -> None:
+    commands = reading(run)
+    for content in CONTENTS.values():
+        (run / name).write_bytes(content)
+        judge(run / name, ganbench, commands)
+
+
+def _words(path: Path) -> None:
+    path.write_text("hello")
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _other_columns(path: Path) -> None:
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+
+
+def _other_types(path: Path) -> None:
+    numbers = pd.DataFrame({name: [1] for name in ("replica", "status", "step", "metric", "value")})
+    numbers.to_parquet(path)
+
+
+def _other_arrays(path: Path) -> None:
+    save_file({"a": np.zeros(3, dtype="float32")}, path)
+
+
+TABLES = [_words, _cut, _zeros, _empty, _folder, _other_columns, _other_types, _other_arrays]
+
+
+@pytest.mark.parametrize("damage", TABLES)
+@pytest.mark.parametrize("part", ["cohorts", "history", "samples"])
+def test_damaged_parts_of_a_cohort_are_named_or_done_without(
+    part: str, damage: Callable[[Path], None], run: Path, ganbench: Ganbench
+) -> None:
+    path = sorted((run / part).iterdir())[0]
+    commands = reading(run)
+    replica = pd.read_parquet(run / "cohorts" / f"{path.stem}.parquet")["replica"].iloc[0]
+    del commands["run"], commands["compare"]
+    damage(path)
+    codes = judge(path, ganbench, commands | {"show": ["show", replica]})
+    assert part != "cohorts" or 2 in codes.values()

@@ -1,0 +1,255 @@
+"""Every component of ours keeps to what a person's own must keep to; and whatever breaks a rule is caught by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmarks import templates
+from gan import conformance
+from gan.conformance import Finding, losses, scores
+from gan.plugins import Loss, Plugin
+
+Load = Callable[[str], Plugin]
+TEMPLATE = templates.PLUGIN.read_text(encoding="utf-8")
+
+
+def broken(findings: list[Finding]) -> dict[str, str]:
+    """Return what was broken, and why."""
+    assert findings
+    return {finding.check: finding.broken for finding in findings if finding.broken}
+
+
+@pytest.mark.parametrize("loss", losses.ours(), ids=lambda loss: loss.name)
+def test_our_losses_conform(loss: Loss) -> None:
+    assert broken(conformance.check_loss(loss)) == {}
+
+
+@pytest.mark.parametrize(("player", "name", "target"), conformance.our_networks())
+def test_our_networks_conform(player: str, name: str, target: str) -> None:
+    assert broken(conformance.check_network(player, name, target)) == {}
+
+
+@pytest.mark.parametrize(("name", "target"), conformance.our_scores())
+def test_our_scores_conform(name: str, target: str) -> None:
+    assert broken(conformance.check_score(name, target)) == {}
+
+
+def test_the_template_conforms(load: Load) -> None:
+    findings = conformance.check_plugins([load(TEMPLATE)])
+    assert broken(findings) == {}
+    kinds = {(f.kind, f.target) for f in findings}
+    expected = {("loss", ""), ("generator", "mixture"), ("generator", "digits"), ("score", "mixture")}
+    assert kinds == expected and sum(f.check == "compiles" for f in findings) == 3
+
+
+IMPORTS = """
+from dataclasses import dataclass
+import torch
+import torch.nn.functional as F
+from gan.networks import Linear
+from gan.plugins import Loss, NetworkKind, PluginScore
+"""
+LOSS = "COMPONENTS = [Loss('mine', real, fake, lambda o: -o{extra})]\n"
+HINGE = {"real": "F.relu(1 - o)", "fake": "F.relu(1 + o)"}
+
+# What the hinge loss's cost of real samples is instead, and the check that must notice.
+BROKEN_LOSSES = {
+    "a mean": ("F.relu(1 - o).mean().expand_as(o)", "a cost for each logit, of that logit alone"),
+    "one number": ("F.relu(1 - o).mean()", "a cost for each logit, of that logit alone"),
+    "in place": ("o.neg_().add_(1).relu_()", "the same logits cost the same, and stay as they are"),
+    "random": ("F.relu(1 - o) + torch.rand_like(o)", "the same logits cost the same, and stay as they are"),
+    "overflow": ("torch.exp(-o)", "costs and gradients are finite on logits to 10000"),
+    "infinite gradient": (
+        "F.relu(1 - o) + torch.sqrt(o.square())",
+        "costs and gradients are finite on logits to 10000",
+    ),
+    "detached": ("F.relu(1 - o.detach()) + 0 * o", "gradients are those of the costs"),
+    "wrong side": ("F.relu(3 + 3 * o)", "the discriminator gains by telling real from fake"),
+    "a branch on the data": (
+        "F.relu(1 - o) if o.max() < 1e9 else o",
+        "mapped over replicas as each alone",
+    ),
+    "its own error": ("F.relu(1 - o) / len(None)", "a cost for each logit, of that logit alone"),
+}
+
+
+def loss_of(real: str, extra: str = "", fake: str = HINGE["fake"]) -> str:
+    return (
+        f"{IMPORTS}\ndef real(o):\n    return {real}\n\ndef fake(o):\n    return {fake}\n\n{LOSS.format(extra=extra)}"
+    )
+
+
+@pytest.mark.parametrize(("real", "check"), BROKEN_LOSSES.values(), ids=list(BROKEN_LOSSES))
+def test_a_broken_loss_is_caught(load: Load, real: str, check: str) -> None:
+    found = broken(conformance.check_plugins([load(loss_of(real))]))
+    assert "real_cost" in found[check] or "real at 1" in found[check] or "line 9" in found[check]
+
+
+def test_a_loss_that_the_compiler_cannot_read_is_caught_only_where_it_says_that_it_can(load: Load) -> None:
+    breaking = "torch._dynamo.graph_break() or F.relu(1 - o)"
+    plugin = load(loss_of(breaking, extra=", compiles=True").replace("'mine'", "'one'"))
+    assert list(broken(conformance.check_plugins([plugin]))) == ["compiles"]
+    assert broken(conformance.check_plugins([load(loss_of(breaking))])) == {}
+
+
+def test_a_generator_that_is_paid_to_fail_is_caught(load: Load) -> None:
+    plugin = load(loss_of(HINGE["real"]).replace("lambda o: -o", "lambda o: o"))
+    assert list(broken(conformance.check_plugins([plugin]))) == ["the generator gains when its fakes pass for real"]
+
+
+NETWORK = """
+{imports}
+{more}
+@dataclass(frozen=True)
+class Block:
+    width: int
+    def shapes(self):
+        return {shapes}
+    def apply(self, p, x):
+        {apply}
+{initial}
+
+def build(variant, size):
+    return [Linear({inputs}, 8), Block({width}), Linear(8, {outputs})]
+
+COMPONENTS = [NetworkKind('mine', '{player}', build, targets=('real_line',){extra})]
+"""
+PARTS = {
+    "imports": IMPORTS,
+    "more": "",
+    "shapes": "{'weight': (8, 8), 'bias': (8,)}",
+    "apply": "return x + F.relu(F.linear(x, p['weight'], p['bias']))",
+    "initial": "",
+    "inputs": "variant.latent_dim",
+    "outputs": "size",
+    "width": "8",
+    "player": "generator",
+    "extra": "",
+}
+LEAK = """
+class Leak(torch.autograd.Function):
+    @staticmethod
+    def forward(x):
+        return x.clone()
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+    @staticmethod
+    def vmap(info, in_dims, x):
+        return x + 1e-6 * x.mean(), in_dims[0]
+"""
+# What a good network has instead, and the check that must notice.
+BROKEN_NETWORKS: dict[str, tuple[dict[str, str], str]] = {
+    "built by a learning rate": ({"width": "round(1e6 * variant.lr)"}, "layers follow from what shapes a cohort"),
+    "another each time": (
+        {"more": "BUILT = []", "width": "BUILT.append(8) or len(BUILT)"},
+        "layers follow from what shapes a cohort",
+    ),
+    "too wide": ({"outputs": "size + 1"}, "a row out for each row in, of the right width"),
+    "double": ({"apply": "return x.double()"}, "a row out for each row in, of the right width"),
+    "any seed": (
+        {"initial": "    def initial(self, rng):\n        return {'weight': torch.randn(8, 8), 'bias': torch.ones(8)}"},
+        "parameters by the seed alone",
+    ),
+    "one seed": (
+        {"initial": "    def initial(self, rng):\n        return {'weight': torch.ones(8, 8)}"},
+        "parameters by the seed alone",
+    ),
+    "no weight": ({"shapes": "{'gain': (8, 8)}", "apply": "return x * p['gain'][0]"}, "parameters by the seed alone"),
+    "in place": (
+        {"apply": "p['bias'].add_(1.0); return x + F.linear(x, p['weight'], p['bias'])"},
+        "the same comes out again, and nothing that goes in changes",
+    ),
+    "dropout": (
+        {"apply": "return F.dropout(F.linear(x, p['weight'], p['bias']))"},
+        "the same comes out again, and nothing that goes in changes",
+    ),
+    "centred": (
+        {"apply": "y = F.linear(x, p['weight'], p['bias']); return y - y.mean(0)"},
+        "outside training each sample for itself",
+    ),
+    "a branch on the data": (
+        {"apply": "y = F.linear(x, p['weight'], p['bias']); return y if y.sum() < 1e9 else x"},
+        "mapped over replicas as each alone",
+    ),
+    "a parameter without use": (
+        {"apply": "return x + F.relu(F.linear(x, p['weight']))"},
+        "20 steps of training stay finite and move every parameter",
+    ),
+    "overflow": (
+        {"apply": "return torch.exp(50 + 50 * F.linear(x, p['weight'], p['bias']).abs())"},
+        "20 steps of training stay finite and move every parameter",
+    ),
+    "a leak": (
+        {"more": LEAK, "apply": "return Leak.apply(x + F.relu(F.linear(x, p['weight'], p['bias'])))"},
+        "neighbours change no bit",
+    ),
+    "no compiler": (
+        {
+            "extra": ", compiles=True",
+            "apply": "torch._dynamo.graph_break(); return F.linear(x, p['weight'], p['bias'])",
+        },
+        "compiles",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "check"), BROKEN_NETWORKS.values(), ids=list(BROKEN_NETWORKS))
+def test_a_broken_network_is_caught(load: Load, change: dict[str, str], check: str) -> None:
+    assert check in broken(conformance.check_plugins([load(NETWORK.format(**(PARTS | change)))]))
+
+
+@pytest.mark.parametrize("change", [{}, {"player": "discriminator", "inputs": "size", "outputs": "1"}])
+def test_what_was_broken_is_whole_without_the_break(load: Load, change: dict[str, str]) -> None:
+    assert broken(conformance.check_plugins([load(NETWORK.format(**(PARTS | change)))])) == {}
+
+
+SCORE = """
+{imports}
+def measure(samples, target, real):
+    x, y = samples.flatten(), real.flatten()
+    {body}
+COMPONENTS = [PluginScore('mine', 'Mine', '{direction}', measure, targets=('real_line',))]
+"""
+DISTANCE = "(x.sort().values - y.sort().values).abs().mean()"
+BROKEN_SCORES = {
+    "not a number": (f"return {DISTANCE} if x.max() < 100 else float('nan')", "lower", "a finite number, of real data"),
+    "random": (f"return {DISTANCE} + 1e-3 * torch.rand(())", "lower", "the same samples score the same"),
+    "of the order": ("return (x - y).abs().mean()", "lower", "the order of samples is nothing"),
+    "the wrong way": (f"return {DISTANCE}", "higher", "real data score better than noise"),
+    "blind": ("return 0.0", "lower", "real data score better than noise"),
+    "its own error": ("return 1 / 0", "lower", "a finite number, of real data"),
+}
+
+
+@pytest.mark.parametrize(("body", "direction", "check"), BROKEN_SCORES.values(), ids=list(BROKEN_SCORES))
+def test_a_broken_score_is_caught(load: Load, body: str, direction: str, check: str) -> None:
+    source = SCORE.format(imports=IMPORTS, body=body, direction=direction)
+    found = broken(conformance.check_plugins([load(source)]))
+    assert any(said.startswith(check) for said in found)
+    if body == "return 1 / 0":  # and it says where, in the person's own file
+        assert all("plugin_0.py: line 11: " in why and "ZeroDivisionError" in why for why in found.values())
+
+
+def test_scores_of_any_shape_and_without_a_floor_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def anything(self: Any, samples: Any) -> float:
+        return 0.5
+
+    monkeypatch.setattr(scores.Subject, "measure", anything)
+    monkeypatch.setattr(scores.Subject, "references", property(lambda _: {"ks": {"floor": None}}))
+    found = broken(conformance.check_score("ks", "real_line"))
+    assert {"samples of another shape are refused", "a floor stands beside it"} <= found.keys()
+
+
+def test_an_error_of_a_person_s_own_is_told_with_its_line(load: Load) -> None:
+    source = TEMPLATE.replace("F.relu(1.0 - logit)", "F.relu(1.0 - undefined)")
+    plugin = load(source)
+    (why, *_) = broken(conformance.check_component(plugin.components[0])).values()
+    line = next(i for i, text in enumerate(source.splitlines(), 1) if "undefined" in text)
+    assert f"{plugin.path}: line {line}: NameError" in why

@@ -1,0 +1,284 @@
+"""How a person's own components are loaded, named, refused and told apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks import templates
+from gan import plugins, replica
+from gan.cohort import train
+from gan.errors import InputError
+from gan.flops import flops_per_step, generator_products, parameters
+from gan.plugins import Plugin
+from gan.replica import Cohort, Replica, Scoring, plugins_of, replica_id
+from gan.scores import scores_of
+from gan.step import Game
+from gan.targets import Gaussian
+from gan.variant import BUILT_IN, PER_REPLICA, Variant
+
+Load = Callable[[str], Plugin]
+SOURCE = templates.PLUGIN.read_text(encoding="utf-8")
+SMALL: dict[str, Any] = {"batch_size": 8, "latent_dim": 4, "generator_hidden": (8, 8), "discriminator_hidden": (8,)}
+OURS = Variant(**SMALL)
+THEIRS = Variant(**SMALL, loss="hinge", generator="residual")
+PLAIN = Scoring(evaluations=1)
+SCORED = Scoring(evaluations=1, scores=("transport",))
+
+
+def id_of(variant: Variant, scoring: Scoring = PLAIN) -> str:
+    return replica_id(variant, 3, target=Gaussian(), steps=4, scoring=scoring, device="cpu")
+
+
+def forget() -> None:
+    """Be a new process, as far as plugins know."""
+    for plugin in plugins._loaded.values():
+        for name, module in list(sys.modules.items()):
+            if getattr(module, "__file__", None) == str(plugin.path):
+                del sys.modules[name]
+    plugins._loaded.clear()
+
+
+# Loading.
+
+
+def test_a_module_is_found_in_the_current_directory_and_run_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine_here.py").write_text(SOURCE + "\nwith open('runs', 'a') as f: f.write('x')\n")
+    loaded = plugins.load(["mine_here", "./mine_here.py", "mine_here"])
+    assert len({plugin.path for plugin in loaded}) == 1 and Path("runs").read_text() == "x"
+    assert [c.name for c in loaded[0].components] == ["hinge", "residual", "transport"]
+    assert plugins.names("loss") == ["hinge"] and plugins.names("discriminator") == []
+    # Whoever is told to load it finds it, wherever it stands.
+    monkeypatch.chdir("/")
+    forget()
+    assert plugins.load([loaded[0].anywhere])[0].sha256 == loaded[0].sha256
+
+
+def test_a_file_may_have_the_name_of_a_module_of_python_s_own(tmp_path: Path, no_plugins: None) -> None:
+    (tmp_path / "json.py").write_text(SOURCE)
+    (plugin,) = plugins.load([str(tmp_path / "json.py")])
+    assert plugin.anywhere == str(tmp_path / "json.py") and "dumps" in dir(sys.modules["json"])
+
+
+def test_all_of_a_package_is_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None) -> None:
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "mine_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from mine_package.parts import COMPONENTS\n")
+    (package / "parts.py").write_text(SOURCE)
+    first = plugins.load(["mine_package"])[0]
+    assert first.anywhere == "mine_package" and plugins.names("loss") == ["hinge"]
+    forget()
+    (package / "parts.py").write_text(SOURCE + "\n# another\n")
+    assert plugins.load(["mine_package"])[0].sha256 != first.sha256
+
+
+def test_the_source_that_is_there_is_run_and_no_bytecode_of_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for value in ("1.0", "2.0"):  # of one length, within one second
+        Path("mine_fresh.py").write_text(SOURCE.replace("F.relu(1.0 - logit)", f"F.relu({value} - logit)"))
+        plugins.load(["mine_fresh"])
+        assert float(plugins.loss("hinge").real_cost(torch.zeros(1))) == float(value)
+        forget()
+
+
+LOSS = "from gan.plugins import *\nx = lambda o: o\nCOMPONENTS = [Loss({name!r}, x, x, {last})]\n"
+NETWORK = "from gan.plugins import *\nCOMPONENTS = [NetworkKind('mine', {player!r}, {build}{extra})]\n"
+SCORE = "from gan.plugins import *\nCOMPONENTS = [PluginScore({name!r}, 'L', {direction!r}, abs)]\n"
+REFUSED = {
+    "syntax": ("x = [1\n", ["line 1", "SyntaxError"]),
+    "error": ("\nimport torch\nx = torch.ones(2) @ torch.ones(3)\n", ["line 3", "RuntimeError"]),
+    "error in what it calls": ("import json\n\njson.loads('{')\n", ["line 3", "JSONDecodeError"]),
+    "import": ("import no_such_module_of_anyone\n", ["line 1", "ModuleNotFoundError", "no_such_module_of_anyone"]),
+    "exit": ("raise SystemExit('bye')\n", ["line 1", "SystemExit", "bye"]),
+    "nothing": ("x = 1\n", ["COMPONENTS"]),
+    "an empty list": ("COMPONENTS = []\n", ["COMPONENTS"]),
+    "no list": ("COMPONENTS = 3\n", ["COMPONENTS"]),
+    "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "PluginScore"]),
+    "a name of ours": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "of ours"]),
+    "no name": (LOSS.format(name="My loss", last="x"), ["name", "'My loss'"]),
+    "no text": (LOSS.format(name=3, last="x"), ["name", "got 3"]),
+    "no function": (LOSS.format(name="mine", last="1.0"), ["generator_cost", "got 1.0"]),
+    "twice": (LOSS.format(name="mine", last="x") + "COMPONENTS *= 2\n", ["COMPONENTS[1]", "'mine'", "twice"]),
+    "another plugin's": (LOSS.format(name="hinge", last="x"), ["COMPONENTS[0]", "'hinge'", "plugin_0.py"]),
+    "a player": (NETWORK.format(player="critic", build="abs", extra=""), ["player", "'critic'"]),
+    "build": (NETWORK.format(player="generator", build="8", extra=""), ["build", "got 8"]),
+    "a network of ours": (
+        NETWORK.format(player="discriminator", build="abs", extra="").replace("'mine'", "'conv'"),
+        ["'conv'", "of ours"],
+    ),
+    "targets": (NETWORK.format(player="generator", build="abs", extra=", targets=('images',)"), ["targets", "image"]),
+    "a score of ours": (SCORE.format(name="fid_500", direction="lower"), ["'fid_500'", "of ours"]),
+    "a column": (SCORE.format(name="reason", direction="lower"), ["'reason'"]),
+    "direction": (SCORE.format(name="mine", direction="up"), ["direction", "'up'"]),
+}
+
+
+@pytest.mark.parametrize(("source", "expected"), REFUSED.values(), ids=list(REFUSED))
+def test_what_is_no_plugin_is_refused_with_its_file_and_line(
+    load: Load, tmp_path: Path, source: str, expected: list[str]
+) -> None:
+    load(SOURCE)
+    with pytest.raises(InputError) as refused:
+        load(source)
+    said = str(refused.value)
+    assert said.startswith(f"--plugin {tmp_path / 'plugin_1.py'}: ") and "\n" not in said
+    assert all(part in said for part in expected), said
+    assert plugins.names("loss") == ["hinge"]  # what was loaded stays, and nothing else is there
+
+
+MISSING = {
+    "my_plugn": ["no such module", "did you mean 'my_plugin'"],
+    "my_plugn.py": ["no such file"],
+    "no.such.thing": ["no such module"],
+    "": ["no such module"],
+    "..": ["no such module"],
+    "math": ["not Python source"],
+    "json": ["COMPONENTS"],
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), MISSING.items(), ids=list(MISSING))
+def test_what_is_not_there_is_refused(
+    name: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my_plugin.py").write_text(SOURCE)
+    with pytest.raises(InputError) as refused:
+        plugins.load([name])
+    assert all(part in str(refused.value) for part in [f"--plugin {name}", *expected])
+
+
+def test_a_name_that_no_plugin_has_is_refused(no_plugins: None) -> None:
+    for ask in (lambda: id_of(THEIRS), lambda: Game.of(THEIRS, 1), lambda: scores_of(Gaussian(), ("transport",))):
+        with pytest.raises(InputError, match=r"none of ours and of no plugin that is loaded; .* needs --plugin MODULE"):
+            ask()
+
+
+# What decides results.
+
+
+def test_an_id_hashes_the_source_of_what_it_uses_and_of_nothing_else(load: Load) -> None:
+    ours = id_of(OURS)
+    first = load(SOURCE)
+    ids = [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge")), id_of(OURS, SCORED)]
+    assert ids[0] == ours and len(set(ids)) == 4
+    forget()
+    second = load(SOURCE + "\n# another\n")
+    changed = [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge")), id_of(OURS, SCORED)]
+    assert second.sha256 != first.sha256
+    assert changed[0] == ours and not set(changed[1:]) & set(ids)
+    forget()
+    load(SOURCE)  # at another place
+    assert [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge")), id_of(OURS, SCORED)] == ids
+
+
+def test_ids_of_studies_without_plugins_are_what_they_were() -> None:
+    # As before there were any. A person's runs are found by these: only a new engine version may change them.
+    assert (replica.ENGINE_VERSION, id_of(Variant()), id_of(OURS)) == (2, "32a021c6ae8e3621", "63f820e14e56beda")
+    assert "scores" not in PLAIN.identity() and SCORED.identity()["scores"] == ("transport",)
+
+
+def test_a_scoring_comes_back_from_its_settings() -> None:
+    for scoring in (PLAIN, SCORED, Scoring(split="both")):
+        written = dataclasses.asdict(scoring)
+        assert Scoring.from_settings({k: list(v) if isinstance(v, tuple) else v for k, v in written.items()}) == scoring
+    assert Scoring.from_settings({"evaluations": 3}) == Scoring(evaluations=3)  # as plans were before
+
+
+def test_a_loss_of_one_s_own_is_a_branch_of_the_step_and_decides_the_shape(load: Load) -> None:
+    load(SOURCE)
+    assert "loss" in PER_REPLICA
+    ours = [Variant(**SMALL, loss=name) for name in BUILT_IN["loss"]]
+    theirs = Variant(**SMALL, loss="hinge")
+    assert len({v.shape() for v in ours}) == 1 == len({Game.of(v, 1) for v in ours})
+    assert theirs.shape() != ours[0].shape() and Game.of(theirs, 1) != Game.of(ours[0], 1)
+    assert theirs.own() == {"loss": "hinge"} and ours[0].own() == {}
+    # A network of one's own may use any widths, so all of them shape it.
+    for player in ("generator", "discriminator"):
+        own = dataclasses.replace(OURS, **{player: "residual"})
+        for field in (
+            ("generator_hidden",) if player == "generator" else ("discriminator_hidden", "discriminator_channels")
+        ):
+            assert dataclasses.replace(own, **{field: (3,)}).shape() != own.shape()
+
+
+def test_work_is_counted_as_the_plugin_says_or_as_of_an_mlp(load: Load) -> None:
+    load(SOURCE)
+    assert generator_products(THEIRS, 1) == 8 * (4 + 2 * 8 + 1) != generator_products(OURS, 1)
+    assert parameters(THEIRS, 1) - parameters(OURS, 1) == 8 * (4 + 2 * 8 + 1) - (4 * 8 + 8 * 8 + 8)
+    forget()
+    load(SOURCE.replace(", products=residual_products", ""))
+    assert flops_per_step(THEIRS, 1) == flops_per_step(OURS, 1)
+
+
+def test_only_what_says_so_is_compiled(load: Load) -> None:
+    load(SOURCE)
+    assert plugins.compilable(OURS.own()) and plugins.compilable(THEIRS.own())
+    forget()
+    load(SOURCE.replace("hinge_generator, compiles=True", "hinge_generator"))
+    assert plugins.compilable(OURS.own()) and not plugins.compilable(THEIRS.own())
+
+
+# Training.
+
+
+def cohort_of(variants: list[Variant], scoring: Scoring = PLAIN) -> Cohort:
+    given: dict[str, Any] = {"target": Gaussian(), "steps": 4, "scoring": scoring}
+    ids = [replica_id(v, i, device="cpu", **given) for i, v in enumerate(variants)]
+    return Cohort(
+        id="cohort",
+        replicas=tuple(Replica(id, v, i) for i, (id, v) in enumerate(zip(ids, variants, strict=True))),
+        mode="vmap",
+        compiled=False,
+        width=max(2, len(variants)),
+        plugins=plugins_of(variants[0], scoring),
+        **given,
+    )
+
+
+def test_a_worker_loads_what_a_cohort_needs_and_trains_it(load: Load) -> None:
+    load(SOURCE)
+    cohort = cohort_of([THEIRS, dataclasses.replace(THEIRS, lr=1e-2)], SCORED)
+    forget()
+    result = train(cohort, Path("nowhere"), "cpu")
+    assert [r.row["status"] for r in result.replicas] == ["ok", "ok"]
+    rows = [r.row for r in result.replicas]
+    assert all(row["transport"] > 0 and row["repeat/transport"] > 0 for row in rows)
+    assert {name for _, name, _ in result.replicas[0].history} >= {"score/transport", "gradient/generator/4"}
+    stands = result.references["transport"]
+    assert stands["direction"] == "lower" and stands["n"] == 10_000 and 0 < stands["floor"] < rows[0]["transport"]
+
+
+def test_a_worker_refuses_source_that_changed_after_the_plan(load: Load) -> None:
+    plugin = load(SOURCE)
+    cohort = cohort_of([THEIRS])
+    forget()
+    plugin.path.write_text(SOURCE + "\n# another\n")
+    with pytest.raises(InputError, match="its source, or this program, changed after replica"):
+        train(cohort, Path("nowhere"), "cpu")
+
+
+def test_the_hinge_loss_trains_to_what_it_says(load: Load) -> None:
+    load(SOURCE)
+    (told,) = train(cohort_of([Variant(**SMALL, loss="hinge")]), Path("nowhere"), "cpu").replicas
+    # Of a discriminator that has hardly begun every sample is within the margin, and costs about 1.
+    assert told.row["value_discriminator"] == pytest.approx(1.0, abs=0.2)
+    assert told.row["loss_discriminator"] == pytest.approx(told.row["value_discriminator"])
+
+
+def test_a_score_that_fails_says_which(load: Load) -> None:
+    load(SOURCE.replace("samples.flatten()", "undefined.flatten()"))
+    with pytest.raises(RuntimeError, match="the score transport: NameError"):
+        train(cohort_of([THEIRS], SCORED), Path("nowhere"), "cpu")

@@ -9,6 +9,8 @@ from gan.replica import digest_of
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _STUDY = {"name": str, "scale": str, "steps": int, "factors": dict, "report": dict}
+_LATER = {"device": str, "command": str, "levels": dict, "plugins": dict, "retired": list}
+"""Keys that plans of before them lack."""
 _COHORT = {"id": str, "replicas": list}
 
 
@@ -16,6 +18,8 @@ def problem_with_plan(plan: Any) -> str:
     """Say what is wrong with the content of a `plan.json`; empty where nothing is."""
     problem = _lacking(plan, {"study": dict, "variants": dict, "replicas": list, "cohorts": list}, "")
     problem = problem or _lacking(plan["study"], _STUDY, "study.")
+    problem = problem or _lacking(plan, {key: kind for key, kind in _LATER.items() if key in plan}, "")
+    problem = problem or _lacking(plan.get("levels", {}), dict.fromkeys(plan.get("levels", {}), dict), "levels.")
     if problem:
         return problem
     for i, replica in enumerate(plan["replicas"]):
@@ -27,10 +31,7 @@ def problem_with_plan(plan: Any) -> str:
         for i, cohort in enumerate(plan.get(key, [])):
             if problem := _lacking(cohort, _COHORT, f"{key}.{i}."):
                 return problem
-    # Plans of before these were written lack them.
-    later = {key: kind for key, kind in {"device": str, "command": str, "levels": dict}.items() if key in plan}
-    levels = dict.fromkeys(plan.get("levels", {}), dict) if isinstance(plan.get("levels"), dict) else {}
-    return _lacking(plan, later, "") or (_lacking(plan["levels"], levels, "levels.") if levels else "")
+    return ""
 
 
 def problem_with_tuning(tuning: Any) -> str:

@@ -287,6 +287,8 @@ class Ledger:
             lacking = [name for name in columns if name not in table]
             if lacking:
                 raise KeyError(f"no column {', '.join(lacking)}")
+            if part == "cohorts" and not table["replica"].map(lambda id: isinstance(id, str)).all():
+                raise ValueError("the column replica holds no ids")
             return table
         except (OSError, ValueError, KeyError) as error:
             self._refuse(path, "table", error)

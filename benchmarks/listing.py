@@ -134,7 +134,7 @@ def print_summaries(summaries: list[dict[str, Any]]) -> None:
 def status(ledger: Ledger) -> dict[str, Any]:
     """Return replicas by variant and status; of a study that is tuned, trials done by variant as well."""
     plan = ledger.plan()
-    planned = pd.DataFrame(plan["replicas"])
+    planned = pd.DataFrame(plan["replicas"], columns=["id", "variant", "seed"])
     done = ledger.results()[["replica", "status"]]
     merged = planned.merge(done, how="left", left_on="id", right_on="replica")
     counts = pd.crosstab(merged["variant"], merged["status"].fillna("missing"))
@@ -209,7 +209,8 @@ def find_replica(prefix: str, runs_dir: Path) -> Found:
         found += [Found(ledger, {str(k): v for k, v in row.items()}, runs_dir) for row in chosen.to_dict("records")]
     if not found:
         raise InputError(
-            f"{prefix or repr(prefix)}: no finished replica of that id under {runs_dir}; expected one of `replica` in a results.csv"
+            f"{prefix or repr(prefix)}: no finished replica of that id under {runs_dir}; "
+            "expected one of `replica` in a results.csv"
         )
     if len({f.id for f in found}) > 1:
         raise InputError(

@@ -209,7 +209,7 @@ def run(
             stopped = isinstance(sys.exception(), KeyboardInterrupt)
             stats = mirror.close(STOPPED_SECONDS) if stopped else mirror.close()
             summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
-            session.mlflow = asdict(stats)
+            session.mlflow = asdict(stats) if stats.experiment else session.mlflow  # or it was away all the time
         session.write(summary.train_seconds)
     wanted = ledger.results().query("replica in @plan.replicas")
     summary.diverged = int((wanted["status"] == "diverged").sum())

@@ -126,6 +126,9 @@ def sync(
         raise InputError(
             "--tracking-uri off: nothing to write to; expected the URI of a store, or none for the default"
         )
-    done = syncing.sync(choosing.runs(names or ["all"], runs_dir, scale), runs_dir, tracking_uri)
+    try:
+        done = syncing.sync(choosing.runs(names or ["all"], runs_dir, scale), runs_dir, tracking_uri)
+    except KeyboardInterrupt:  # the same command goes on from there
+        raise typer.Exit(130) from None
     emit([vars(study) for study in done], as_json, syncing.print_synced)
     raise typer.Exit(1 if any(study.missing or study.problem for study in done) else 0)

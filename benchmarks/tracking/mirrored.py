@@ -127,6 +127,9 @@ def serve_ui(runs_dir: Path, port: int, tracking_uri: str | None) -> int:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ) as server:
-        for line in server.stdout or ():
-            print(without_credentials(line), end="", file=sys.stderr, flush=True)
+        try:
+            for line in server.stdout or ():
+                print(without_credentials(line), end="", file=sys.stderr, flush=True)
+        finally:
+            server.terminate()
     return server.returncode

@@ -74,7 +74,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Trained]]:
     done: list[Trained] = []
 
     class Engine:
-        def __init__(self, workers: int) -> None:
+        def __init__(self, *_: object) -> None:
             pass
 
         def __enter__(self) -> Self:

@@ -160,6 +160,15 @@ def test_an_unreachable_store_leaves_the_records_as_they_are(
     assert ledger_in(runs).provenance() == before
 
 
+def test_a_run_without_its_store_forgets_no_ids(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    live = folder("live")
+    runs = trained(live, None, {}, tuned=False)
+    before = ledger_in(runs).provenance()["mlflow"]
+    monkeypatch.setattr(runner, "Mirror", functools.partial(Mirror, retry_pauses=()))
+    trained(live, "http://127.0.0.1:9", {}, tuned=False)
+    assert ledger_in(runs).provenance()["mlflow"] == before
+
+
 def test_the_command_says_what_it_did(folder: Callable[[str], Path], ganbench: Ganbench) -> None:
     runs = trained(folder("late"), "off", {}, tuned=False)
     where = ["--scale", "smoke", "--runs-dir", str(runs)]

@@ -178,5 +178,5 @@ def test_cohorts_of_one_worker_share_what_real_data_cost(digits: Any, monkeypatc
     for _ in range(2):
         for split in ("both", "validation", "test"):
             trained(DIGITS, IMAGE, split, steps=2)
-    assert [settings[-1] for settings in made] == ["test", "validation"]
+    assert [settings[3] for settings in made] == ["test", "validation"]
     assert evaluation.references_of.cache_info().misses == 2

@@ -63,7 +63,7 @@ def tune(
     parts = [runner.run(search.ledger, search.plan, options, engine, progress, answer)]
     # Trials that were told stay as they are: there is nothing to retry.
     searching = dataclasses.replace(options, retry_failed=False)
-    if not _replicas_told(trials, search) <= search.ledger.search().finished():  # some were damaged, and set aside
+    if not _is_whole(trials, search):  # what was damaged is set aside
         parts += train_batch([], trials, search, searching, engine, progress)
     while batch := next_batch(trials, search):
         parts += train_batch(batch, trials, search, searching, engine, progress)
@@ -176,10 +176,11 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
     return trials.hopeless(candidate.trial.batch, objective(rows, search.resolved, search.tuning)[1])
 
 
-def _replicas_told(trials: Mapping[str, Trials], search: Search) -> set[str]:
-    """Return the replicas of the trials that were told."""
-    told = [c for c in _candidates(trials, search) if c.trial.state != "RUNNING"]
-    return {id for c in told for id in c.trial.notes["replicas"]}
+def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
+    """Say whether the ledger of the search holds the replicas of the trials that were told, and their plan."""
+    ledger = search.ledger.search()
+    told = {id for c in _candidates(trials, search) if c.trial.state != "RUNNING" for id in c.trial.notes["replicas"]}
+    return told <= ledger.finished() and (bool(ledger.plan()) or not told)
 
 
 def _stage_of(candidates: list[Candidate], seeds: Mapping[str, int], search: Search) -> tuple[Resolved, dict[str, str]]:

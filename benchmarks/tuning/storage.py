@@ -58,10 +58,18 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
         InputError: Naming the first key that differs, or what the storage said.
     """
     file = directory / journal.JOURNAL
-    if url is None and journal.is_damaged(file):
+    if url is None and not _opens(file):
         return  # it is set aside before anything is trained, and its trials are drawn again
     if file.exists() if url is None else _holds_studies(url):
         _compare_all(url or str(file), wanted)
+
+
+def _opens(file: Path) -> bool:
+    """Say whether Optuna can make sense of a journal; of one that is not there there is none to make."""
+    try:
+        return not journal.is_damaged(file) and (not file.exists() or bool(_storage(str(file))))
+    except InputError:
+        return False
 
 
 def _holds_studies(url: str) -> bool:

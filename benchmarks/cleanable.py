@@ -57,7 +57,7 @@ DEFAULT = tuple(name for name, kind in KINDS.items() if not kind.on_request)
 
 # Places in a run directory, and in its parts search/ and tuned/; folders that hold nothing end in a slash.
 _IN = r"((cohorts|history|samples|weights|digests|checkpoints(/[^/]+)?|report(/(un)?tuned)?)/)?"
-_RENDERING = r"(report/)?\.(report|untuned|tuned)-[a-z0-9_]{8}/"
+_RENDERING = r"(report/)?\.(report|untuned|tuned)\.[a-z0-9_]{8}\.\d+\.tmp/"
 _PLACES = {
     "temporary": rf"{_IN}\.[^/]+\.\d+\.tmp|\.writable-\d+|{_RENDERING}([^/]+\.(md|csv|json|png))?",
     "set-aside": rf"{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed|optuna\.log\.torn-\d+",
@@ -111,7 +111,7 @@ def of_run(directory: Path, kinds: Sequence[str]) -> list[Part]:
             kind = "checkpoints" if useless[part](file.path.parent.name) else "unfinished"
         found["runs" if "runs" in kinds else kind].append(file)
     rendering = {file.path if file.path.is_dir() else file.path.parent for file in found["temporary"]}
-    for folder in (folder for folder in rendering if re.fullmatch(r"\.[a-z]+-\w{8}", folder.name)):
+    for folder in (folder for folder in rendering if re.fullmatch(r"\.[a-z]+\.\w{8}\.\d+\.tmp", folder.name)):
         if not _idle(inside := [f for f in found["temporary"] if folder in (f.path, f.path.parent)]):
             found["temporary"] = [file for file in found["temporary"] if file not in inside]
     found["runs"].sort(key=lambda file: _turn(file.path))

@@ -6,7 +6,9 @@ cannot. Call this under the run directory's lock, with no worker left.
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from gan.errors import InputError
 from gan.files import digest, set_aside
 
 PARTS = ("cohorts", "history", "samples", "weights")
-_TEMPORARY = re.compile(r"\..+\.\d+\.tmp")  # what a process that was killed while it wrote left behind
+TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.tmp")
+"""What is being written, or was by a process that was killed: files, and folders of reports in the making."""
 
 
 def mend(ledger: Ledger) -> list[str]:
@@ -29,9 +32,7 @@ def mend(ledger: Ledger) -> list[str]:
     """
     if not ledger.directory.is_dir():
         return []
-    for path in ledger.directory.rglob(".*.tmp"):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    _sweep(ledger.directory)
     said = [_aside(ledger.directory / "plan.json", why, "it is planned again") for why in _refused(ledger.plan)]
     said += [_aside(ledger.directory / "plan.json", why, "it is planned again") for why in _misnamed(ledger)]
     said += _shared(ledger)
@@ -43,6 +44,25 @@ def mend(ledger: Ledger) -> list[str]:
     for cohort in ledger.finished_cohorts():
         said += _cohort(ledger, cohort)
     return said
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what processes that are no more left half-written."""
+    for path in [*folder.rglob(".*.tmp")]:
+        found = TEMPORARY.fullmatch(path.name)
+        if found and not _lives(int(found["process"])):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Say whether a process of this number is at work, other than this one."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
 
 
 def _refused(read: Callable[[], object]) -> list[str]:

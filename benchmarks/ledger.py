@@ -263,7 +263,7 @@ class Ledger:
     def drop_checkpoints(self, cohort: str = "*") -> None:
         """Delete the checkpoints of a cohort that is recorded, or of all; what was set aside there stays."""
         for folder in (self.directory / "checkpoints").glob(cohort):
-            for path in folder.glob("*.safetensors"):
+            for path in (*folder.glob("*.safetensors"), *folder.glob(".*.tmp")):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # it is not empty
                 folder.rmdir()

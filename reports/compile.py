@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 import textwrap
@@ -48,7 +49,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     ledger = evidence.ledger  # the tolerant one: a damaged file leaves a gap, not a traceback
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+    with scratch_beside(out) as scratch:
         fresh = Path(scratch)
         drawn = draw(pictures(evidence, ledger), fresh)
         (fresh / "results.csv").write_text(to_csv(evidence.results), encoding="utf-8")
@@ -58,6 +59,11 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
         (fresh / "summary.json").write_text(to_json(summary(evidence, drawn, checks)), encoding="utf-8")
         move(fresh, out)
     return out / "report.md"
+
+
+def scratch_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
+    """Make a folder to compile in, on the same disk; its name says whose it is, for whoever finds it after a kill."""
+    return tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=f".{os.getpid()}.tmp", dir=out.parent)
 
 
 def draw(pictures: Iterable[Picture], folder: Path) -> list[dict[str, str]]:

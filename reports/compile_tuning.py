@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pandas as pd
 
 from benchmarks.ledger import Ledger
 from reports import tables, tuning_tables
-from reports.compile import claims, compile_report, draw, markdown, missing_by_variant, move, render
+from reports.compile import claims, compile_report, draw, markdown, missing_by_variant, move, render, scratch_beside
 from reports.evidence import Evidence, to_csv, to_json
 from reports.findings import FEW
 from reports.selection import splits_of
@@ -47,7 +46,7 @@ def compile_tuning(ledger: Ledger, out: Path) -> Path:
     compile_report(ledger, out / "untuned")
     if tuning.tuned is not None:
         compile_report(ledger.tuned(), out / "tuned")
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:
+    with scratch_beside(out) as scratch:
         fresh = Path(scratch)
         drawn = draw(tuning_pictures(found), fresh)
         (fresh / "trials.csv").write_text(tuning_tables.trials_csv(tuning), encoding="utf-8")

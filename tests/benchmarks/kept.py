@@ -84,9 +84,9 @@ LITTER = {
         "cohorts/.abc.parquet.123.tmp",
         ".plan.json.4194303.tmp",
         "search/.tuning.json.99.tmp",
-        ".report-a1b2c3d4/scores.png",
-        ".report-a1b2c3d4/results.csv",
-        "report/.untuned-abcd_fgh/report.md",
+        ".report.a1b2c3d4.99.tmp/scores.png",
+        ".report.a1b2c3d4.99.tmp/results.csv",
+        "report/.untuned.abcd_fgh.98.tmp/report.md",
     ],
     "set-aside": [
         "cohorts/abc.parquet.set-aside-1",

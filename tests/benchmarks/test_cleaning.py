@@ -67,22 +67,23 @@ def test_what_was_left_behind_is_found_by_its_kind(runs: Path, kind: str) -> Non
 
 def test_a_folder_that_becomes_empty_goes_and_those_of_a_run_stay(runs: Path) -> None:
     run = runs / "made" / "laptop"
-    (run / ".report-00000000").mkdir()  # killed before anything was drawn
+    (run / ".report.00000000.99.tmp").mkdir()  # killed before anything was drawn
     shown = cleaning.survey(runs)
-    assert (run / ".report-00000000") not in [f.path for part in shown.parts for f in part.files]  # may be in use
-    write(run, [".report-00000000/x"])
-    (run / ".report-00000000" / "x").unlink()
-    os.utime(run / ".report-00000000", (1e9, 1e9))
+    found = [f.path for part in shown.parts for f in part.files]
+    assert (run / ".report.00000000.99.tmp") not in found  # may be in use
+    write(run, [".report.00000000.99.tmp/x"])
+    (run / ".report.00000000.99.tmp" / "x").unlink()
+    os.utime(run / ".report.00000000.99.tmp", (1e9, 1e9))
     cleaning.remove(cleaning.survey(runs))
-    assert {path.name for path in run.glob(".report-*")} == {".report-mine"}
-    assert not (run / "report" / ".untuned-abcd_fgh").exists()
+    assert {path.name for path in run.glob(".report*")} == {".report-mine"}
+    assert not (run / "report" / ".untuned.abcd_fgh.98.tmp").exists()
     assert all((run / name).is_dir() for name in ("cohorts", "history", "samples", "weights", "digests", "report"))
 
 
 def test_a_report_that_is_being_rendered_is_not_touched(runs: Path) -> None:
-    write(runs / "made/laptop", [".report-a1b2c3d4/just_now.png"], age=1.0)
+    write(runs / "made/laptop", [".report.a1b2c3d4.99.tmp/just_now.png"], age=1.0)
     (part,) = cleaning.survey(runs, what=["temporary"]).parts
-    assert not [file for file in part.files if ".report-a1b2c3d4" in file.path.parts]
+    assert not [file for file in part.files if ".report.a1b2c3d4.99.tmp" in file.path.parts]
 
 
 class TestCheckpoints:
@@ -163,7 +164,7 @@ def test_nothing_behind_a_link_is_removed(runs: Path, tmp_path: Path) -> None:
     run = runs / "other" / "smoke"
     shutil.move(run / "weights", tmp_path / "elsewhere/weights")
     (run / "weights").symlink_to(tmp_path / "elsewhere/weights")
-    (run / ".report-abcdefgh").symlink_to(tmp_path / "elsewhere/weights")
+    (run / ".report.abcdefgh.99.tmp").symlink_to(tmp_path / "elsewhere/weights")
     (run / "samples" / "link.safetensors").symlink_to(tmp_path / "elsewhere/linked/laptop/plan.json")
     before = contents(tmp_path / "elsewhere")
     for what in (list(cleanable.DEFAULT), ["weights"], ["runs"]):

@@ -16,7 +16,18 @@ from typing import Any
 from gan.errors import InputError
 from gan.flops import flops_per_step
 from gan.plugins import compilable, used
-from gan.replica import PROGRAMS, Cohort, Mode, Replica, Scoring, batch_shapes, digest_of, plugins_of, replica_id
+from gan.replica import (
+    PROGRAMS,
+    Cohort,
+    Mode,
+    Replica,
+    Scoring,
+    batch_shapes,
+    digest_of,
+    plugins_of,
+    replica_id,
+    width_for,
+)
 from gan.targets import make_target
 from gan.variant import PER_REPLICA, Variant
 from studies.schema import Resolved
@@ -182,12 +193,13 @@ def _partition(
     chosen = mode or choose_mode(variant, dimension, device)
     most = LOOP_WIDTH if chosen == "loop" else LARGE_STEP_WIDTH if large else MAX_WIDTH[device]
     count = math.ceil(len(group) / most)
-    width = max(2, math.ceil(len(group) / count))
+    share = max(2, math.ceil(len(group) / count))
+    width = width_for(variant, share)
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
     compiled = compiler and compilable(variant.own()) and batch_shapes(variant, study.target) <= PROGRAMS
     compiled = compiled and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
-    parts = (group[i : i + width] for i in range(0, len(group), width))
+    parts = (group[i : i + share] for i in range(0, len(group), share))
     return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
 
 

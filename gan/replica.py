@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -178,6 +179,22 @@ def load_plugins(cohort: Cohort, device: str) -> None:
                 f"--plugin {' '.join(cohort.plugins)}: its source, or this program, changed after replica {r.id} was "
                 "planned; expected it as it was, or to run the study again"
             )
+
+
+def width_for(variant: Variant, replicas: int) -> int:
+    """Return how many replicas of a variant to stack, of which `replicas` are real, so that none's bits depend on it.
+
+    From two on a product has the same bits at any width (measured). A sum over the batch, as BatchNorm's gradients
+    are, is taken over 32 columns of all replicas at a time, and otherwise over what is left of them: there must be
+    nothing left.
+    """
+    widths: tuple[int, ...] = ()
+    if variant.generator_norm == "batch":
+        widths += variant.generator_hidden
+    if variant.discriminator_norm == "batch":
+        widths += variant.discriminator_channels if variant.discriminator == "conv" else variant.discriminator_hidden
+    even = max((32 // math.gcd(32, width) for width in widths), default=1)  # powers of two: the largest fits all
+    return math.ceil(max(2, replicas) / even) * even
 
 
 def batch_shapes(variant: Variant, target: Target) -> int:

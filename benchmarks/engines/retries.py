@@ -6,7 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
-from gan.replica import Cohort, digest_of
+from gan.replica import Cohort, digest_of, width_for
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Attempt:
     def halves(self) -> list[Attempt]:
         """Return it in two parts; nothing when it is one replica, which then failed.
 
-        A piece is as wide as its replicas are many, so that it needs less memory; but no narrower than two, from where
-        on the bits of mapped networks do not depend on the width.
+        A piece is as wide as its replicas are many, so that it needs less memory; but wide enough for the bits of
+        mapped MLPs not to depend on the width.
         """
         replicas, cohort = self.cohort.replicas, self.cohort
         if len(replicas) == 1:
@@ -46,7 +46,7 @@ class Attempt:
                     cohort,
                     id=digest_of([r.id for r in part]),
                     replicas=part,
-                    width=1 if cohort.mode == "loop" else max(2, len(part)),
+                    width=1 if cohort.mode == "loop" else width_for(part[0].variant, len(part)),
                 ),
                 piece=True,
             )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gan.cohort import Run, train
-from gan.replica import Cohort, Mode, Replica, ReplicaResult, Scoring
+from gan.replica import Cohort, Mode, Replica, ReplicaResult, Scoring, width_for
 from gan.step import METRICS, Game
 from gan.summary import summarise
 from gan.targets import Gaussian, Images, Target
@@ -176,6 +176,22 @@ def widths_agree(variant: Variant, compiled: bool, target: Target | None = None)
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_neighbours_do_not_change_a_bit(norm: Any) -> None:
     widths_agree(Variant(batch_size=64, generator_norm=norm), compiled=False)
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_narrow_networks_with_batchnorm_are_padded_so_that_no_bit_depends_on_the_width(player: str) -> None:
+    """Sums over the batch treat 32 columns at a time one way, and what is left of them another."""
+    settings: dict[str, Any] = {f"{player}_hidden": (8, 24), f"{player}_norm": "batch"}
+    variant = Variant(batch_size=64, **settings)
+    assert [width_for(variant, n) for n in (1, 3, 4, 5, 8)] == [4, 4, 4, 8, 8]
+    assert [width_for(Variant(), n) for n in (1, 2, 3)] == [2, 2, 3]
+    replicas = replicas_of(variant, range(8))
+    whole = train(cohort_of(replicas, width=8), Path(), "cpu").replicas
+    for part in (replicas[5:8], replicas[7:]):
+        alone = train(cohort_of(part, width=width_for(variant, len(part))), Path(), "cpu").replicas
+        for result in alone:
+            other = whole[replicas.index(result.replica)]
+            assert all(w.tobytes() == other.weights[name].tobytes() for name, w in result.weights.items())
 
 
 @pytest.mark.slow

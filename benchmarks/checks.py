@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from gan.replica import digest_of
+from gan.replica import MODES, digest_of
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _STUDY = {"name": str, "scale": str, "steps": int, "factors": dict, "report": dict}
@@ -76,13 +76,30 @@ PROBLEMS = {
 }
 
 
-def misnamed(plan: dict[str, Any]) -> str:
-    """Say which cohort of a plan has not the name that its replicas give it, as of a plan that was damaged."""
+def problem_with_cohorts(plan: dict[str, Any]) -> str:
+    """Say what is wrong with the cohorts of a plan, which is otherwise one; empty where nothing is.
+
+    How a cohort is trained decides bits. Its name is a digest of its replicas, and `decided` one of all that was.
+    """
     for key in ("cohorts", "retired"):
         for i, cohort in enumerate(plan.get(key, [])):
+            place = f"{key}.{i}."
+            if problem := _lacking(cohort, {**_COHORT, "mode": str, "compiled": bool, "width": int}, place):
+                return problem
             if cohort["id"] != digest_of(cohort["replicas"]):
-                return f"{key}.{i}.id: {cohort['id']!r} is not the name of its replicas"
+                return f"{place}id: {cohort['id']!r} is not the name of its replicas"
+            if cohort["mode"] not in MODES:
+                return f"{place}mode: expected one of {', '.join(MODES)}, got {cohort['mode']!r}"
+            if cohort["mode"] == "vmap" and cohort["width"] < len(cohort["replicas"]):
+                return f"{place}width: {cohort['width']} is less than its {len(cohort['replicas'])} replicas"
+    if plan.get("decided", decided := decided_by(plan)) != decided:
+        return "decided: not the digest of its cohorts"
     return ""
+
+
+def decided_by(plan: dict[str, Any]) -> str:
+    """Return a digest of which replicas a plan trains together, and how."""
+    return digest_of([plan.get("cohorts", []), plan.get("retired", [])])
 
 
 def _lacking(content: Any, wanted: dict[str, type], where: str) -> str:

@@ -60,7 +60,7 @@ _IN = r"((cohorts|history|samples|weights|digests|checkpoints(/[^/]+)?|report(/(
 _RENDERING = r"(report/)?\.(report|untuned|tuned)\.[a-z0-9_]{8}\.\d+\.tmp/"
 _PLACES = {
     "temporary": rf"{_IN}\.[^/]+\.\d+\.tmp|\.writable-\d+|{_RENDERING}([^/]+\.(md|csv|json|png))?",
-    "set-aside": rf"{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed|optuna\.log\.torn-\d+",
+    "set-aside": rf"{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed(-\d+)?|optuna\.log\.torn-\d+",
     "checkpoints": r"checkpoints/[^/]+/\d+\.safetensors",
     "weights": r"weights/[^/]+\.safetensors",
     "runs": r"(plan|references|provenance|tuning)\.json|optuna\.log(\.lock)?|(run|tuning)\.lock|real\.safetensors"

@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from benchmarks.checks import misnamed
+from benchmarks.checks import problem_with_cohorts
 from benchmarks.ledger import Ledger
 from gan.errors import InputError
 from gan.files import digest, set_aside
@@ -29,21 +29,27 @@ def mend(ledger: Ledger) -> list[str]:
 
     A cohort of which any file is damaged is trained again as a whole. Its weights alone may be gone: they are large,
     nothing of ours reads them, and whoever deleted them meant it.
+
+    Raises:
+        InputError: A file cannot be read for a reason that says nothing of what is in it.
     """
     if not ledger.directory.is_dir():
         return []
     _sweep(ledger.directory)
-    said = [_aside(ledger.directory / "plan.json", why, "it is planned again") for why in _refused(ledger.plan)]
-    said += [_aside(ledger.directory / "plan.json", why, "it is planned again") for why in _misnamed(ledger)]
-    said += _shared(ledger)
     lost = "what it held of earlier sessions, their times and machines, is not told by reports"
-    for why in _refused(ledger.provenance):
-        said.append(_aside(ledger.directory / "provenance.json", why, lost))
-    for why in _refused(ledger.tuning):
-        said.append(_aside(ledger.directory / "tuning.json", why, "it is written again from the trials"))
+    said = _json_aside(ledger, "plan.json", ledger.plan, "it is planned again")
+    if why := problem_with_cohorts(ledger.plan()):
+        said.append(_aside(ledger.directory / "plan.json", why, "it is planned again"))
+    said += _shared(ledger)
+    said += _json_aside(ledger, "provenance.json", ledger.provenance, lost)
     for cohort in ledger.finished_cohorts():
         said += _cohort(ledger, cohort)
     return said
+
+
+def mend_findings(ledger: Ledger) -> list[str]:
+    """Set a `tuning.json` aside that cannot be used; only who tunes writes it again."""
+    return _json_aside(ledger, "tuning.json", ledger.tuning, "it is written again from the trials")
 
 
 def _sweep(folder: Path) -> None:
@@ -65,20 +71,9 @@ def _lives(process: int) -> bool:
     return process != os.getpid()
 
 
-def _refused(read: Callable[[], object]) -> list[str]:
-    try:
-        read()
-    except InputError as error:
-        return [str(error)]
-    except OSError as error:
-        return [error.strerror or str(error)]
-    return []
-
-
-def _misnamed(ledger: Ledger) -> list[str]:
-    if not (ledger.directory / "plan.json").exists():
-        return []
-    return [why] if (why := misnamed(ledger.plan())) else []
+def _json_aside(ledger: Ledger, name: str, read: Callable[[], object], then: str) -> list[str]:
+    path = ledger.directory / name
+    return [_aside(path, why, then)] if (why := _wrong(path, None, read)) and path.exists() else []
 
 
 def _shared(ledger: Ledger) -> list[str]:
@@ -124,23 +119,35 @@ def _cohort(ledger: Ledger, cohort: str) -> list[str]:
 
 def _digests(ledger: Ledger, cohort: str) -> tuple[dict[str, str], list[str]]:
     """Return the digests that were recorded, and what was done where they cannot be read."""
-    then = "what it is of is read, and digested again"
-    said = [_aside(ledger.file("digests", cohort), why, then) for why in _refused(lambda: ledger.digests(cohort))]
+    path, then = ledger.file("digests", cohort), "what it is of is read, and digested again"
+    why = _wrong(path, None, lambda: ledger.digests(cohort)) if path.exists() else ""
+    said = [_aside(path, why, then)] if why else []
     return ledger.digests(cohort), said
 
 
 def _wrong(path: Path, expected: str | None, read: Callable[[], object]) -> str:
-    """Say why a file is not what was written, by its digest, or by reading it where there is none."""
+    """Say why a file is not what was written, by its digest, or by reading it where there is none.
+
+    Raises:
+        InputError: It cannot be read for a reason that says nothing of what is in it: sound files stay where they are.
+    """
     if not path.exists():
         return "not there"
+    if not path.is_file():
+        return "not a file"
     try:
-        if not path.is_file():
-            return "not a file"
+        with path.open("rb"):
+            pass
         if expected:
             return "" if digest(path) == expected else "its sha256 is not the one that was recorded"
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); expected a file that can; nothing was changed"
+        ) from None
+    try:
         read()
-    except (InputError, OSError, ValueError, SafetensorError) as error:
-        return str(error)
+    except Exception as error:  # of damaged bytes a decoder may make anything
+        return str(error) or type(error).__name__
     return ""
 
 

@@ -33,6 +33,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from benchmarks.checks import PROBLEMS, problem_with_digests
+from benchmarks.checks import PROBLEMS, problem_with_cohorts, problem_with_digests
 from gan.errors import InputError
-from gan.files import write_atomically
+from gan.files import set_aside, write_atomically
 
 Arrays = dict[str, NDArray[Any]]
 HISTORY = ["replica", "step", "metric", "value"]
@@ -166,6 +167,8 @@ class Ledger:
         """
         reader = self.tolerant()
         plan = reader.plan()
+        if problem_with_cohorts(plan):
+            plan = {}
         return plan, reader.finished(but_failed=but_failed) if plan else set()
 
     def references(self) -> dict[str, Any]:
@@ -216,13 +219,10 @@ class Ledger:
     def set_aside_failures(self) -> int:
         """Forget the cohorts that could not be run, so that they are planned again; return how many.
 
-        Their files stay beside the others under the suffix ``.failed``; diverged replicas are results and stay.
+        Their rows stay beside the others under other names; diverged replicas are results and stay.
         """
         failed = [c for c in self.finished_cohorts() if (self.results_of(c)["status"] == "failed").any()]
-        for cohort in failed:
-            path = self.file("cohorts", cohort)
-            path.replace(path.with_suffix(".failed"))
-        return len(failed)
+        return len([set_aside(self.file("cohorts", cohort), "failed") for cohort in failed])
 
     def write_references(self, references: dict[str, Any], real: Arrays) -> None:
         """Record what real data score and, of images, how some of them look, unless it is recorded."""
@@ -250,7 +250,7 @@ class Ledger:
             problem = problem_with_digests(found)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             found, problem = {}, str(error)
         if problem:
             self._refuse(path, "digests", ValueError(problem))
@@ -260,9 +260,9 @@ class Ledger:
         """Record what the parts of a cohort will hold, before they are written."""
         write_atomically(self.file("digests", cohort), _json(digests))
 
-    def drop_checkpoints(self, cohort: str = "*") -> None:
-        """Delete the checkpoints of a cohort that is recorded, or of all; what was set aside there stays."""
-        for folder in (self.directory / "checkpoints").glob(cohort):
+    def drop_checkpoints(self, cohort: str = "*", *, but: Collection[str] = ()) -> None:
+        """Delete the checkpoints of a cohort that is recorded, or of all but some; what was set aside there stays."""
+        for folder in (f for f in (self.directory / "checkpoints").glob(cohort) if f.name not in but):
             for path in (*folder.glob("*.safetensors"), *folder.glob(".*.tmp")):
                 path.unlink(missing_ok=True)
             with suppress(OSError):  # it is not empty
@@ -290,7 +290,7 @@ class Ledger:
             if part == "cohorts" and not table["replica"].map(lambda id: isinstance(id, str)).all():
                 raise ValueError("the column replica holds no ids")
             return table
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # of damaged bytes a decoder may make anything
             self._refuse(path, "table", error)
             return pd.DataFrame(columns=pd.Index(columns))
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.checks import decided_by
 from gan.errors import InputError
 from gan.flops import flops_per_step
 from gan.plugins import compilable, used
@@ -83,7 +84,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
         study = self.study
-        return {
+        content = {
             "study": {
                 "name": study.name,
                 "title": study.title,
@@ -113,6 +114,7 @@ class Plan:
             "cohorts": [_cohort_json(c) for c in self.cohorts],
             "retired": list(self.retired),
         }
+        return content | {"decided": decided_by(content)}
 
 
 def make_plan(

@@ -197,7 +197,7 @@ def run(
             progress.finished(rows)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
-        ledger.drop_checkpoints()
+        ledger.drop_checkpoints(but=[cohort["id"] for cohort in plan.retired])
         if mirror and answer:
             described = home or ledger
             mirror.describe(answer(described), str(described.directory / "report" / "report.md"))

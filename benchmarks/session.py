@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import choosing, disk, listing, reporting, runner, system, tuning
 from benchmarks.engines import Engine, WorkerDied
 from benchmarks.engines.local import LocalEngine
-from benchmarks.integrity import mend
+from benchmarks.integrity import mend, mend_findings
 from benchmarks.interrupts import Interrupts, gracefully
 from benchmarks.ledger import Ledger
 from benchmarks.lock import locked
@@ -26,13 +26,12 @@ from benchmarks.runner import Options, Summary
 from benchmarks.tracking import check_uri
 from gan.errors import InputError, nearest
 from gan.files import FULL
-from gan.replica import Mode
+from gan.replica import MODES, Mode
 from studies import schema
 
 Asked = Literal["none", "too", "only"]
 """Whether studies with `[tune]` are tuned: no; yes, beside others that are not; or they alone are meant."""
 
-MODES = ("vmap", "loop")
 GOES_ON = "what was finished is recorded: the same command goes on from there"
 
 
@@ -84,9 +83,11 @@ class Job:
 
     def train(self, options: Options, engine: Engine, progress: Progress) -> Summary:
         """Train what is missing, under the run directory's lock."""
-        for ledger in (self.ledger, self.ledger.search(), self.ledger.tuned()):
-            for line in mend(ledger):
-                progress.say(line)
+        said = mend(self.ledger)
+        if self.search:
+            said += mend_findings(self.ledger) + mend(self.ledger.search()) + mend(self.ledger.tuned())
+        for line in said:
+            progress.say(line)
         # Planned again: what is there may have been mended, or another process's work of a moment ago.
         job = _job(self.study, self.source, options, tuned=self.search is not None)
         if job.search:
@@ -127,8 +128,8 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
     Raises:
         InputError: Data cannot be had, the disk has no room, a run directory cannot be written to, or another process
             is running there.
-        typer.Exit: 1 where workers cannot be kept alive or the disk is full, 130 where a person interrupted; what was
-            finished is recorded.
+        typer.Exit: 1 where workers cannot be kept alive or the disk is full or fails, 130 where a person interrupted;
+            what was finished is recorded.
     """
     plans = [job.plans() for job in jobs]
     for job, stages in zip(jobs, plans, strict=True):
@@ -149,9 +150,12 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
             progress.say(f"error: {error}; {GOES_ON}")
             raise typer.Exit(1) from None
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno is None:  # no system's word, but a mistake of ours
                 raise
-            progress.say(f"error: {options.runs_dir}: the disk is full ({error.strerror}); free some space; {GOES_ON}")
+            place, what = error.filename or options.runs_dir, error.strerror
+            if error.errno in FULL:
+                place, what = options.runs_dir, f"the disk is full ({error.strerror}); free some space"
+            progress.say(f"error: {place}: {what}; {GOES_ON}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             progress.say(f"interrupted; {GOES_ON}")

@@ -112,7 +112,7 @@ def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None
     stats = mirror.close(timeout=None)
     stats.replicas = {id: run for id, run in stats.replicas.items() if id in planned}
     if stats.experiment:  # else nothing is known of the store
-        ledger.write_json("provenance.json", provenance | {"mlflow": dataclasses.asdict(stats)})
+        ledger.write_json("provenance.json", {"sessions": [], **provenance, "mlflow": dataclasses.asdict(stats)})
         if ledger.directory == home.search().directory:
             tuning.relink(home, stats.parents)
     return stats

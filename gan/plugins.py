@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, Final, Literal, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
 from gan.components import Component, Kind, Loss, NetworkKind, PluginScore, TargetKind, check
 from gan.errors import InputError, nearest, shown
@@ -54,7 +56,7 @@ class Plugin:
     """As it was asked for: a dotted name, or the path of a file."""
     path: Path
     sha256: str
-    """Of its source: of the file, or of all of a package's. What else it imports is not looked at."""
+    """Of its source, which is what runs: of the file, or of all of a package's. What else it imports is not looked at."""
     components: tuple[Component, ...]
 
     @property
@@ -64,6 +66,8 @@ class Plugin:
 
 
 _loaded: dict[Path, Plugin] = {}
+_digested: dict[str, bytes] = {}
+"""Sources of plugins, by the path of the file."""
 
 
 def load(modules: Sequence[str]) -> list[Plugin]:
@@ -75,6 +79,7 @@ def load(modules: Sequence[str]) -> list[Plugin]:
     Raises:
         InputError: There is no such module, it fails, or it holds no components that can be used.
     """
+    _Finder.take(module.partition(".")[0] for module in modules if not module.endswith(".py"))
     return [_load(module) for module in modules]
 
 
@@ -131,19 +136,44 @@ def _load(asked: str) -> Plugin:
     spec = _spec(asked, place)
     path = Path(spec.origin or "").resolve()
     if path not in _loaded:
-        package = spec.submodule_search_locations is not None
-        digest = _digest(path, package)
-        module = _import(spec, path, package, place)
+        digest = _digest(path, spec.submodule_search_locations is not None)
+        module = _import(spec, path, place)
         components = _components(module, f"{place}: {path}")
         _loaded[path] = Plugin(asked, path, digest, components)
     return _loaded[path]
 
 
 class _Fresh(SourceFileLoader):
-    """Compiles the source as it is now: cached bytecode may be of one that changed within the same second."""
+    """Compiles the source that was digested, or else as it is now: cached bytecode may be of an earlier one."""
 
     def get_code(self, fullname: str) -> CodeType | None:
-        return self.source_to_code(self.get_data(self.path), self.path)
+        source = _digested.get(os.path.realpath(self.path))
+        return self.source_to_code(self.get_data(self.path) if source is None else source, self.path)
+
+
+class _Finder(MetaPathFinder):
+    """Gives `_Fresh` to all modules of plugins' packages, also to those that are imported long after the plugin."""
+
+    packages: ClassVar[set[str]] = set()
+
+    @classmethod
+    def take(cls, packages: Iterable[str]) -> None:
+        """See to what is imported of these packages, or of single modules, from now on."""
+        cls.packages.update(packages)
+        if not any(isinstance(finder, cls) for finder in sys.meta_path):
+            sys.meta_path.insert(0, cls())
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Ask the other finders."""
+        if fullname.partition(".")[0] not in self.packages:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = next((spec for other in others if (spec := other.find_spec(fullname, path, target))), None)
+        if found and type(found.loader) is SourceFileLoader:
+            found.loader = _Fresh(found.loader.name, found.loader.path)
+        return found
 
 
 def _spec(asked: str, place: str) -> ModuleSpec:
@@ -154,7 +184,7 @@ def _spec(asked: str, place: str) -> ModuleSpec:
             raise InputError(f"{place}: no such file; expected a Python file, or a module's dotted name")
         # No name that another module could have, and one that a compiler may make identifiers of.
         name = f"plugin_{re.sub(r'[^0-9a-zA-Z]', '_', path.stem)}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-        found = importlib.util.spec_from_file_location(name, path)
+        found = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
         assert found is not None
         return found
     if str(Path.cwd()) not in sys.path:  # last: a person's file must not stand in for a module of Python's own
@@ -173,16 +203,15 @@ def _spec(asked: str, place: str) -> ModuleSpec:
     return found
 
 
-def _import(spec: ModuleSpec, path: Path, package: bool, place: str) -> ModuleType:
+def _import(spec: ModuleSpec, path: Path, place: str) -> ModuleType:
     """Run a module, or say where it failed."""
     if spec.name in sys.modules:
         return sys.modules[spec.name]
-    loader = spec.loader if package else _Fresh(spec.name, str(path))
-    assert loader is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
-        loader.exec_module(module)
+        spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
         raise InputError(f"{place}: {where(error, path)}") from error
@@ -207,11 +236,13 @@ def where(error: BaseException, path: Path) -> str:
 
 
 def _digest(path: Path, package: bool) -> str:
+    """Return the digest of the source, and keep what was digested: that is what runs, whatever is written there."""
     digest = hashlib.sha256()
     for file in sorted(path.parent.rglob("*.py")) if package else [path]:
         if package:
             digest.update(f"{file.relative_to(path.parent).as_posix()}\n".encode())
-        digest.update(file.read_bytes())
+        source = _digested[os.path.realpath(file)] = file.read_bytes()
+        digest.update(source)
     return digest.hexdigest()
 
 

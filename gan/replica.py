@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ENGINE_VERSION = 2
 
 Mode = Literal["vmap", "loop"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 PROGRAMS = 8
 """That torch compiles of one piece of code, such as the training step, before it gives up."""

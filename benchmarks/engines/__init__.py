@@ -27,6 +27,8 @@ class Outcome:
     result: CohortResult | None
     error: str = ""
     """Why there is no result."""
+    broken: bool = False
+    """The process that it came from may be broken, as by an error of a GPU: it should train nothing more."""
     seconds: float = 0.0
     """Wall time in the worker."""
     checkpoint_seconds: float = 0.0

@@ -99,16 +99,18 @@ class LocalEngine:
                 self._say(message)
             case Ready():
                 self._starts = 0
-            case InputError():
+            case InputError() | OSError():
                 raise message
             case Left():
                 worker.free()
                 self._left = True
             case Outcome(result=None):
                 on_progress(-worker.told)
-                pieces = worker.free().halves()
-                waiting.extendleft(reversed(pieces))
-                if not pieces:
+                again = worker.free().after_error(broken=message.broken)
+                if message.broken:
+                    worker.end(at_once=True)
+                waiting.extendleft(reversed(again))
+                if not again:
                     yield message
             case Outcome():
                 worker.free()
@@ -118,6 +120,9 @@ class LocalEngine:
         """Decide what becomes of the cohort of a worker that died."""
         on_progress(-worker.told)
         attempt, why = worker.free(), worker.bury()
+        if self._stopping():  # whoever asked may have asked the workers too
+            waiting.appendleft(attempt)
+            return
         if not worker.was_ready:  # the cohort has nothing to do with it
             waiting.appendleft(attempt)
             self._starts += 1

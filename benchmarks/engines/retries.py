@@ -14,8 +14,8 @@ class Attempt:
     """A cohort, or a piece of one, that is to be trained."""
 
     cohort: Cohort
-    deaths: int = 0
-    """Workers that died over it, as it is."""
+    failures: int = 0
+    """Of its training, as it is, that may have been another's fault."""
     piece: bool = False
     """It is a part of what was planned."""
 
@@ -26,19 +26,28 @@ class Attempt:
         is halved at once, and a replica is blamed that was alone with two workers that died.
         """
         alone = len(self.cohort.replicas) == 1
-        if self.deaths == 0 and (alone or not self.piece):
-            return [dataclasses.replace(self, deaths=1)]
-        return self.halves()
+        return self._again() if alone or not (self.piece or self.failures) else self._halves()
 
-    def halves(self) -> list[Attempt]:
-        """Return it in two parts; nothing when it is one replica, which then failed.
+    def after_error(self, *, broken: bool) -> list[Attempt]:
+        """Return what to try after an exception; nothing when one replica is to blame.
+
+        Args:
+            broken: It may have come from what the process trained before.
+        """
+        if len(self.cohort.replicas) > 1:
+            return self._halves()
+        return self._again() if broken else []
+
+    def _again(self) -> list[Attempt]:
+        return [dataclasses.replace(self, failures=1)] if self.failures == 0 else []
+
+    def _halves(self) -> list[Attempt]:
+        """Cut it in two.
 
         A piece is as wide as its replicas are many, so that it needs less memory; but wide enough for the bits of
         mapped MLPs not to depend on the width.
         """
         replicas, cohort = self.cohort.replicas, self.cohort
-        if len(replicas) == 1:
-            return []
         middle = math.ceil(len(replicas) / 2)
         return [
             Attempt(

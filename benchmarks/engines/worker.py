@@ -16,9 +16,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import Keeping, Outcome, WorkerDied
 from benchmarks.engines.retries import Attempt
+from benchmarks.interrupts import SIGNALS
 from gan.errors import InputError, Stopped
+from gan.files import FULL
 from gan.replica import Cohort, CohortResult
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 LISTEN_SECONDS = 0.2  # between looks of a worker that trains for a word of its coordinator
 END_SECONDS = 5.0  # for a worker to end by itself
+BREAKING = (RuntimeError, MemoryError, OSError, SystemError)
+"""Exceptions that a process may not recover from, torch's of a GPU among them."""
 
 Train = Callable[[Cohort, Path, str, Callable[[int], None], "Checkpoints | None"], CohortResult]
 
@@ -124,7 +128,7 @@ class Worker:
             return
         self.pipe.close()  # which an idle worker takes for an end
         if at_once:
-            self._process.terminate()
+            self._process.kill()
         self._process.join(END_SECONDS)
         if self._process.is_alive():
             self._process.kill()
@@ -135,16 +139,19 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.dead = self.was_ready = False
-        self._process = context.Process(target=_work, args=(theirs, self._train), daemon=True)
-        # Ctrl-C is the coordinator's business; a process is born ignoring what its parent ignores.
-        main = threading.current_thread() is threading.main_thread()
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN) if main else None
+        process = context.Process(target=_work, args=(theirs, self._train), daemon=True)
+        # To stop is the coordinator's business. A process is born with its parent's mask, and takes it off when it
+        # ignores what is behind it; a signal that comes meanwhile waits for the parent.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            self._process.start()
+            process.start()
+        except OSError as error:
+            self.pipe.close()
+            raise WorkerDied(f"no process can be started ({error.strerror})") from None
         finally:
-            if main:
-                signal.signal(signal.SIGINT, before)
-        theirs.close()  # or the pipe would not end with the worker
+            theirs.close()  # or the pipe would not end with the worker
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._process = process
 
     def _send(self, message: Any) -> None:
         with contextlib.suppress(OSError):  # it has just died; `messages` will find out
@@ -153,7 +160,9 @@ class Worker:
 
 def _work(pipe: Connection, train: Train | None) -> None:
     """Train what the coordinator says, until there is no coordinator."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_the_coordinator, name="coordinator-watch", daemon=True).start()
     if train is None:
         from gan.cohort import train
@@ -175,7 +184,7 @@ def _end_with_the_coordinator() -> None:
         os._exit(1)
 
 
-def _trained(job: Job, pipe: Connection, train: Train) -> Outcome | Left | InputError:
+def _trained(job: Job, pipe: Connection, train: Train) -> Outcome | Left | InputError | OSError:
     cohort, started = job.cohort, time.perf_counter()
     kept = None
     if job.keeping:
@@ -189,10 +198,13 @@ def _trained(job: Job, pipe: Connection, train: Train) -> Outcome | Left | Input
     except InputError as error:
         return error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:  # no replica's fault
+            return error
         # A cohort that cannot be trained is a result like any other; the others go on.
         reason = traceback.format_exception_only(error)[-1].strip()
-        return Outcome(cohort, None, reason, time.perf_counter() - started)
-    return Outcome(cohort, result, "", time.perf_counter() - started, kept.took if kept else 0.0)
+        return Outcome(cohort, None, reason, isinstance(error, BREAKING), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Outcome(cohort, result, seconds=seconds, checkpoint_seconds=kept.took if kept else 0.0)
 
 
 def _listening(pipe: Connection) -> Callable[[], bool]:

@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,14 +76,51 @@ def test_a_cohort_is_halved_until_one_replica_is_left() -> None:
     assert last.cohort is alone.cohort and last.after_death() == []
 
 
+def test_an_exception_halves_at_once_and_blames_who_is_alone_in_a_sound_process() -> None:
+    first, second = Attempt(cohort_of(range(2))).after_error(broken=False)
+    assert first.after_error(broken=False) == []
+    (again,) = second.after_error(broken=True)
+    assert again.cohort is second.cohort and again.after_error(broken=True) == []
+
+
 def test_pieces_of_a_loop_stay_loops() -> None:
-    pieces = Attempt(cohort_of(range(2), mode="loop")).halves()
+    pieces = Attempt(cohort_of(range(2), mode="loop")).after_error(broken=False)
     assert [(p.cohort.mode, p.cohort.width) for p in pieces] == [("loop", 1), ("loop", 1)]
 
 
 def test_what_a_person_gave_is_refused_as_it_was_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such data"):
         run("refuse", [cohort_of([0])], tmp_path)
+
+
+def test_a_process_that_was_broken_spoils_no_other_cohort(tmp_path: Path) -> None:
+    cohorts = [cohort_of([seed], str(seed)) for seed in range(4)]
+    outcomes, _, _ = run("break_at_seed_1", cohorts, tmp_path)
+    failed = {o.cohort.id: o.error for o in outcomes if o.result is None}
+    assert failed == {"1": "RuntimeError: an illegal access"} and len(outcomes) == 4
+
+
+def test_a_full_disk_is_no_replica_s_fault(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        run("fill_the_disk", [cohort_of([0, 1])], tmp_path)
+
+
+def test_a_signal_to_the_whole_group_blames_no_replica(tmp_path: Path, doings: Any) -> None:
+    asked = [False]
+    with LocalEngine(1, stopping=lambda: asked[0], train=doings.wait_and_die) as engine:
+        found = engine.run([cohort_of([0], "slow")], tmp_path, "cpu", lambda _: None)
+        threading.Timer(0.0, lambda: asked.__setitem__(0, until((tmp_path / "slow").exists))).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(found)
+
+
+def test_a_process_that_cannot_be_started_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*_: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", none_left)
+    with pytest.raises(WorkerDied, match="no process can be started"):
+        run("honest", [cohort_of([0])], tmp_path)
 
 
 def test_workers_that_cannot_start_are_not_the_cohort_s_fault(tmp_path: Path) -> None:

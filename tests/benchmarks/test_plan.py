@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.checks import misnamed, problem_with_plan
+from benchmarks.checks import problem_with_cohorts, problem_with_plan
 from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan, rounds
 from gan import flops
 from gan.errors import InputError
@@ -127,9 +127,9 @@ def test_of_a_cohort_recorded_in_part_the_rest_is_trained_as_wide_as_it_was() ->
 
 def test_a_plan_that_was_damaged_has_a_misnamed_cohort() -> None:
     plan = plan_of().to_json()
-    assert problem_with_plan(plan) == misnamed(plan) == ""
+    assert problem_with_plan(plan) == problem_with_cohorts(plan) == ""
     plan["cohorts"][1]["replicas"][0] = "0" * 16
-    assert misnamed(plan).startswith("cohorts.1.id: ")
+    assert problem_with_cohorts(plan).startswith("cohorts.1.id: ")
     plan["cohorts"][1]["replicas"] = None
     assert problem_with_plan(plan) == "cohorts.1.replicas: expected list, got NoneType"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -76,6 +77,30 @@ def wait_to_be_stopped(cohort: Cohort, data: Path, device: str, tell: Tell, kept
     while not kept.stopping():
         time.sleep(0.01)
     raise Stopped
+
+
+broken = False
+
+
+def break_at_seed_1(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    """Break the process at seed 1, for good."""
+    global broken
+    broken |= any(r.seed == 1 for r in cohort.replicas)
+    if broken:
+        raise RuntimeError("an illegal access")
+    return honest(cohort, data, device, tell, kept)
+
+
+def fill_the_disk(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def wait_and_die(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    """Be killed, as by whoever asks the coordinator to stop."""
+    (data / cohort.id).touch()
+    time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
 
 
 class Unborn:

@@ -20,8 +20,8 @@ question = "Does it survive?"
 name = "gaussian"
 [base]
 batch_size = 64
-generator_hidden = [32]
-discriminator_hidden = [32]
+generator_hidden = [8]
+discriminator_hidden = [8]
 [grid]
 loss = ["non_saturating", "saturating"]
 generator_norm = ["none", "batch"]

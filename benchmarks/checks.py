@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from gan.errors import shown
 from gan.replica import MODES, digest_of
 
+_KINDS = {dict: "a table", list: "a list", str: "text", int: "a whole number", bool: "true or false"}
 _SHA256 = re.compile("[0-9a-f]{64}")
 _STUDY = {"name": str, "scale": str, "steps": int, "factors": dict, "report": dict}
 _LATER = {"device": str, "command": str, "levels": dict, "plugins": dict, "retired": list}
@@ -102,11 +105,13 @@ def decided_by(plan: dict[str, Any]) -> str:
     return digest_of([plan.get("cohorts", []), plan.get("retired", [])])
 
 
-def _lacking(content: Any, wanted: dict[str, type], where: str) -> str:
+def _lacking(content: Any, wanted: Mapping[str, type], where: str) -> str:
     """Say which key is not there, or holds something else than it should."""
     if not isinstance(content, dict):
-        return f"{where.removesuffix('.') or 'it'}: expected a table, got {type(content).__name__}"
+        return f"{where.removesuffix('.') or 'it'}: expected a table, not {shown(content)}"
     for key, kind in wanted.items():
-        if not isinstance(content.get(key), kind):
-            return f"{where}{key}: expected {kind.__name__}, got {type(content.get(key)).__name__}"
+        # To Python a truth is a number.
+        if not isinstance(content.get(key), kind) or (kind is int and isinstance(content[key], bool)):
+            got = f"not {shown(content[key])}" if key in content else "which is not there"
+            return f"{where}{key}: expected {_KINDS[kind]}, {got}"
     return ""

@@ -56,7 +56,10 @@ class Plugin:
     """As it was asked for: a dotted name, or the path of a file."""
     path: Path
     sha256: str
-    """Of its source, which is what runs: of the file, or of all of a package's. What else it imports is not looked at."""
+    """Of its source, which is what runs: of the file, or of all of a package's.
+
+    What else it imports is not looked at.
+    """
     components: tuple[Component, ...]
 
     @property

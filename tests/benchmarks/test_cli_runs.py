@@ -27,7 +27,13 @@ def ledger_of(runs: Path, study: str = "mine", scale: str = "smoke", replica: st
     replicas = [{"id": replica, "variant": "base", "seed": 0}, {"id": "ffff0000", "variant": "base", "seed": 1}]
     ledger.write_json(
         "plan.json",
-        {"study": {"name": study, "scale": scale}, "command": "", "variants": {"base": {}}, "replicas": replicas},
+        {
+            "study": {"name": study, "scale": scale, "steps": 1, "factors": {}, "report": {}},
+            "command": "",
+            "variants": {"base": {}},
+            "replicas": replicas,
+            "cohorts": [],
+        },
     )
     rows = pd.DataFrame([{"replica": replica, "cohort": "c0", "variant": "base", "status": "ok", "ks": 0.25}])
     history = pd.DataFrame([(replica, 1, "loss/generator", 0.5)], columns=["replica", "step", "metric", "value"])
@@ -37,7 +43,8 @@ def ledger_of(runs: Path, study: str = "mine", scale: str = "smoke", replica: st
 
 def write_tuning(ledger: Ledger, storage: str = JOURNAL) -> None:
     trials = [{"state": "COMPLETE"}, {"state": "PRUNED"}, {"state": "RUNNING"}]
-    found = {"tune": {"trials": 4}, "complete": False, "storage": storage, "variants": {"base": {"trials": trials}}}
+    found = {"study": "mine", "tune": {"trials": 4}, "complete": False, "storage": storage}
+    found["variants"] = {"base": {"trials": trials, "settings": {}, "best": None}}
     ledger.write_json("tuning.json", found)
 
 

@@ -131,7 +131,7 @@ def test_a_plan_that_was_damaged_has_a_misnamed_cohort() -> None:
     plan["cohorts"][1]["replicas"][0] = "0" * 16
     assert problem_with_cohorts(plan).startswith("cohorts.1.id: ")
     plan["cohorts"][1]["replicas"] = None
-    assert problem_with_plan(plan) == "cohorts.1.replicas: expected list, got NoneType"
+    assert problem_with_plan(plan) == "cohorts.1.replicas: expected a list, not None"
 
 
 def test_ids_name_everything_that_decides_a_result() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import dataclasses
+import importlib
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +94,31 @@ def test_the_source_that_is_there_is_run_and_no_bytecode_of_an_earlier_one(
         plugins.load(["mine_fresh"])
         assert float(plugins.loss("hinge").real_cost(torch.zeros(1))) == float(value)
         forget()
+
+
+def test_of_a_package_too_what_was_digested_is_run_whenever_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "mine_stale/__init__.py": "from mine_stale.parts import COMPONENTS\nfirst = 1.0\n",
+        "mine_stale/parts.py": SOURCE.replace("F.relu(1.0 - logit)", "F.relu(first - logit)") + "\nfirst = 1.0\n",
+        "mine_stale/late.py": "first = 1.0\n",
+    }
+    Path("mine_stale").mkdir()
+
+    def write(value: str) -> None:
+        for name, source in files.items():
+            Path(name).write_text(source.replace("first = 1.0", f"first = {value}"))
+            os.utime(name, (1e9, 1e9))
+
+    write("1.0")
+    assert compileall.compile_dir("mine_stale", quiet=1)
+    write("2.0")  # of one length and time: Python takes the bytecode for its own
+    plugins.load(["mine_stale"])
+    assert sys.modules["mine_stale"].first == 2.0 == float(plugins.loss("hinge").real_cost(torch.zeros(1)))
+    write("3.0")  # while a run goes on
+    assert importlib.import_module("mine_stale.late").first == 2.0
 
 
 LOSS = "from gan.plugins import *\nx = lambda o: o\nCOMPONENTS = [Loss({name!r}, x, x, {last})]\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import zipfile
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from gan.files import sync_folder
+from gan.files import sweep, sync_folder, temporary
 
 _PACKED = (".png", ".parquet")
 """Files that are compressed already."""
@@ -52,14 +53,15 @@ class Archive:
 
 @contextmanager
 def archive(path: Path) -> Generator[Archive]:
-    """Write an archive under a temporary name, and rename it when it is whole.
+    """Write an archive under a temporary name, and rename it when it is whole; what killed ones left of it goes.
 
     Raises:
         OSError: It cannot be written; then the file is as it was, and no other is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    sweep(path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.tmp"))
+    unfinished = temporary(path)
     try:
-        with temporary.open("wb") as file:
+        with unfinished.open("wb") as file:
             opened = Archive(file)
             try:
                 yield opened
@@ -68,9 +70,9 @@ def archive(path: Path) -> Generator[Archive]:
                 opened.abandon()
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        unfinished.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

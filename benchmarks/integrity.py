@@ -6,9 +6,6 @@ cannot. Call this under the run directory's lock, with no worker left.
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,11 +14,9 @@ from safetensors import safe_open
 from benchmarks.checks import problem_with_cohorts
 from benchmarks.ledger import Ledger
 from gan.errors import InputError
-from gan.files import digest, set_aside
+from gan.files import digest, set_aside, sweep
 
 PARTS = ("cohorts", "history", "samples", "weights")
-TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.tmp")
-"""What is being written, or was by a process that was killed: files, and folders of reports in the making."""
 
 
 def mend(ledger: Ledger) -> list[str]:
@@ -35,7 +30,7 @@ def mend(ledger: Ledger) -> list[str]:
     """
     if not ledger.directory.is_dir():
         return []
-    _sweep(ledger.directory)
+    sweep(ledger.directory.rglob(".*.tmp"))
     lost = "what it held of earlier sessions, their times and machines, is not told by reports"
     said = _json_aside(ledger, "plan.json", ledger.plan, "it is planned again")
     if why := problem_with_cohorts(ledger.plan()):
@@ -50,25 +45,6 @@ def mend(ledger: Ledger) -> list[str]:
 def mend_findings(ledger: Ledger) -> list[str]:
     """Set a `tuning.json` aside that cannot be used; only who tunes writes it again."""
     return _json_aside(ledger, "tuning.json", ledger.tuning, "it is written again from the trials")
-
-
-def _sweep(folder: Path) -> None:
-    """Delete what processes that are no more left half-written."""
-    for path in [*folder.rglob(".*.tmp")]:
-        found = TEMPORARY.fullmatch(path.name)
-        if found and not _lives(int(found["process"])):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    """Say whether a process of this number is at work, other than this one."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
 
 
 def _json_aside(ledger: Ledger, name: str, read: Callable[[], object], then: str) -> list[str]:

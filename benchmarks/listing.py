@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -241,10 +242,10 @@ def replica(found: Found) -> dict[str, Any]:
             "weights": str(found.ledger.directory / "weights" / f"{found.row['cohort']}.safetensors"),
         },
         "study_again": found.ledger.plan().get("command", ""),
-        "replica_again": " ".join(
+        "replica_again": shlex.join(
             [
-                f"ganbench show {found.id} --rerun --runs-dir {found.runs_dir}",
-                *(f"--plugin {module}" for module in found.ledger.plan().get("plugins", {})),
+                *("ganbench", "show", found.id, "--rerun", "--runs-dir", str(found.runs_dir)),
+                *(word for module in found.ledger.plan().get("plugins", {}) for word in ("--plugin", module)),
             ]
         ),
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,12 @@ from benchmarks.plan import Plan, make_plan, rounds
 from benchmarks.progress import Progress
 from benchmarks.provenance import Session
 from benchmarks.recording import record
-from benchmarks.tracking import Mirror
+from benchmarks.tracking import OFF, Mirror
 from gan.errors import InputError
 from gan.replica import Cohort, Mode
 from gan.targets import Images
 from studies import schema
 
-NO_TRACKING = "off"
 STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
 
 Objective = Callable[[list[dict[str, Any]]], Mapping[str, float]]
@@ -121,7 +121,7 @@ def command(source: str, options: Options, verb: str = "run") -> str:
     words += ["--trials", str(options.trials)] if options.trials and verb == "tune" else []
     words += ["--mode", options.mode] if options.mode else []
     words += [word for module in options.plugins for word in ("--plugin", module)]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def check_data(study: schema.Study, target: Any, data_dir: Path) -> None:
@@ -238,7 +238,7 @@ def _mirror(
     objective: Objective | None,
 ) -> Mirror | None:
     """Open the mirror, and tell it of cohorts that are in the ledger already."""
-    if options.tracking_uri == NO_TRACKING:
+    if options.tracking_uri == OFF:
         return None
     mirror = Mirror(
         options.runs_dir,
@@ -249,10 +249,15 @@ def _mirror(
         trials=trials,
         objective=objective,
     )
-    for id in ledger.finished_cohorts():
-        rows = ledger.results_of(id)
-        _push(mirror, ledger, id, rows[rows["replica"].isin(list(plan.replicas))])
+    push_finished(mirror, ledger, plan.replicas)
     return mirror
+
+
+def push_finished(mirror: Mirror, ledger: Ledger, replicas: Collection[str]) -> None:
+    """Tell the mirror of the cohorts that are in the ledger, as far as these replicas go."""
+    for cohort in ledger.finished_cohorts():
+        rows = ledger.results_of(cohort)
+        _push(mirror, ledger, cohort, rows[rows["replica"].isin(list(replicas))])
 
 
 def _push(mirror: Mirror, ledger: Ledger, cohort: str, rows: pd.DataFrame) -> None:

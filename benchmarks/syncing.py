@@ -15,6 +15,7 @@ from benchmarks import tuning
 from benchmarks.ledger import Ledger
 from benchmarks.lock import locked
 from benchmarks.reporting import answer_of
+from benchmarks.runner import push_finished
 from benchmarks.tracking import Mirror, MirrorStats
 from gan.errors import InputError
 
@@ -54,6 +55,9 @@ def sync(ledgers: Iterable[Ledger], runs_dir: Path, tracking_uri: str | None) ->
         ledgers: The studies' run directories.
         runs_dir: Where runs live, with the default store.
         tracking_uri: Another store.
+
+    Raises:
+        OSError: What was done cannot be written down; what is in the store is there.
     """
     return [_sync(ledger, runs_dir, tracking_uri) for ledger in ledgers]
 
@@ -100,13 +104,7 @@ def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None
         trials=stage.trials,
         objective=stage.objective,
     )
-    for cohort in ledger.finished_cohorts():
-        rows = ledger.results_of(cohort)
-        mirror.push(
-            rows[rows["replica"].isin(planned)],
-            lambda cohort=cohort: ledger.history_of(cohort),
-            lambda replica, cohort=cohort: ledger.samples(replica, cohort),
-        )
+    push_finished(mirror, ledger, planned)
     if ledger is home and (answer := answer_of(home)):
         mirror.describe(answer, str(home.directory / "report" / "report.md"))
     stats = mirror.close(timeout=None)

@@ -5,10 +5,45 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a system says of a disk, or a quota, that is full."""
+
+
+_TEMPORARY = re.compile(r"\..+\.(?P<process>\d+)\.tmp")
+
+
+def temporary(path: Path) -> Path:
+    """Return the name under which this process writes a file, before it renames it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def sweep(paths: Iterable[Path]) -> None:
+    """Delete of these files, and folders, what processes that are no more left half-written under such names.
+
+    What may not be deleted stays.
+    """
+    for path in list(paths):
+        found = _TEMPORARY.fullmatch(path.name)
+        if found and not _lives(int(found["process"])):
+            with suppress(PermissionError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Say whether a process of this number is at work, other than this one."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -17,15 +52,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written; then the file is as it was, and no other is left.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished = temporary(path)
     try:
-        with temporary.open("wb") as file:
+        with unfinished.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        unfinished.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +13,27 @@ import typer
 from benchmarks.cli.options import DataDir, Json, Names, RunsDir, Scale, TrackingUri, app, emit
 
 AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]
+
+
+@contextmanager
+def _writing(place: Path, left: str) -> Generator[None]:
+    """Make one message of a file that cannot be written: exit 1 where the disk is full, 2 else.
+
+    Args:
+        place: Where files are written, if the system names none.
+        left: What is there now.
+    """
+    from gan.errors import InputError
+    from gan.files import FULL
+
+    try:
+        yield
+    except OSError as error:
+        said = f"{error.filename or place}: cannot be written ({error.strerror})"
+        if error.errno not in FULL:
+            raise InputError(said) from None
+        print(f"error: {said}; {left}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 @app.command()
@@ -86,18 +109,10 @@ def export(
     import dataclasses
 
     from benchmarks import choosing, exporting
-    from gan.errors import InputError
-    from gan.files import FULL
 
     wish = exporting.Wish(format, samples, weights)
-    try:
+    with _writing(out or Path.cwd(), "nothing is left of the archive"):
         done = exporting.export(choosing.runs(names, runs_dir, scale), out, wish, force=force)
-    except OSError as error:
-        said = f"{error.filename or out or Path.cwd()}: cannot be written ({error.strerror})"
-        if error.errno not in FULL:
-            raise InputError(said) from None
-        print(f"error: {said}; nothing is left of the archive", file=sys.stderr)
-        raise typer.Exit(1) from None
     emit([dataclasses.asdict(a) for a in done], as_json, lambda _: print("\n".join(a.archive for a in done)))
     lacking = [line for a in done for line in a.incomplete]
     print("\n".join(lacking), file=sys.stderr, end="\n" if lacking else "")
@@ -127,7 +142,8 @@ def sync(
             "--tracking-uri off: nothing to write to; expected the URI of a store, or none for the default"
         )
     try:
-        done = syncing.sync(choosing.runs(names or ["all"], runs_dir, scale), runs_dir, tracking_uri)
+        with _writing(runs_dir, "what was mirrored is there: the same command goes on from there"):
+            done = syncing.sync(choosing.runs(names or ["all"], runs_dir, scale), runs_dir, tracking_uri)
     except KeyboardInterrupt:  # the same command goes on from there
         raise typer.Exit(130) from None
     emit([vars(study) for study in done], as_json, syncing.print_synced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,12 +49,10 @@ def dashboard(
 
     place, *others = [storage] if storage else map(str, choosing.journals(name, runs_dir, scale))
     for other in others:
-        print(f"also there: {other} (`ganbench dashboard --storage {other}`)")
-    print(
-        f"Optuna's dashboard of {without_credentials(place)} on http://127.0.0.1:{port} (Ctrl-C stops it)", flush=True
-    )
+        print(f"also there: {other} (`ganbench dashboard --storage {shlex.quote(other)}`)")
+    said = f"Optuna's dashboard of {without_credentials(place)} on http://127.0.0.1:{port} (Ctrl-C stops it)"
     try:
-        tuning.dashboard(place, "127.0.0.1", port)
+        tuning.dashboard(place, "127.0.0.1", port, lambda: print(said, flush=True))
     except OSError as error:
         raise InputError(f"--port {port}: cannot be listened on ({error.strerror}); expected a free port") from None
     except KeyboardInterrupt:

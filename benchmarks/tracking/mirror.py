@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.redaction import without_credentials
 from benchmarks.tracking import tracked
 from benchmarks.tracking.background import Background, Job
 from benchmarks.tracking.holdings import PARENT, Run, sort_out
-from benchmarks.tracking.mirrored import MirrorStats, default_tracking_uri
+from benchmarks.tracking.mirrored import MirrorStats, catch_up, default_tracking_uri
 from benchmarks.tracking.store import Point, Store, is_remote
 from gan.replica import Scoring, digest_of
 
@@ -86,9 +85,7 @@ class Mirror:
         self._parents: dict[str, Run] = {}
         self._replicas: dict[str, Run] = {}
         self._summed_at: dict[tuple[str, int], int] = {}  # a variant and how many replicas: milliseconds since 1970
-        elsewhere = f" --tracking-uri {without_credentials(tracking_uri)}" if tracking_uri else ""
-        catch_up = f"ganbench sync {self._study['name']} --scale {self._study['scale']}{elsewhere}"
-        self._stats = MirrorStats(catch_up=catch_up)
+        self._stats = MirrorStats(catch_up=catch_up(self._study, runs_dir, tracking_uri))
         self._jobs = Background("mlflow-mirror", self._learn, retry_pauses, self._learn_again)
         if self._trials:
             self._put(self._announce)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.redaction import without_credentials
@@ -38,7 +41,7 @@ class MirrorStats:
     """Replicas that could not be mirrored; pushing their cohort again, in any session, mirrors them."""
     error: str = ""
     catch_up: str = ""
-    """What a person types to mirror what is missing."""
+    """What mirrors what is missing, as `catch_up` says it."""
 
     @property
     def warning(self) -> str:
@@ -47,12 +50,27 @@ class MirrorStats:
             return ""
         reason = " ".join(self.error.split())[:300] or "the tracking store did not answer in time"
         what = f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
-        return f"{what}; `{self.catch_up}` mirrors them"
+        return f"{what}; {self.catch_up} mirrors them"
 
 
 def default_tracking_uri(runs_dir: Path) -> str:
     """Return the URI of the database that lies in the runs directory."""
     return f"sqlite:///{runs_dir.resolve().as_posix()}/mlflow.db"
+
+
+def catch_up(study: Mapping[str, Any], runs_dir: Path, tracking_uri: str | None) -> str:
+    """Return what a person types to mirror what is missing, in words of a message.
+
+    Args:
+        study: Of a plan.
+        runs_dir: As it was given.
+        tracking_uri: As it was given; one that holds a credential is not said, and with it struck out it is of no use.
+    """
+    words = ["ganbench", "sync", study["name"], "--scale", study["scale"]]
+    words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
+    secret = tracking_uri is not None and without_credentials(tracking_uri) != tracking_uri
+    words += ["--tracking-uri", tracking_uri] if tracking_uri and not secret else []
+    return f"`{shlex.join(words)}`{' with your --tracking-uri' if secret else ''}"
 
 
 def check_uri(uri: str | None) -> None:

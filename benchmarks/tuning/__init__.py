@@ -1,12 +1,13 @@
 """Tuning at equal budget. Only this folder knows Optuna, which takes a second to import: where it is first needed.
 
 `search.py` plans and checks; `tune.py` trains, batch by batch; `trials.py` draws trials and keeps what became of them,
-`storage.py` and `journal.py` where; `objective.py` judges a trial; `findings.py` writes what reports are made of.
+`storage.py` and `journal.py` where; `candidates.py` tells their replicas, `objective.py` judges them, `audit.py` holds
+what was kept against both; `findings.py` writes what reports are made of.
 """
 
 from benchmarks.tuning.findings import Links, links, relink
 from benchmarks.tuning.search import Search, plan_summary, prepare
-from benchmarks.tuning.storage import dashboard
+from benchmarks.tuning.storage import StorageLost, dashboard
 from benchmarks.tuning.tune import tune
 
-__all__ = ["Links", "Search", "dashboard", "links", "plan_summary", "prepare", "relink", "tune"]
+__all__ = ["Links", "Search", "StorageLost", "dashboard", "links", "plan_summary", "prepare", "relink", "tune"]

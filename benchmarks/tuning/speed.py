@@ -15,7 +15,8 @@ from rich.console import Console
 from benchmarks import system
 from benchmarks.engines.local import LocalEngine
 from benchmarks.progress import Progress
-from benchmarks.runner import NO_TRACKING, Options
+from benchmarks.runner import Options
+from benchmarks.tracking import OFF
 from benchmarks.tuning.objective import objective
 from benchmarks.tuning.search import Search, prepare
 from benchmarks.tuning.storage import opened
@@ -43,7 +44,7 @@ def compare(name: str, options: Options) -> dict[str, Any]:
         InputError: The study cannot be used.
     """
     with tempfile.TemporaryDirectory() as folder:
-        chosen = replace(options, runs_dir=Path(folder), tracking_uri=NO_TRACKING)
+        chosen = replace(options, runs_dir=Path(folder), tracking_uri=OFF)
         study = schema.load(name)
         tune = schema.resolve(study, chosen.scale).tune
         search = prepare(study, name, replace(chosen, trials=tune.batch * (ROUNDS + 1) if tune else None))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,7 @@ from benchmarks.lock import locked
 from benchmarks.redaction import without_credentials
 from benchmarks.tuning import journal
 from gan.errors import InputError
+from gan.replica import digest_of
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -18,7 +20,50 @@ if TYPE_CHECKING:
 OURS = "gan_stability"
 """User attribute of an Optuna study: all that makes its trials comparable."""
 
+OURS_DIGEST = f"{OURS}_digest"
+"""Another: the digest of that. Where the two disagree the storage is damaged, and no other search's."""
+
 T = TypeVar("T")
+
+
+class Damaged(InputError):
+    """A storage holds something else than tuning wrote there.
+
+    Attributes:
+        what: Is wrong with it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; expected the trials as tuning left them, or another --storage or --runs-dir")
+        self.what = what
+
+
+class StorageLost(RuntimeError):
+    """The database that keeps the trials went away, or takes no more."""
+
+
+@contextmanager
+def lasting(url: str | None) -> Iterator[None]:
+    """Say in one line what a database answers with that fails while it is used.
+
+    Args:
+        url: The database; None for the journal, whose disk may be full as any file's.
+
+    Raises:
+        StorageLost: Without credentials.
+    """
+    if url is None:
+        yield
+        return
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        # Optuna's own words are of its insides; what the database said is behind them.
+        lines = without_credentials(error.__cause__ or error).splitlines() or [type(error).__name__]
+        raise StorageLost(f"{without_credentials(url)}: the trials cannot be kept there ({lines[0]})") from None
 
 
 def opened(directory: Path, url: str | None, say: Callable[[str], None]) -> BaseStorage:
@@ -60,8 +105,13 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
     file = directory / journal.JOURNAL
     if url is None and not _opens(file):
         return  # it is set aside before anything is trained, and its trials are drawn again
-    if file.exists() if url is None else _holds_studies(url):
+    if not (file.exists() if url is None else _holds_studies(url)):
+        return
+    try:
         _compare_all(url or str(file), wanted)
+    except Damaged:
+        if url is not None:
+            raise
 
 
 def _opens(file: Path) -> bool:
@@ -101,16 +151,17 @@ def _compare_all(place: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:
         # One that is empty may be ours, of a process that was killed before it said so; it has nothing to lose.
         empty = not study.user_attrs and storage.get_n_trials(study._study_id) == 0
         if study.study_name in wanted and not empty:
-            compare(place, study.study_name, study.user_attrs.get(OURS), wanted[study.study_name])
+            compare(place, study.study_name, study.user_attrs, wanted[study.study_name])
 
 
-def dashboard(storage: str, host: str, port: int) -> None:
+def dashboard(storage: str, host: str, port: int, ready: Callable[[], None]) -> None:
     """Serve Optuna's dashboard until it is interrupted.
 
     Args:
         storage: A journal's path, or a database's URL.
         host: Where to listen.
         port: And on which port.
+        ready: Called once the storage is known to be one, before it is served.
 
     Raises:
         InputError: The storage cannot be opened.
@@ -130,6 +181,7 @@ def dashboard(storage: str, host: str, port: int) -> None:
         raise InputError(f"{without_credentials(storage)}: no trials there; expected a database that tuning wrote to")
     opened = _storage(storage, create=False)
     _asked(storage, opened.get_all_studies)
+    ready()
     run_server(opened, host=host, port=port)
 
 
@@ -155,19 +207,23 @@ def _asked(place: str, ask: Callable[[], T]) -> T:
         ) from None
 
 
-def compare(place: str, name: str, there: Any, wanted: Mapping[str, Any]) -> None:
+def compare(place: str, name: str, attributes: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     """Refuse trials of another search under the same name.
 
     Args:
         place: The storage, for the message.
         name: Of the Optuna study.
-        there: What it holds as ours.
+        attributes: Of that study, a person's and ours.
         wanted: What makes trials comparable now.
 
     Raises:
+        Damaged: They are of this search, and something else was made of what says so.
         InputError: Naming the first key that differs.
     """
-    shown = without_credentials(place)
+    shown, there = without_credentials(place), attributes.get(OURS)
+    differs = not isinstance(there, dict) or _flat(there) != _flat(json.loads(json.dumps(wanted)))
+    if differs and attributes.get(OURS_DIGEST) == digest_of(wanted):
+        raise Damaged(f"{shown}: what makes the trials of {name!r} comparable is not what was written")
     if not isinstance(there, dict):
         raise InputError(f"{shown}: the study {name!r} there is not one of ours; expected another --storage")
     old, new = _flat(there), _flat(json.loads(json.dumps(wanted)))

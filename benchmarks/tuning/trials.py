@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.tuning.storage import OURS, compare
+from benchmarks.tuning.storage import OURS, OURS_DIGEST, Damaged, compare
 from gan.errors import InputError
+from gan.replica import digest_of
 from gan.variant import Variant
 from studies.tune import Parameter, Tuning
 
@@ -43,7 +44,9 @@ class Trial:
     values: list[float]
     """The objective, and the second one where there are two; empty unless it is complete."""
     notes: dict[str, Any]
-    """What `Trials.tell` was given beside the values."""
+    """What `Trials.note` was given, and how it was drawn."""
+    intermediate: dict[int, float]
+    """Score of each seed, by its place; a pruner reads them."""
 
 
 class Trials:
@@ -58,6 +61,7 @@ class Trials:
 
     Raises:
         InputError: The storage holds something else under this name.
+        Damaged: It holds them, but not as they were written.
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name, self.tuning, self.base = name, tuning, base
         self._storage = storage
+        self._kinds = {p.name: _distribution(p) for p in tuning.space}
         self.directions: list[Literal["minimize", "maximize"]] = [
             "maximize" if tuning.direction == "higher" else "minimize",
             *(["minimize"] if tuning.second else []),
@@ -83,7 +88,9 @@ class Trials:
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 self.study.set_metric_names(_objective_names(tuning))
             self.study.set_user_attr(OURS, dict(identity))  # last: without it the study is as good as new
-        compare("the storage", name, self.study.user_attrs.get(OURS), identity)
+        compare("the storage", name, self.study.user_attrs, identity)
+        if self.study.user_attrs.get(OURS_DIGEST) != (digest := digest_of(identity)):
+            self.study.set_user_attr(OURS_DIGEST, digest)
 
     def all(self, limit: int | None = None) -> list[Trial]:
         """Return the trials by number, of a number below `limit`."""
@@ -94,7 +101,10 @@ class Trials:
 
         Raises:
             InputError: The storage holds trials that this study did not draw.
+            Damaged: It holds them, but not as they were written.
         """
+        import optuna
+
         known = self.all()
         running = [t for t in known if t.state == "RUNNING"]
         first = running[0].batch if running else len(known)
@@ -106,6 +116,8 @@ class Trials:
             if first + i >= len(known):
                 self.study.add_trial(drawn)
             elif known[first + i].params != self._params(drawn.params):
+                if known[first + i].notes.get("optuna") == optuna.__version__:
+                    raise Damaged(f"{self.name}: trial {first + i} has not the settings that were drawn for it")
                 raise InputError(
                     f"{self.name}: trial {first + i} is not the one that this study draws; expected the storage as "
                     "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
@@ -212,9 +224,8 @@ class Trials:
         """
         points = list(self.tuning.combinations(self.base, Parameter.grid))
         order = np.random.default_rng(self.tuning.seed).permutation(len(points))[first : first + size]
-        kinds = {p.name: _distribution(p) for p in self.tuning.space}
         chosen = [{name: _written(value) for name, value in points[i].items()} for i in order]
-        return [self._running(c, {name: kinds[name] for name in c}, first, size) for c in chosen]
+        return [self._running(c, {name: self._kinds[name] for name in c}, first, size) for c in chosen]
 
     def _running(
         self,
@@ -230,7 +241,7 @@ class Trials:
             state=optuna.trial.TrialState.RUNNING,
             params=dict(params),
             distributions=dict(distributions),
-            user_attrs={"batch": first, "batch_size": size},
+            user_attrs={"batch": first, "batch_size": size, "optuna": optuna.__version__},
             system_attrs=dict(of_sampler or {}),
         )
 
@@ -246,13 +257,13 @@ class Trials:
     def _trial(self, frozen: optuna.trial.FrozenTrial) -> Trial:
         notes = dict(frozen.user_attrs)
         if "batch" not in notes or frozen.state.name not in ("RUNNING", "COMPLETE", "PRUNED"):
-            raise InputError(
-                f"{self.name}: trial {frozen.number} ({frozen.state.name}) was not drawn by this study; expected a "
-                "storage that tuning alone writes to"
-            )
+            raise Damaged(f"{self.name}: trial {frozen.number} ({frozen.state.name}) was not drawn by this study")
+        if any(self._kinds.get(name) != kind for name, kind in frozen.distributions.items()):
+            raise Damaged(f"{self.name}: trial {frozen.number} was drawn from another space")
         complete = frozen.state.name == "COMPLETE"
         values = [float(v) for v in frozen.values or []] if complete else []
-        return Trial(frozen.number, notes["batch"], frozen.state.name, self._params(frozen.params), values, notes)
+        params, shown = self._params(frozen.params), dict(frozen.intermediate_values)
+        return Trial(frozen.number, notes["batch"], frozen.state.name, params, values, notes, shown)
 
     def _params(self, written: Mapping[str, Any]) -> dict[str, Any]:
         return {p.name: _read(p, written[p.name]) for p in self.tuning.space if p.name in written}

@@ -8,9 +8,7 @@ the settings of its best trial. The search has seeds of its own, and sees test d
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks import runner
@@ -19,20 +17,18 @@ from benchmarks.ledger import Ledger
 from benchmarks.plan import Plan
 from benchmarks.progress import Progress
 from benchmarks.runner import Options, Summary
+from benchmarks.tuning.audit import check_drawn, check_told
+from benchmarks.tuning.candidates import Candidate, candidates, names_of, replicas_of, rows_of, seed_stages, stage_of
 from benchmarks.tuning.findings import add_up, write_findings
+from benchmarks.tuning.journal import JOURNAL, put_away
 from benchmarks.tuning.objective import Row, directions_of, named, objective
 from benchmarks.tuning.search import Search
-from benchmarks.tuning.storage import opened
-from benchmarks.tuning.trials import Trial, Trials
-from gan.replica import replica_id
-from gan.variant import Variant
-from studies.schema import Resolved
-from studies.tune import FIRST_VALIDATION_SEED, Tuning, apply
+from benchmarks.tuning.storage import Damaged, lasting, opened
+from benchmarks.tuning.trials import Trials
+from studies.tune import apply
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-
-WILCOXON_SEEDS = 4  # of a trial before it may be stopped: the fewest whose signed ranks can reach the pruner's level
 
 
 def tune(
@@ -44,6 +40,9 @@ def tune(
 ) -> Summary:
     """Train the untuned grid, search, and train the tuned one; what is there already is not trained again.
 
+    A journal that says something else of its trials than they left in the ledger is set aside, and they are drawn
+    again.
+
     Args:
         search: From `prepare`.
         options: The session's.
@@ -53,18 +52,43 @@ def tune(
 
     Raises:
         InputError: The run directory or the storage cannot be used, or data cannot be read.
+        Damaged: An InputError: a database says something else of its trials than they left in the ledger.
         KeyboardInterrupt: A person asked to stop; what was finished is recorded.
         WorkerDied: Workers cannot be kept alive; what was finished is recorded.
+        StorageLost: The database went away, or is full; what was finished is recorded.
         OSError: The disk is full; what was finished is recorded.
     """
     search.ledger.open_for_writing()
-    storage = opened(search.ledger.directory, search.storage, progress.say)
-    trials = open_trials(storage, search)
-    parts = [runner.run(search.ledger, search.plan, options, engine, progress, answer)]
+    parts = list[Summary]()
+    with lasting(search.storage):
+        try:
+            return _tune(parts, search, options, engine, progress, answer)
+        except Damaged as error:
+            if search.storage is not None:
+                raise
+            damage = error.what
+        progress.say(put_away(search.ledger.directory / JOURNAL, damage))
+        return _tune(parts, search, options, engine, progress, answer)
+
+
+def _tune(
+    parts: list[Summary],
+    search: Search,
+    options: Options,
+    engine: Engine,
+    progress: Progress,
+    answer: Callable[[Ledger], str] | None,
+) -> Summary:
+    """Do what `tune` does with the storage as it is, and put what was done to `parts`: the untuned grid comes first."""
+    trials = open_trials(opened(search.ledger.directory, search.storage, progress.say), search)
+    check_drawn(trials, search)
+    if not parts:
+        parts.append(runner.run(search.ledger, search.plan, options, engine, progress, answer))
     # Trials that were told stay as they are: there is nothing to retry.
     searching = dataclasses.replace(options, retry_failed=False)
     if not _is_whole(trials, search):  # what was damaged is set aside
         parts += train_batch([], trials, search, searching, engine, progress)
+    check_told(trials, search)
     while batch := next_batch(trials, search):
         parts += train_batch(batch, trials, search, searching, engine, progress)
         write_findings(trials, search, complete=False)
@@ -81,6 +105,7 @@ def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
 
     Raises:
         InputError: The storage holds something else under their names.
+        Damaged: It holds them, but not as they were written.
     """
     found: dict[str, Trials] = {}
     for variant, base in search.resolved.variants.items():
@@ -89,35 +114,12 @@ def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
     return found
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A trial of a variant of the grid."""
-
-    of: str
-    """The variant."""
-    trial: Trial
-    variant: Variant
-    """With the trial's settings."""
-
-    @property
-    def name(self) -> str:
-        """What it is called among the trials of all variants."""
-        return f"trial={self.trial.number} {self.of}".removesuffix(" base")
-
-
-def _candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    """Return every trial of every variant, in the order they are trained."""
-    grid = search.resolved.variants
-    found = [Candidate(of, t, apply(grid[of], t.params)) for of, its in trials.items() for t in its.all()]
-    return sorted(found, key=lambda c: c.trial.batch)
-
-
 def next_batch(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     """Return the trials to train next, of the variants that are the least far, so that all search side by side."""
     drawn = {of: its.next_batch(search.tuning.trials) for of, its in trials.items()}
     first = min((batch[0].batch for batch in drawn.values() if batch), default=None)
     asked = {(of, t.number) for of, batch in drawn.items() for t in batch if t.batch == first}
-    return [c for c in _candidates(trials, search) if (c.of, c.trial.number) in asked]
+    return [c for c in candidates(trials, search) if (c.of, c.trial.number) in asked]
 
 
 def train_batch(
@@ -131,21 +133,22 @@ def train_batch(
     """Train a batch side by side, stop early what is hopeless where the study says so, and tell Optuna."""
     found, ledger, parts = search.tuning, search.ledger.search(), list[Summary]()
     ledger.directory.mkdir(parents=True, exist_ok=True)
-    told = [c for c in _candidates(trials, search) if c.trial.state != "RUNNING"]
+    told = [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
     seeds = {c.name: len(c.trial.notes["replicas"]) for c in told}
+    names = names_of([*told, *batch])
     results: dict[str, list[Row]] = {}
     left = batch
     for upto in seed_stages(found):
         seeds |= {c.name: upto for c in left}
-        stage, names = _stage_of([*told, *batch], seeds, search)
+        stage = stage_of([*told, *batch], seeds, search)
         tags = {names[c.name]: search.tags(c.of, c.trial) for c in reversed([*told, *batch])}
         plan = search.plan_stage(stage, ledger, found.batch * found.seeds)
         judge = named(found, search.resolved.report.get("reached", {}), directions_of(search.resolved))
         parts.append(
             runner.run(ledger, plan, options, engine, progress, home=search.ledger, trials=tags, objective=judge)
         )
-        rows = {row["replica"]: {str(k): v for k, v in row.items()} for row in ledger.results().to_dict("records")}
-        results |= {c.name: [rows[id] for id in _replicas(c.variant, upto, stage, search)] for c in left}
+        rows = rows_of(ledger)
+        results |= {c.name: [rows[id] for id in replicas_of(c, upto, search)] for c in left}
         if upto < found.seeds:
             left = [c for c in left if not _hopeless(results[c.name], c, trials[c.of], search)]
     runs = ledger.provenance().get("mlflow", {}).get("parents", {})
@@ -163,12 +166,6 @@ def train_batch(
     return parts
 
 
-def seed_stages(found: Tuning) -> list[int]:
-    """Return after how many seeds of a trial it may be stopped, and how many it has at the most."""
-    first = {"none": found.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(found.seeds / 2)}
-    return sorted({first[found.pruning], found.seeds})
-
-
 def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Search) -> bool:
     """Say whether the study's rule stops a trial that left these rows so far."""
     if search.tuning.pruning == "diverged":
@@ -179,44 +176,8 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
 def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
     """Say whether the ledger of the search holds the replicas of the trials that were told, and their plan."""
     ledger = search.ledger.search()
-    told = {id for c in _candidates(trials, search) if c.trial.state != "RUNNING" for id in c.trial.notes["replicas"]}
+    told = {id for c in candidates(trials, search) if c.trial.state != "RUNNING" for id in c.trial.notes["replicas"]}
     return told <= ledger.finished() and (bool(ledger.plan()) or not told)
-
-
-def _stage_of(candidates: list[Candidate], seeds: Mapping[str, int], search: Search) -> tuple[Resolved, dict[str, str]]:
-    """Return trials as a grid on validation seeds and data, and what each is called there: the same GAN stands once."""
-    study, found = search.resolved, search.tuning
-    first: dict[Variant, str] = {}
-    names = {c.name: first.setdefault(c.variant, c.name) for c in candidates}
-    given = {name: max(seeds[c.name] for c in candidates if names[c.name] == name) for name in first.values()}
-    resolved = dataclasses.replace(
-        study,
-        stage="search",
-        variants={name: variant for variant, name in first.items()},
-        levels={c.name: study.levels[c.of] for c in candidates if names[c.name] == c.name},
-        seeds=found.seeds,
-        first_seed=FIRST_VALIDATION_SEED,
-        fewer_seeds={name: n for name, n in given.items() if n < found.seeds},
-        scoring=dataclasses.replace(study.scoring, split="validation"),
-        checks=[],
-        published=[],
-    )
-    return resolved, names
-
-
-def _replicas(variant: Variant, seeds: int, stage: Resolved, search: Search) -> list[str]:
-    """Return the ids of a trial's first replicas, by seed."""
-    return [
-        replica_id(
-            variant,
-            stage.first_seed + i,
-            target=stage.target,
-            steps=stage.steps,
-            scoring=stage.scoring,
-            device=search.plan.device,
-        )
-        for i in range(seeds)
-    ]
 
 
 def _winners(trials: Mapping[str, Trials], search: Search) -> tuple[Plan, dict[str, dict[str, str]]]:

@@ -105,8 +105,9 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, int]]:
     """Take note of what the dashboard would serve, until a person stops it."""
     calls: list[tuple[str, str, int]] = []
 
-    def dashboard(storage: str, host: str, port: int) -> None:
+    def dashboard(storage: str, host: str, port: int, ready: Callable[[], None]) -> None:
         calls.append((storage, host, port))
+        ready()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(tuning, "dashboard", dashboard)
@@ -154,3 +155,4 @@ def test_a_dashboard_that_cannot_be_served_exits_2(
     monkeypatch.setattr(tuning, "dashboard", dashboard)
     said = ganbench("dashboard", "--storage", "sqlite:///trials.db")
     assert said.code == 2 and said.err.startswith("error: ") and len(said.err.splitlines()) == 1
+    assert not said.out  # where it is has been said of one that is served

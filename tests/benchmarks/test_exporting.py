@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -382,6 +383,17 @@ def test_an_archive_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with archive(path) as opened:
         opened.add("a", b"content")
     assert read(path) == {"a": b"content"} and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_export_left_of_this_archive_goes(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    left, stays = f".[made].zip.{gone.pid}.tmp", {f".other.zip.{gone.pid}.tmp", f".[made].zip.{os.getppid()}.tmp"}
+    for name in (left, *stays):
+        (tmp_path / name).touch()
+    with archive(tmp_path / "[made].zip") as opened:
+        opened.add("a", b"content")
+    assert {path.name for path in tmp_path.iterdir()} == {"[made].zip", *stays}
 
 
 class TestCommandLine:

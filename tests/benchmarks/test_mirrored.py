@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import session, tuning
 from benchmarks.tracking import MirrorStats, check_uri, mirrored
-from benchmarks.tracking.mirrored import ui_command
+from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
 
 from .typed import Ganbench
@@ -80,7 +80,8 @@ def test_a_server_s_pages_are_its_own(ganbench: Ganbench) -> None:
 
 
 def test_the_warning_says_what_to_type() -> None:
-    stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up="ganbench sync gaussian --scale smoke")
+    typed = catch_up({"name": "gaussian", "scale": "smoke"}, Path("runs"), None)
+    stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up=typed)
     assert stats.warning == (
         "MLflow: 3 finished replicas are not mirrored yet (the ledger has them): OSError: no route; "
         "`ganbench sync gaussian --scale smoke` mirrors them"
@@ -88,11 +89,26 @@ def test_the_warning_says_what_to_type() -> None:
     assert MirrorStats().warning == ""
 
 
+@pytest.mark.parametrize(
+    ("runs", "uri", "more"),
+    [
+        ("runs", None, "`"),
+        ("my runs", None, " --runs-dir 'my runs'`"),
+        ("/data/runs", "http://host:5000", " --runs-dir /data/runs --tracking-uri http://host:5000`"),
+        ("runs", "mssql://host/db?a=1&b=2", " --tracking-uri 'mssql://host/db?a=1&b=2'`"),
+        ("runs", "http://me:secret@host", "` with your --tracking-uri"),  # stars cannot be typed
+    ],
+)
+def test_what_to_type_finds_the_runs_and_the_store_again(runs: str, uri: str | None, more: str) -> None:
+    said = catch_up({"name": "gaussian", "scale": "smoke"}, Path(runs), uri)
+    assert said == f"`ganbench sync gaussian --scale smoke{more}"
+
+
 def test_both_servers_are_bound_to_this_machine(
     ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(tuning, "dashboard", lambda place, host, port: asked.append((host, port)))
+    monkeypatch.setattr(tuning, "dashboard", lambda place, host, port, ready: asked.append((host, port)))
     journal = tmp_path / "optuna.log"
     assert ganbench("dashboard", "--storage", str(journal), "--port", "8123").code == 0
     assert asked == [("127.0.0.1", 8123)]

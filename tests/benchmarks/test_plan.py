@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.checks import problem_with_cohorts, problem_with_plan
 from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan, rounds
+from benchmarks.runner import Options, command
 from gan import flops
 from gan.errors import InputError
 from gan.replica import PROGRAMS
@@ -23,6 +26,14 @@ def plan_of(name: str = "gaussian", scale: str = "laptop", **options: Any) -> Pl
     seeds = options.pop("seeds", None)
     study = schema.resolve(schema.load(name), scale, seeds)
     return make_plan(study, options.pop("device", "cpu"), "ganbench run", compiler=True, **options)
+
+
+def test_the_command_is_read_by_a_shell_as_it_was_typed() -> None:
+    plain = Options("smoke", "cpu", 1, Path("runs"), Path("data"), seeds=3, plugins=("mine",))
+    assert command("gaussian", plain) == "ganbench run gaussian --scale smoke --device cpu --seeds 3 --plugin mine"
+    spaced = dataclasses.replace(plain, plugins=("/my work/it's.py",))
+    words = shlex.split(command("my studies/a.toml", spaced, "tune"))
+    assert words[2] == "my studies/a.toml" and words[-2:] == ["--plugin", "/my work/it's.py"]
 
 
 def test_every_replica_is_in_exactly_one_cohort() -> None:

@@ -116,19 +116,19 @@ def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_dashboard_opens_no_journal_that_it_would_spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
-    monkeypatch.setattr("optuna_dashboard.run_server", lambda storage, **_: shown.append(str(storage)))
+    done: list[str] = []
+    monkeypatch.setattr("optuna_dashboard.run_server", lambda *_, **__: done.append("served"))
     with pytest.raises(InputError, match="no such journal"):
-        dashboard(str(tmp_path / "none.log"), "127.0.0.1", 1)
+        dashboard(str(tmp_path / "none.log"), "127.0.0.1", 1, lambda: done.append("said"))
     with pytest.raises(InputError, match="no trials there"):
-        dashboard(f"sqlite:///{tmp_path}/none.db", "127.0.0.1", 1)
+        dashboard(f"sqlite:///{tmp_path}/none.db", "127.0.0.1", 1, lambda: done.append("said"))
     assert everything(tmp_path) == {}
     search, _ = tune(write(tmp_path), tmp_path / "runs")
     log = search.ledger.directory / journal.JOURNAL
     whole = log.read_bytes()
     log.write_bytes(whole + b'{"op_co')
-    dashboard(str(log), "127.0.0.1", 1)
-    assert len(shown) == 1 and log.read_bytes() == whole
+    dashboard(str(log), "127.0.0.1", 1, lambda: done.append("said"))
+    assert done == ["said", "served"] and log.read_bytes() == whole
 
 
 def test_checking_writes_nothing(tmp_path: Path) -> None:

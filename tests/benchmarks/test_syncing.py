@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
@@ -155,7 +156,8 @@ def test_an_unreachable_store_leaves_the_records_as_they_are(
     monkeypatch.setattr(syncing, "Mirror", functools.partial(Mirror, retry_pauses=()))
     said = ganbench("sync", "made", "--scale", "smoke", "--runs-dir", str(runs), *away)
     assert said.code == 1 and "4 missing" in said.out
-    assert "`ganbench sync made --scale smoke --tracking-uri http://***@127.0.0.1:9`" in " ".join(said.out.split())
+    typed = f"`ganbench sync made --scale smoke --runs-dir {runs}` with your --tracking-uri mirrors them"
+    assert typed in " ".join(said.out.split())
     assert "secret" not in said.out + said.err
     assert ledger_in(runs).provenance() == before
 
@@ -186,6 +188,30 @@ def test_the_command_says_what_it_did(folder: Callable[[str], Path], ganbench: G
     }
     assert ganbench("sync", *where, "--tracking-uri", "off").code == 2
     assert ganbench("sync", "mode", *where).code == 2
+
+
+def test_what_is_synced_without_provenance_can_be_read(folder: Callable[[str], Path]) -> None:
+    runs = trained(folder("late"), "off", {}, tuned=False)
+    (ledger_in(runs).directory / "provenance.json").unlink()  # or set aside, when it was damaged
+    (done,) = syncing.sync([ledger_in(runs)], runs, None)
+    provenance = ledger_in(runs).provenance()
+    assert not done.problem and provenance["sessions"] == [] and len(provenance["mlflow"]["replicas"]) == 4
+
+
+def test_a_full_disk_is_one_message(
+    folder: Callable[[str], Path], ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    runs = trained(folder("late"), "off", {}, tuned=False)
+    where = ["--scale", "smoke", "--runs-dir", str(runs)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "write_json", full)
+        said = ganbench("sync", *where)
+    assert said.code == 1 and said.err.startswith(f"error: {runs}: cannot be written (No space left")
+    assert len(said.err.splitlines()) == 1
+    assert "4 mirrored, 0 runs made" in ganbench("sync", *where).out
 
 
 def test_a_study_in_training_is_left_alone_and_said_so(folder: Callable[[str], Path], ganbench: Ganbench) -> None:

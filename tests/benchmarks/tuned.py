@@ -13,7 +13,8 @@ from rich.console import Console
 from benchmarks import tuning
 from benchmarks.engines import Keeping, Outcome
 from benchmarks.progress import Progress
-from benchmarks.runner import NO_TRACKING, Options, Summary
+from benchmarks.runner import Options, Summary
+from benchmarks.tracking import OFF
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from studies import schema
 
@@ -105,7 +106,7 @@ class Engine:
 
 def tune(path: Path, runs: Path, engine: Engine | None = None, **options: Any) -> tuple[tuning.Search, Summary]:
     """Tune the study."""
-    chosen = Options("smoke", "cpu", 1, runs, runs, tracking_uri=NO_TRACKING, **options)
+    chosen = Options("smoke", "cpu", 1, runs, runs, tracking_uri=OFF, **options)
     search = tuning.prepare(schema.load(str(path)), str(path), chosen)
     return search, tuning.tune(search, chosen, engine or Engine(), Progress(Console(quiet=True)))
 

@@ -110,8 +110,7 @@ def test_without_words_there_is_the_help(ganbench: Ganbench) -> None:
 def test_a_storage_that_holds_no_trials_is_refused(storage: str, ganbench: Ganbench, tmp_path: Path) -> None:
     (tmp_path / "afile").write_text("hello\n")
     said = ganbench("dashboard", "--storage", storage)
-    # It says where it will listen before it knows.
-    assert not problem(said._replace(out=""), storage.removeprefix("sqlite:///"))
+    assert not problem(said, storage.removeprefix("sqlite:///"))
 
 
 def test_a_port_that_is_taken_is_told(ganbench: Ganbench, tmp_path: Path) -> None:

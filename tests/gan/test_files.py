@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gan.files import digest, set_aside, write_atomically
+from gan.files import digest, set_aside, sweep, write_atomically
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
@@ -57,6 +58,18 @@ def test_what_is_set_aside_keeps_its_bytes_under_names_of_its_own(tmp_path: Path
     assert found == {"rows.parquet.set-aside-1": b"one", "rows.parquet.set-aside-2": b"two"}
     path.mkdir()  # a folder in a file's place as well
     assert set_aside(path).is_dir()
+
+
+def test_what_a_killed_process_left_half_written_goes_and_nothing_else(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    (tmp_path / f".report.a1b2c3d4.{gone.pid}.tmp/figures").mkdir(parents=True)
+    left = [f".rows.parquet.{gone.pid}.tmp", f".of this process.{os.getpid()}.tmp", f".beyond.{10**30}.tmp"]
+    stays = [f".of another.{os.getppid()}.tmp", f"mine.{gone.pid}.tmp", ".mine.tmp", f".mine.{gone.pid}.x.tmp"]
+    for name in left + stays:
+        (tmp_path / name).touch()
+    sweep(tmp_path.rglob("*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(stays)
 
 
 def test_digests_are_sha256_of_the_bytes(tmp_path: Path) -> None:

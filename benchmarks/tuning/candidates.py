@@ -1,0 +1,98 @@
+"""The trials of all variants as replicas: what each is called, which it has, and the grid they are trained as."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.ledger import Ledger
+from benchmarks.tuning.objective import Row
+from benchmarks.tuning.search import Search
+from benchmarks.tuning.trials import Trial, Trials
+from gan.replica import Scoring, replica_id
+from gan.variant import Variant
+from studies.schema import Resolved
+from studies.tune import FIRST_VALIDATION_SEED, Tuning, apply
+
+WILCOXON_SEEDS = 4  # of a trial before it may be stopped: the fewest whose signed ranks can reach the pruner's level
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial of a variant of the grid."""
+
+    of: str
+    """The variant."""
+    trial: Trial
+    variant: Variant
+    """With the trial's settings."""
+
+    @property
+    def name(self) -> str:
+        """What it is called among the trials of all variants."""
+        return f"trial={self.trial.number} {self.of}".removesuffix(" base")
+
+
+def candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
+    """Return every trial of every variant, in the order they are trained."""
+    grid = search.resolved.variants
+    found = [Candidate(of, t, apply(grid[of], t.params)) for of, its in trials.items() for t in its.all()]
+    return sorted(found, key=lambda c: c.trial.batch)
+
+
+def seed_stages(found: Tuning) -> list[int]:
+    """Return after how many seeds of a trial it may be stopped, and how many it has at the most."""
+    first = {"none": found.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(found.seeds / 2)}
+    return sorted({first[found.pruning], found.seeds})
+
+
+def names_of(found: Sequence[Candidate]) -> dict[str, str]:
+    """Return what each trial is called in the grid of the search, where the same GAN stands once."""
+    first: dict[Variant, str] = {}
+    return {c.name: first.setdefault(c.variant, c.name) for c in found}
+
+
+def stage_of(found: Sequence[Candidate], seeds: Mapping[str, int], search: Search) -> Resolved:
+    """Return trials as a grid on validation seeds and data, each with its number of seeds."""
+    study, most, names = search.resolved, search.tuning.seeds, names_of(found)
+    given = {name: max(seeds[c.name] for c in found if names[c.name] == name) for name in names.values()}
+    own = [c for c in found if names[c.name] == c.name]
+    return dataclasses.replace(
+        study,
+        stage="search",
+        variants={c.name: c.variant for c in own},
+        levels={c.name: study.levels[c.of] for c in own},
+        seeds=most,
+        first_seed=FIRST_VALIDATION_SEED,
+        fewer_seeds={name: n for name, n in given.items() if n < most},
+        scoring=_scoring(study),
+        checks=[],
+        published=[],
+    )
+
+
+def _scoring(study: Resolved) -> Scoring:
+    return dataclasses.replace(study.scoring, split="validation")
+
+
+def replicas_of(candidate: Candidate, seeds: int, search: Search) -> list[str]:
+    """Return the ids of a trial's first replicas, by seed."""
+    study = search.resolved
+    return [
+        replica_id(
+            candidate.variant,
+            FIRST_VALIDATION_SEED + i,
+            target=study.target,
+            steps=study.steps,
+            scoring=_scoring(study),
+            device=search.plan.device,
+        )
+        for i in range(seeds)
+    ]
+
+
+def rows_of(ledger: Ledger) -> dict[str, Row]:
+    """Return a ledger's rows by replica."""
+    return {row["replica"]: {str(k): v for k, v in row.items()} for row in ledger.results().to_dict("records")}

@@ -11,6 +11,11 @@ from gan.replica import MODES, digest_of
 
 _KINDS = {dict: "a table", list: "a list", str: "text", int: "a whole number", bool: "true or false"}
 _SHA256 = re.compile("[0-9a-f]{64}")
+_DIGESTED = (
+    ({"cohorts", "history", "samples"}, {"cohorts", "history", "samples", "weights"}),
+    ({"references.json"}, {"references.json", "real.safetensors"}),
+)
+"""Names that a file of digests has, and those that it may have."""
 _STUDY = {"name": str, "scale": str, "steps": int, "factors": dict, "report": dict}
 _LATER = {"device": str, "command": str, "levels": dict, "plugins": dict, "retired": list}
 """Keys that plans of before them lack."""
@@ -65,8 +70,8 @@ def problem_with_provenance(provenance: Any) -> str:
 
 def problem_with_digests(digests: Any) -> str:
     """Say what is wrong with the content of a `digests/<cohort>.json`; empty where nothing is."""
-    if not isinstance(digests, dict) or not digests:
-        return "expected a table of digests"
+    if not isinstance(digests, dict) or not any(must <= digests.keys() <= may for must, may in _DIGESTED):
+        return "expected a table of the digests of a cohort's files, or of the shared ones"
     wrong = [name for name, found in digests.items() if not (isinstance(found, str) and _SHA256.fullmatch(found))]
     return f"{wrong[0]}: expected a sha256 in hexadecimal" if wrong else ""
 

@@ -80,7 +80,7 @@ def _cohort(ledger: Ledger, cohort: str) -> list[str]:
         if why := _wrong(path, digests.get(part), readers[part]):
             wrong[path] = why
     if not wrong:
-        if not digests.keys() >= {*PARTS} - {"weights"}:  # older than digests, or lost: taken at its word from now on
+        if not digests:  # older than digests, or they were lost: taken at its word, and watched from now on
             paths = {part: ledger.file(part, cohort) for part in PARTS}
             ledger.write_digests(cohort, {part: digest(path) for part, path in paths.items() if path.exists()})
         return said

@@ -128,8 +128,8 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
     Raises:
         InputError: Data cannot be had, the disk has no room, a run directory cannot be written to, or another process
             is running there.
-        typer.Exit: 1 where workers cannot be kept alive or the disk is full or fails, 130 where a person interrupted;
-            what was finished is recorded.
+        typer.Exit: 1 where workers cannot be kept alive, the disk or a database of trials is full or fails, 130 where a
+            person interrupted; what was finished is recorded.
     """
     plans = [job.plans() for job in jobs]
     for job, stages in zip(jobs, plans, strict=True):
@@ -146,7 +146,7 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
             progress.say("no C++ compiler (or no Triton): studies run uncompiled, two to three times slower")
         try:
             return _train(jobs, options, report, progress, interrupts)
-        except WorkerDied as error:
+        except (WorkerDied, tuning.StorageLost) as error:
             progress.say(f"error: {error}; {GOES_ON}")
             raise typer.Exit(1) from None
         except OSError as error:

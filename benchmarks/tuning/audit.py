@@ -26,12 +26,11 @@ def check_drawn(trials: Mapping[str, Trials], search: Search) -> None:
         Damaged: Naming the first trial of which something else is said.
     """
     for its in trials.values():
-        first, size = 0, 0
+        first, size = 0, 0  # of the batch
         for trial in its.all():
             if trial.number == first + size:
-                first, size = trial.number, trial.notes.get("batch_size")
-            whole = isinstance(size, int) and size > 0
-            if not whole or (trial.batch, trial.notes.get("batch_size")) != (first, size):
+                first, size = trial.number, trial.notes["batch_size"]
+            if (trial.batch, trial.notes["batch_size"]) != (first, size):
                 raise Damaged(f"{its.name}: trial {trial.number} is not in the batch that it was drawn with")
     told = _told(trials, search)
     names, stages = names_of(told), seed_stages(search.tuning)

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.ledger import Ledger
 from benchmarks.runner import Summary
-from benchmarks.tuning.objective import Row, named
+from benchmarks.tuning.objective import AGGREGATES, Row, named
 from benchmarks.tuning.search import Search, trial_tags
 from benchmarks.tuning.trials import Trial, Trials
 from gan.errors import InputError
@@ -106,8 +106,11 @@ def links(home: Ledger) -> Links:
         }
         reached = search.plan().get("study", {}).get("report", {}).get("reached", {})
         directions = {name: reference["direction"] for name, reference in search.references().items()}
-        return Links(trials, winners, named(Tuning(**{**known["tune"], "space": ()}), reached, directions))
-    except (KeyError, TypeError, AttributeError):
+        judged = Tuning(**{**known["tune"], "failed": float(known["tune"]["failed"]), "space": ()})
+        if judged.aggregate not in AGGREGATES:
+            raise ValueError(judged.aggregate)
+        return Links(trials, winners, named(judged, reached, directions))
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise InputError(
             f"{home.directory / 'tuning.json'}: not what tuning wrote; move it away and run again"
         ) from None

@@ -16,6 +16,13 @@ from studies.tune import Tuning
 Row = dict[str, Any]
 """Of a ledger, one a replica."""
 
+AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "mean": lambda x: float(np.mean(x)),
+    "median": lambda x: float(np.median(x)),
+    "iqm": lambda x: float(stats.trim_mean(x, 0.25)),
+}
+"""What a trial's scores are made one number by."""
+
 
 def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list[float], list[float]]:
     """Return what a trial is judged by, and its replicas' scores, a failed one's being the score that it stands for.
@@ -40,12 +47,7 @@ def judge(
 ) -> tuple[list[float], list[float]]:
     """Return what `objective` does, given the study's goal and which way is better instead of the study."""
     scores = [_score(row, found) for row in rows]
-    aggregates: dict[str, Callable[[list[float]], float]] = {
-        "mean": lambda x: float(np.mean(x)),
-        "median": lambda x: float(np.median(x)),
-        "iqm": lambda x: float(stats.trim_mean(x, 0.25)),
-    }
-    values = [aggregates[found.aggregate](scores)]
+    values = [AGGREGATES[found.aggregate](scores)]
     if found.second == "failure_rate":
         values.append(float(np.mean([row["status"] != "ok" for row in rows])))
     elif found.second == "missed_rate":

@@ -19,9 +19,10 @@ from gan.errors import InputError
 from gan.plugins import used
 from gan.replica import ENGINE_VERSION, Mode
 from gan.scores import scoring_digest
+from gan.variant import Variant
 from studies import schema
 from studies.schema import Resolved
-from studies.tune import Tuning, apply
+from studies.tune import Parameter, Tuning, apply
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ def prepare(study: schema.Study, source: str, options: Options) -> Search:
 def plan_summary(search: Search) -> list[dict[str, Any]]:
     """Return what tuning would train and cost: a dictionary as `listing.plan_summary`'s for each of the three grids."""
     study, found, known = search.resolved, search.tuning, search.ledger.tolerant().tuning()
-    over = bool(known) and _is_over(known, search)
+    won = _winners(known, search)
     untuned = listing.plan_summary(search.plan, search.ledger) | {"stage": "untuned"}
 
     trials = search.plan_stage(dataclasses.replace(study, seeds=found.trials * found.seeds), None, found.seeds)
     done = len(search.ledger.search().tolerant().finished())
     # Trials of the same settings, or stopped early, need fewer replicas than there could be.
-    left = 0 if over else max(0, len(trials.replicas) - done)
+    left = 0 if won else max(0, len(trials.replicas) - done)
     estimate, share = cost.estimate(trials, list(trials.cohorts)), left / len(trials.replicas)
     searched = listing.plan_summary(trials, search.ledger.search()) | {
         "stage": "search",
@@ -155,15 +156,33 @@ def plan_summary(search: Search) -> list[dict[str, Any]]:
 
     # Which settings win is known at the end; until then the untuned ones cost about the same.
     ledger = search.ledger.tuned()
-    if over:
-        won = {v: apply(base, known["variants"][v]["settings"]) for v, base in study.variants.items()}
+    if won:
         tuned = search.plan_stage(dataclasses.replace(study, stage="tuned", variants=won), ledger, study.seeds)
     else:
         tuned = search.plan_stage(study, None, study.seeds)
     return [untuned, searched, listing.plan_summary(tuned, ledger) | {"stage": "tuned"}]
 
 
-def _is_over(known: Mapping[str, Any], search: Search) -> bool:
-    """Say whether `tuning.json` is of this search, and it was completed."""
-    same = known["variants"].keys() == search.resolved.variants.keys()
-    return same and known["complete"] and known["tune"].get("trials") == search.tuning.trials
+def _winners(known: Mapping[str, Any], search: Search) -> dict[str, Variant]:
+    """Return each variant with the settings that won, by a `tuning.json`; none while the search is not over.
+
+    Nor is it over by a file of another search, or one that says of settings what was never searched.
+    """
+    grid, space = search.resolved.variants, {p.name: p for p in search.tuning.space}
+    if not known or known["variants"].keys() != grid.keys():
+        return {}
+    if not known["complete"] or known["tune"]["trials"] != search.tuning.trials:
+        return {}
+    won = {variant: known["variants"][variant]["settings"] for variant in grid}
+    if any(name not in space or not _may_be(value, space[name]) for its in won.values() for name, value in its.items()):
+        return {}
+    return {variant: apply(base, won[variant]) for variant, base in grid.items()}
+
+
+def _may_be(value: Any, parameter: Parameter) -> bool:
+    """Say whether a value is one that a parameter may have."""
+    if parameter.kind == "categorical":
+        return value in parameter.choices
+    number = isinstance(value, int if parameter.kind == "int" else int | float) and not isinstance(value, bool)
+    assert parameter.low is not None and parameter.high is not None
+    return number and parameter.low <= value <= parameter.high

@@ -256,7 +256,8 @@ class Trials:
 
     def _trial(self, frozen: optuna.trial.FrozenTrial) -> Trial:
         notes = dict(frozen.user_attrs)
-        if "batch" not in notes or frozen.state.name not in ("RUNNING", "COMPLETE", "PRUNED"):
+        drawn = isinstance(notes.get("batch"), int) and isinstance(notes.get("batch_size"), int)
+        if not drawn or frozen.state.name not in ("RUNNING", "COMPLETE", "PRUNED"):
             raise Damaged(f"{self.name}: trial {frozen.number} ({frozen.state.name}) was not drawn by this study")
         if any(self._kinds.get(name) != kind for name, kind in frozen.distributions.items()):
             raise Damaged(f"{self.name}: trial {frozen.number} was drawn from another space")

@@ -42,9 +42,12 @@ def ledger_of(runs: Path, study: str = "mine", scale: str = "smoke", replica: st
 
 
 def write_tuning(ledger: Ledger, storage: str = JOURNAL) -> None:
-    trials = [{"state": "COMPLETE"}, {"state": "PRUNED"}, {"state": "RUNNING"}]
+    empty = {"params": {}, "values": [], "scores": [], "statuses": [], "replicas": [], "variant": "", "mlflow_run": ""}
+    states = enumerate(("COMPLETE", "PRUNED", "RUNNING"))
+    trials = [{**empty, "number": number, "batch": 0, "state": state} for number, state in states]
+    base = {"optuna_study": "mine", "trials": trials, "importances": {}, "front": [], "settings": {}, "best": None}
     found = {"study": "mine", "tune": {"trials": 4}, "complete": False, "storage": storage}
-    found["variants"] = {"base": {"trials": trials, "settings": {}, "best": None}}
+    found["variants"] = {"base": base}
     ledger.write_json("tuning.json", found)
 
 

@@ -125,7 +125,10 @@ def test_a_run_that_lacks_replicas_exits_1(
     assert ganbench("tune", "mine.toml", "--scale", "smoke", "--no-report").code == 1
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (WorkerDied("a worker died"), 1)])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (WorkerDied("a worker died"), 1), (tuning.StorageLost("a database is full"), 1)],
+)
 def test_what_was_cut_short_says_how_it_goes_on(
     error: BaseException,
     code: int,

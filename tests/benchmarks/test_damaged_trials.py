@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.exceptions import StorageInternalError
+from sqlalchemy.exc import OperationalError
 
 from benchmarks import tuning
 from benchmarks.checks import problem_with_tuning
-from benchmarks.integrity import mend
+from benchmarks.integrity import mend_findings
 from benchmarks.ledger import Ledger
 from benchmarks.runner import Options
 from benchmarks.tracking import OFF
 from benchmarks.tuning.journal import JOURNAL
-from benchmarks.tuning.storage import StorageLost
+from benchmarks.tuning.storage import StorageLost, lasting
 from gan.errors import InputError
 from gan.replica import Cohort
 from studies import schema
@@ -134,7 +136,7 @@ def test_a_flipped_bit_of_a_journal_changes_no_finding(
     spoiled = flip(journal, which, change)
     again, summary = tune(path, tmp_path / "runs", engine)
     assert findings(again) == found and engine.asked == [] and summary.trained == 0
-    assert journal.with_name(f"{JOURNAL}.set-aside-1").read_bytes() == spoiled
+    assert journal.with_name(f"{JOURNAL}.set-aside-1").read_bytes().startswith(spoiled)
     assert not journal.with_name(f"{JOURNAL}.set-aside-2").exists()
     tune(path, tmp_path / "runs")
     assert not journal.with_name(f"{JOURNAL}.set-aside-2").exists()
@@ -155,7 +157,7 @@ def test_a_trial_that_waits_has_the_settings_that_are_drawn_for_it(tmp_path: Pat
     spoiled = flip(journal, drawn, has_other_settings)
     search, _ = tune(path, tmp_path / "runs")
     assert findings(search) == findings(undisturbed)
-    assert journal.with_name(f"{JOURNAL}.set-aside-1").read_bytes() == spoiled
+    assert journal.with_name(f"{JOURNAL}.set-aside-1").read_bytes().startswith(spoiled)
 
 
 def test_a_database_that_says_something_else_of_a_trial_is_refused(tmp_path: Path) -> None:
@@ -178,14 +180,22 @@ def test_a_database_that_is_lost_during_a_search_is_said_in_one_line(tmp_path: P
                 with sqlite3.connect(file) as database:
                     database.execute("DROP TABLE trial_user_attributes")
 
-    url, engine = f"sqlite:///{file}?password=hidden", Losing()
-    with pytest.raises(StorageLost, match="the trials cannot be kept there .*no such table") as error:
+    url, engine = f"sqlite:///{file}", Losing()
+    with pytest.raises(StorageLost, match=r"the trials cannot be kept there .*no such table") as error:
         tune(path, tmp_path / "runs", engine, storage=url)
-    assert "\n" not in str(error.value) and "hidden" not in str(error.value)
+    assert "\n" not in str(error.value)
     # What was trained is recorded.
     trained, engine = set(engine.asked), Engine()
     tune(path, tmp_path / "runs", engine)
     assert len(trained) > 4 and not trained & set(engine.asked)
+
+
+def test_what_a_lost_database_says_is_told_without_credentials() -> None:
+    with pytest.raises(StorageLost, match="refused") as error, lasting("postgresql://me:hidden@host/trials"):
+        raise StorageInternalError("Optuna's own words") from OperationalError(
+            "SELECT 1", None, Exception("refused: postgresql://me:hidden@host\nand more")
+        )
+    assert "hidden" not in str(error.value) and "\n" not in str(error.value)
 
 
 SETTINGS = [{"lr": "fast"}, {"lr": True}, {"lr": 5.0}, {"nonsense": 1}, {"loss": "saturating"}, {"beta1": [0.5]}]
@@ -212,8 +222,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     return tune(write(folder, trials="2", batch="2"), folder / "runs")[0].ledger
 
 
-@pytest.mark.parametrize("spoiled", ["trials.0", "tune.trials", "front", "best", *(f"trials.0.{key}" for key in (
-    "number", "batch", "state", "params", "values", "scores", "statuses", "replicas", "variant", "mlflow_run"))])  # fmt: skip
+OF_A_TRIAL = ["number", "batch", "state", "params", "values", "scores", "statuses", "replicas", "variant", "mlflow_run"]
+PLACES = ["trials.0", "tune.trials", "front", "best", *(f"trials.0.{key}" for key in OF_A_TRIAL)]
+
+
+@pytest.mark.parametrize("spoiled", PLACES)
 def test_findings_that_were_spoiled_are_set_aside(written: Ledger, tmp_path: Path, spoiled: str) -> None:
     content = json.loads((written.directory / "tuning.json").read_text())
     assert problem_with_tuning(content) == ""
@@ -221,8 +234,8 @@ def test_findings_that_were_spoiled_are_set_aside(written: Ledger, tmp_path: Pat
     *way, last = (int(key) if key.isdecimal() else key for key in spoiled.split("."))
     for key in way:
         place = place[key]
-    place[last] = [None, "x"] if isinstance(place[last], list) and last != "scores" else {"x": 1}.get("y", [[1]])
+    place[last] = [["spoiled"]]
     ledger = Ledger(tmp_path)
     ledger.write_json("tuning.json", content)
-    (said,) = mend(ledger)
+    (said,) = mend_findings(ledger)
     assert re.search(r"tuning\.json: .*expected", said) and ledger.tuning() == {}

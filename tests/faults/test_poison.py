@@ -107,6 +107,7 @@ def fails_alone(how: str, study: Study, folder: Path) -> str:
     return poison
 
 
+@pytest.mark.faults
 def test_a_replica_that_kills_its_workers_fails_alone(stormy: Study, tmp_path: Path) -> None:
     fails_alone("killed", stormy, copied(stormy, tmp_path / "here"))
 

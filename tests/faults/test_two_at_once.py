@@ -97,7 +97,8 @@ def test_other_studies_and_other_scales_are_not_in_the_way(stormy: Study, tmp_pa
     assert differences(truth, ours) == []
 
 
-@pytest.mark.parametrize("verb", ["tune", pytest.param("run", marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("verb", ["tune", "run"])
 def test_a_search_and_a_run_of_one_study_are_two(verb: str, stormy: Study, tmp_path: Path) -> None:
     text = commands.STUDY.replace("[scales.smoke]", f"{commands.TUNE}[scales.smoke]")
     folder = tmp_path / "here"

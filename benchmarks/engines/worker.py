@@ -173,7 +173,8 @@ def _work(pipe: Connection, train: Train | None) -> None:
         except (EOFError, OSError):
             return
         if isinstance(job, Job):  # and no Stop that came too late
-            pipe.send(_trained(job, pipe, train))
+            with contextlib.suppress(OSError):  # the coordinator is gone, and this process about to be
+                pipe.send(_trained(job, pipe, train))
 
 
 def _end_with_the_coordinator() -> None:

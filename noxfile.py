@@ -72,7 +72,7 @@ def slow(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def faults(session: nox.Session) -> None:
     """Run what breaks things on purpose: kills, full disks, dead servers, bad files; arguments go to pytest."""
-    in_environment(session, *TESTS, "-m", "faults", "-s", *session.posargs)
+    in_environment(session, *TESTS, "-m", "faults", "-rP", *session.posargs)  # with what each has to tell
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import glob
 import io
-import os
 import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from gan.files import sweep, sync_folder, temporary
+from gan.files import sweep, written_atomically
 
 _PACKED = (".png", ".parquet")
 """Files that are compressed already."""
@@ -59,22 +58,13 @@ def archive(path: Path) -> Generator[Archive]:
         OSError: It cannot be written; then the file is as it was, and no other is left.
     """
     sweep(path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.tmp"))
-    unfinished = temporary(path)
-    try:
-        with unfinished.open("wb") as file:
-            opened = Archive(file)
-            try:
-                yield opened
-                opened.close()
-            finally:
-                opened.abandon()
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with written_atomically(path) as file:
+        opened = Archive(file)
+        try:
+            yield opened
+            opened.close()
+        finally:
+            opened.abandon()
 
 
 def _info(name: str) -> zipfile.ZipInfo:

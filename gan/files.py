@@ -7,9 +7,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What a system says of a disk, or a quota, that is full."""
@@ -46,8 +47,9 @@ def _lives(process: int) -> bool:
     return process != os.getpid()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, and rename it into place.
+@contextmanager
+def written_atomically(path: Path) -> Generator[IO[bytes]]:
+    """Open a file to write to under a temporary name; flush it to the disk at the end, and rename it into place.
 
     Raises:
         OSError: It cannot be written; then the file is as it was, and no other is left.
@@ -55,7 +57,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     unfinished = temporary(path)
     try:
         with unfinished.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -63,6 +65,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all; see `written_atomically`."""
+    with written_atomically(path) as file:
+        file.write(content)
 
 
 def sync_folder(folder: Path) -> None:

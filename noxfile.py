@@ -76,6 +76,12 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session(venv_backend="none", requires=["environment"])
+def speed(session: nox.Session) -> None:
+    """Measure the engine beside the plain PyTorch loop and write reports/speed; arguments go to `ganbench speed`."""
+    in_environment(session, "ganbench", "speed", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
 def types(session: nox.Session) -> None:
     """Check types: strictly in gan, plainly elsewhere; arguments go to pyright."""
     in_environment(session, "python", "-m", "pyright", *session.posargs)

@@ -100,6 +100,7 @@ _SETTINGS = {
     "passes": "real and generated samples in one batch or in two",
     "latents": "whether the generator's step draws its own",
     "last_batch": "whether an epoch's partial last batch is trained on",
+    "precision": "in which layers that have weights multiply",
 }
 
 Meaning = tuple[str, str, str]

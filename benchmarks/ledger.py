@@ -30,16 +30,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import union_categoricals
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
@@ -108,9 +108,8 @@ class Ledger:
 
     def results(self) -> pd.DataFrame:
         """Return one row a replica of all finished cohorts, sorted by replica id."""
-        frames = [rows for c in self.finished_cohorts() if len(rows := self.results_of(c))]
-        if not frames:
-            return pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
+        nothing = pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
+        frames = [rows for c in self.finished_cohorts() if len(rows := self.results_of(c))] or [nothing]
         rows = pd.concat(frames, ignore_index=True)
         return rows.drop_duplicates("replica").sort_values("replica", ignore_index=True)
 
@@ -137,15 +136,12 @@ class Ledger:
 
     def history(self, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the columns replica, step, metric, value, of the metrics named or of all."""
-        frames = [rows for c in self.finished_cohorts() if len(rows := self.history_of(c, metrics))]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=pd.Index(HISTORY))
+        return joined(self.history_of(cohort, metrics) for cohort in self.finished_cohorts())
 
-    def cohort_of(self, replica: str) -> str | None:
-        """Return the id of the cohort that holds a finished replica."""
-        for cohort in self.finished_cohorts():
-            if (self._table("cohorts", cohort, columns=["replica"])["replica"] == replica).any():
-                return cohort
-        return None
+    def places(self) -> dict[str, str]:
+        """Return the id of the cohort that holds each finished replica."""
+        ids = {c: self._table("cohorts", c, columns=["replica"])["replica"] for c in self.finished_cohorts()[::-1]}
+        return {replica: cohort for cohort, own in ids.items() for replica in own}
 
     def samples(self, replica: str, cohort: str | None = None) -> Arrays:
         """Return what a replica generated: `final`, `progress`, `steps`; empty where it left nothing."""
@@ -207,10 +203,10 @@ class Ledger:
     ) -> None:
         """Record a finished cohort; its row file, written last, is what makes it finished."""
         contents = {
-            "history": _parquet(history),
+            "history": history.to_parquet(index=False),
             "samples": save(samples),
             "weights": save(weights),
-            "cohorts": _parquet(rows),
+            "cohorts": rows.to_parquet(index=False),
         }
         self.write_digests(cohort, {part: hashlib.sha256(content).hexdigest() for part, content in contents.items()})
         for part, content in contents.items():  # the rows last
@@ -317,7 +313,7 @@ class Ledger:
             return {}
 
     def _tensors(self, part: str, replica: str, cohort: str | None) -> Arrays:
-        cohort = cohort or self.cohort_of(replica)
+        cohort = cohort or self.places().get(replica)
         keys = [k for k in self._keys(part, cohort) if k.startswith(f"{replica}/")] if cohort else []
         if not (cohort and keys):
             return {}
@@ -340,11 +336,15 @@ def find_runs(runs_dir: Path) -> list[Ledger]:
     return [Ledger(plan.parent) for plan in sorted(Path(runs_dir).glob("*/*/plan.json"))]
 
 
+def joined(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return histories one below the other, their names as categories: as texts they would take most of the memory."""
+    names = dict.fromkeys(["replica", "metric"], "category")
+    nothing = pd.DataFrame(columns=pd.Index(HISTORY)).astype(names | {"step": "int64", "value": "float64"})
+    frames = [rows.astype(names) for rows in histories if len(rows)] or [nothing]
+    # Sorted, so that what is grouped by a name comes in the names' own order.
+    whole = {name: union_categoricals([rows[name] for rows in frames], sort_categories=True) for name in names}
+    return pd.concat([rows[["step", "value"]] for rows in frames], ignore_index=True).assign(**whole)[HISTORY]
+
+
 def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode()
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()

@@ -31,6 +31,7 @@ from gan.replica import (
 )
 from gan.targets import make_target
 from gan.variant import PER_REPLICA, Variant
+from studies.fit import check_device
 from studies.schema import Resolved
 
 # Replicas side by side. On a CPU the gain has flattened out by 32, and up to 32 the bits do not depend on the
@@ -45,14 +46,15 @@ LARGE_STEP_WIDTH = 16
 # A loop gains nothing from longer cohorts: short ones spread over the cores and are recorded as they finish.
 LOOP_WIDTH = 2
 
-# Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured:
-# 0.3 ms on small MLPs, 3 ms on the narrow MNIST ones). A group of cohorts of one shape is compiled where it saves
-# twice what it costs. Convolutions on a CPU gain nothing.
+# Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured on a
+# CPU, of system A: 0.3 ms of 0.35 at batch 64, 1.0 of 1.5 at 512; of MNIST's networks 3 to 8 ms, a half of it). A group
+# of cohorts of one shape is compiled where it saves twice what it costs: short runs are not.
 COMPILE_SECONDS = 25.0
 SAVED_SECONDS = 1.5e-4
 SAVED_SECONDS_PER_FLOP = 1 / 8e10
 
-# Convolutions this large keep a core busy one replica at a time; stacked they only crowd its caches.
+# Convolutions this large keep a core busy one replica at a time; stacked they only crowd its caches, and compiled
+# they are no faster.
 LOOPED_CONV_FLOPS = 2e9
 
 
@@ -139,7 +141,11 @@ def make_plan(
         finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
         mode: Instead of the mode chosen by measurement.
         rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
+
+    Raises:
+        InputError: The study asks for a precision that the device has not.
     """
+    check_device(study.name, study.variants, study.tune.space if study.tune else (), device)
     names: dict[str, tuple[str, int]] = {}
     replicas: dict[str, Replica] = {}
     for name, variant in study.variants.items():
@@ -192,7 +198,8 @@ def _partition(
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
     variant, dimension = group[0].variant, study.target.dimension
     large = device == "cpu" and flops_per_step(variant, dimension) > LARGE_STEP_FLOPS
-    chosen = mode or choose_mode(variant, dimension, device)
+    alone: Mode | None = "loop" if len(group) == 1 else None  # side by side with its own copy it takes twice as long
+    chosen = mode or alone or choose_mode(variant, dimension, device)
     most = LOOP_WIDTH if chosen == "loop" else LARGE_STEP_WIDTH if large else MAX_WIDTH[device]
     count = math.ceil(len(group) / most)
     share = max(2, math.ceil(len(group) / count))
@@ -213,7 +220,7 @@ def choose_mode(variant: Variant, dimension: int, device: str) -> Mode:
 
 def compiling_pays(variant: Variant, dimension: int, device: str, replica_steps: int) -> bool:
     """Return whether a group of this shape saves, compiled, twice what compiling costs."""
-    if variant.discriminator == "conv" and device == "cpu":
+    if choose_mode(variant, dimension, device) == "loop":
         return False
     saved = replica_steps * (SAVED_SECONDS + flops_per_step(variant, dimension) * SAVED_SECONDS_PER_FLOP)
     return saved > 2 * COMPILE_SECONDS

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import system
 from benchmarks.ledger import Ledger
 from gan.errors import InputError
-from reports.answer import answer
-from reports.compile import compile_report
-from reports.evidence import gather
+
+if TYPE_CHECKING:  # they draw: what only plans and trains need not wait for that
+    from reports.evidence import Evidence
 
 
 def answer_of(ledger: Ledger) -> str:
     """Return the answer to a study's question, what tuning changed too; empty while there is nothing to answer from."""
     try:
         if not _is_tuned(ledger):
-            return answer(gather(ledger))
+            from reports.answer import answer
+
+            return answer(_evidence(ledger))
         from reports.tuning_answer import tuning_answer
 
         return tuning_answer(ledger)
@@ -39,10 +43,43 @@ def compile_study(ledger: Ledger, out: Path) -> Path:
         OSError: `out` cannot be written.
     """
     if not _is_tuned(ledger):
-        return compile_report(ledger, out)
+        from reports.compile import compile_report
+
+        return compile_report(ledger, out, _evidence(ledger))
     from reports.compile_tuning import compile_tuning
 
     return compile_tuning(ledger, out)
+
+
+def compile_trained(ledger: Ledger) -> Path:
+    """Compile the report of a run that was trained just now, beside it, and note in its provenance how long that took.
+
+    Raises:
+        InputError: As `compile_study`.
+        OSError: The run directory cannot be written to.
+    """
+    began = time.perf_counter()
+    report = compile_study(ledger, ledger.directory / "report")
+    provenance = ledger.provenance()
+    if sessions := provenance.get("sessions"):
+        sessions[-1]["report_seconds"] = round(time.perf_counter() - began, 1)
+        ledger.write_json("provenance.json", provenance)
+    return report
+
+
+def _evidence(ledger: Ledger) -> Evidence:
+    """Gather what a run's answer and its report are made of: once for both, as long as no file of it changes."""
+    files = [f for pattern in ("*.json", "cohorts/*", "history/*", "samples/*") for f in ledger.directory.glob(pattern)]
+    read = [(file, file.lstat()) for file in sorted(files) if file.name != "provenance.json"]
+    return _gathered(ledger.directory, tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in read))
+
+
+@lru_cache(maxsize=1)
+def _gathered(directory: Path, state: object) -> Evidence:
+    """Gather the evidence of a run directory whose files are in this state."""
+    from reports.evidence import gather
+
+    return gather(Ledger(directory))
 
 
 def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> tuple[list[str], list[str]]:

@@ -179,7 +179,7 @@ def _train(
 
 def _compile(ledger: Ledger, summary: Summary, progress: Progress) -> None:
     try:
-        summary.report = str(reporting.compile_study(ledger, ledger.directory / "report"))
+        summary.report = str(reporting.compile_trained(ledger))
     except InputError as error:
         # One study without a report must not keep the next from training.
         progress.say(f"{summary.study}: no report: {error}")

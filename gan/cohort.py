@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,34 +22,23 @@ from torch.utils import _pytree as pytree
 
 from gan import streams
 from gan.checkpoint import Checkpoints
-from gan.errors import Stopped
+from gan.chunk import Chunks, Inputs
+from gan.errors import InputError, Stopped
 from gan.evaluation import Evaluation, Side, references_of, sides_of
+from gan.graph import GraphChunks
+from gan.precision import products
+from gan.process import one_thread
 from gan.programs import step_function
 from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult, load_plugins
 from gan.step import Batch, Game, Hyper, State
 from gan.summary import summarise
 from gan.targets import Images
+from gan.variant import refused_precision
 
 REAL_SAMPLES = 100  # training images kept beside the generated ones
 PROGRESS_SECONDS = 1.0
 
 Arrays = dict[str, NDArray[Any]]
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """Train with one thread, and with denormal numbers taken as zero; put both back afterwards.
-
-    A second thread slows small GANs down many times over; so do the denormals of a starved generator's moments.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
 
 
 @one_thread()
@@ -74,10 +62,12 @@ def train(
         One result a replica, in the cohort's order, and the references of the scores.
 
     Raises:
-        InputError: The target's data or the pinned classifier cannot be read.
+        InputError: The target's data or the pinned classifier cannot be read, or the device lacks the precision.
         Stopped: `checkpoints.stopping` said so.
     """
     where = torch.device(device)
+    if refused := refused_precision(cohort.replicas[0].variant.precision, where.type):
+        raise InputError(f"replica {cohort.replicas[0].id}: {refused}")
     load_plugins(cohort, device)
     sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
@@ -117,6 +107,11 @@ class _Kept:
     """No other stack of the cohort is trained after it."""
 
 
+def chunks_of(device: torch.device) -> type[Chunks]:
+    """Return how chunks are trained on a device."""
+    return GraphChunks if device.type == "cuda" else Chunks
+
+
 class Run:
     """A stack of replicas in training.
 
@@ -128,23 +123,18 @@ class Run:
         self.cohort, self.replicas, self.device = cohort, replicas, device
         self._started = time.perf_counter()
         self.looped = cohort.mode == "loop"
-        self.variant = variant = replicas[0].variant
+        self.variant = replicas[0].variant
         self.game, *others = {Game.of(r.variant, cohort.target.dimension) for r in replicas}
         assert not others, "replicas of one cohort play one game"
         # Padding repeats the first replica: the arithmetic of the others does not depend on it.
         padding = 0 if self.looped else cohort.width - len(replicas)
         stacked = [*replicas, *[replicas[0]] * padding]
-        seeds = [r.seed for r in stacked]
-        self.state = self._stack([self._initial(r) for r in stacked])
+        state = cast(State, self._stack([self._initial(r) for r in stacked]))
         self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant)) for r in stacked])
-        kinds = [r.variant.latent for r in stacked]
-        size = variant.batch_size, variant.latent_dim
-        self.z_d = streams.Latents(seeds, kinds, "discriminator", *size, device)
-        self.z_g = streams.Latents(seeds, kinds, "generator", *size, device) if variant.latents == "fresh" else None
-        self.between = streams.Fractions(seeds, size[0], device) if variant.penalty == "wgan_gp" else None
-        self.real = self._real(seeds, data_dir)
-        self.step = step_function(self.game, cohort)
-        self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan)
+        images = _train_images(cohort.target, data_dir, device) if isinstance(cohort.target, Images) else None
+        self.inputs = Inputs(cohort, stacked, images, device)
+        self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan, device=device)
+        self.chunks = chunks_of(device)(step_function(self.game, cohort), state, self.hyper, self.inputs, self.metrics)
         self.failed: list[int | None] = [None for _ in replicas]
         self.evaluations: list[Evaluation] = []
         self.seconds_before = 0.0
@@ -178,30 +168,35 @@ class Run:
         self, first: int, last: int, progress: Callable[[int], None] = lambda _: None, kept: _Kept | None = None
     ) -> None:
         """Train steps `first` to `last` (exclusive), counted from 0."""
-        told, told_at = first, time.perf_counter()
-        with torch.no_grad():
-            for s in range(first, last):
-                t = torch.tensor(float(s + 1), device=self.device)
-                behind = torch.tensor(s / self.cohort.steps, device=self.device)
-                self.state, metrics = self.step(self.state, self.hyper, self.batch(s), t, behind)
-                self.metrics[s] = metrics
+        told, told_at, stopping, done = first, time.perf_counter(), False, first
+
+        def interrupted(at: int) -> bool:
+            nonlocal stopping
+            if kept and at < last:  # at `last` the evaluation comes first
+                stopping = kept.checkpoints.stopping()
+            due = kept is not None and at < last and kept.checkpoints.due()
+            return stopping or due or time.perf_counter() - told_at > PROGRESS_SECONDS
+
+        with torch.no_grad(), products(self.variant.precision, self.device):
+            while done < last:
+                done = self.chunks.run(done, last, interrupted)
                 if time.perf_counter() - told_at > PROGRESS_SECONDS:
-                    progress((s + 1 - told) * len(self.replicas))
-                    told, told_at = s + 1, time.perf_counter()
-                if kept and s + 1 < last:  # at `last` the evaluation comes first
-                    self._keep_when_due(kept, s + 1)
+                    progress((done - told) * len(self.replicas))
+                    told, told_at = done, time.perf_counter()
+                if kept and done < last and (stopping or kept.checkpoints.due()):
+                    self._keep(kept, done)
+                    if stopping:
+                        raise Stopped
         progress((last - told) * len(self.replicas))
+
+    @property
+    def state(self) -> State:
+        """Both players of all replicas, as the last chunk left them: the next one changes them in place."""
+        return self.chunks.state
 
     def batch(self, s: int) -> Batch:
         """Return what step `s`, counted from 0, is trained on; its tensors as the state's."""
-        critic_steps = range(s * self.variant.critic_steps, (s + 1) * self.variant.critic_steps)
-        real = [self.real.at(i) for i in critic_steps]
-        sizes = [x.shape[1] for x in real]  # smaller at the end of an epoch
-        z_d = [self.z_d.at(i)[:, :n] for i, n in zip(critic_steps, sizes, strict=True)]
-        z_g = z_d[-1] if self.z_g is None else self.z_g.at(s)[:, : sizes[-1]]
-        between = [self.between.at(i)[:, :n] for i, n in zip(critic_steps, sizes, strict=True)] if self.between else []
-        batch = Batch(tuple(real), tuple(z_d), z_g, tuple(between))
-        return cast(Batch, pytree.tree_map(lambda x: x[0], batch)) if self.looped else batch
+        return self.inputs.batch(s)
 
     def first_failure(self, k: int, until: int) -> int | None:
         """Return the number of the first step, from 1, at which replica `k` was not finite, or None."""
@@ -214,13 +209,6 @@ class Run:
     def of(self, k: int) -> State:
         """Return the state of replica `k` alone."""
         return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[k], self.state))
-
-    def _keep_when_due(self, kept: _Kept, done: int) -> None:
-        stopping = kept.checkpoints.stopping()
-        if stopping or kept.checkpoints.due():
-            self._keep(kept, done)
-        if stopping:
-            raise Stopped
 
     def _keep(self, kept: _Kept, done: int) -> None:
         """Keep all that decides the rest of the training, and all that there is to tell of what is behind."""
@@ -246,8 +234,8 @@ class Run:
         if any(f"state{n}" not in tensors or tensors[f"state{n}"].shape != x.shape for n, x in named.items()):
             kept.checkpoints.refuse(kept.stack, "it is of other networks")
             return 0
-        leaves = [tensors[f"state{name}"].to(self.device) for name in named]
-        self.state = cast(State, pytree.tree_unflatten(leaves, pytree.tree_structure(self.state)))
+        for name, own in named.items():
+            own.copy_(tensors[f"state{name}"])
         self.metrics[: told["done"]] = tensors["metrics"]
         self.failed[:] = told["failed"]
         self.seconds_before = told["seconds"]
@@ -275,18 +263,6 @@ class Run:
 
         return self.game.initial(rng, replica.variant.initialisation)
 
-    def _real(self, seeds: Sequence[int], data_dir: Path) -> streams.Samples | streams.Images:
-        target, variant = self.cohort.target, self.variant
-        if not isinstance(target, Images):
-            return streams.Samples(seeds, target, variant.batch_size, self.device)
-        return streams.Images(
-            seeds,
-            _train_images(target, data_dir, self.device),
-            variant.batch_size,
-            signed=variant.generator_output != "sigmoid",
-            keep_last=variant.last_batch == "keep",
-        )
-
     def _on_device(self, x: Tensor) -> Tensor:
         return x.to(self.device)
 
@@ -294,9 +270,9 @@ class Run:
         return trees[0] if self.looped else pytree.tree_map(lambda *xs: torch.stack(xs), *trees)
 
     def _result(self, k: int, failed_step: int | None, evaluation: Evaluation) -> ReplicaResult:
-        epoch = self.real.steps_per_epoch
+        epoch = self.inputs.real.steps_per_epoch
         epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
-        row, history = summarise(self.metrics[:, k].double().numpy(), self.game.metrics, failed_step, epoch)
+        row, history = summarise(self.metrics[:, k].double().cpu().numpy(), self.game.metrics, failed_step, epoch)
         result = ReplicaResult(self.replicas[k], row, history + evaluation.history, evaluation.progress())
         if failed_step is None:
             state = self.of(k)

@@ -14,7 +14,8 @@ def flops_per_step(variant: Variant, dimension: int) -> float:
 
     A step of the discriminator runs G forward and D forward and backward on both halves, and with a penalty D
     forward and backward twice more on one half's worth; the generator's step runs D forward and backward to its
-    input on the fakes, and G backward (and forward again when latents are fresh).
+    input on the fakes, and G backward (and forward again when latents are fresh). What nobody needs is not counted:
+    the gradient on the input of D's first layer in its own step, and on that of G's.
 
     Args:
         variant: Widths and batch size.
@@ -22,9 +23,10 @@ def flops_per_step(variant: Variant, dimension: int) -> float:
     """
     g, d = generator_products(variant, dimension), discriminator_products(variant, dimension)
     penalty_passes = 0 if variant.penalty == "none" else 5
-    critic = (2 * 3 + penalty_passes) * d + g
+    critic = (2 * 3 + penalty_passes) * d - 2 * _first_of_discriminator(variant, dimension) + g
     g_passes = 3 if variant.latents == "fresh" else 2
-    return 2.0 * variant.batch_size * (variant.critic_steps * critic + 2 * d + g_passes * g)
+    generator = 2 * d + g_passes * g - _first_of_generator(variant)
+    return 2.0 * variant.batch_size * (variant.critic_steps * critic + generator)
 
 
 def parameters(variant: Variant, dimension: int) -> int:
@@ -60,6 +62,24 @@ def discriminator_products(variant: Variant, dimension: int) -> int:
         side //= 2
         total += 16 * a * b * side**2
     return total + _conv_outputs(variant, dimension)
+
+
+def _first_of_generator(variant: Variant) -> int:
+    """Count the multiply-adds of one sample through G's first layer; that of a plugin that counts itself is not known."""
+    if "generator" in variant.own() and plugins.network("generator", variant.generator).products:
+        return 0
+    return 0 if variant.generator in ("fixed_gaussian", "point") else variant.latent_dim * variant.generator_hidden[0]
+
+
+def _first_of_discriminator(variant: Variant, dimension: int) -> int:
+    """Count the multiply-adds of one sample through D's first layer, as of G's."""
+    if "discriminator" in variant.own() and plugins.network("discriminator", variant.discriminator).products:
+        return 0
+    if variant.discriminator == "slope":
+        return 0
+    if variant.discriminator == "conv":
+        return 16 * variant.discriminator_channels[0] * (math.isqrt(dimension) // 2) ** 2
+    return dimension * variant.discriminator_hidden[0]
 
 
 def _conv_outputs(variant: Variant, dimension: int) -> int:

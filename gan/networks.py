@@ -165,6 +165,8 @@ class Network:
     """A pure function (parameters, buffers, x) -> (output, new buffers)."""
 
     layers: tuple[Layer | BatchNorm, ...]
+    products: torch.dtype = torch.float32
+    """In which layers that have parameters compute, BatchNorm aside; what goes in and out is float32."""
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, *, training: bool) -> tuple[Tensor, Tensors]:
         """Apply the layers in turn.
@@ -180,8 +182,11 @@ class Network:
             if isinstance(layer, BatchNorm):
                 x, stats = layer.apply(_of(params, i), _of(buffers, i), x, training=training)
                 new |= {f"{i}.{k}": v for k, v in stats.items()}
-            else:
+            elif self.products is torch.float32 or not layer.shapes():
                 x = layer.apply(_of(params, i), x)
+            else:
+                rounded = {k: v.to(self.products) for k, v in _of(params, i).items()}
+                x = layer.apply(rounded, x.to(self.products)).float()
         return x, new
 
     def trained(self) -> list[int]:

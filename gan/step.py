@@ -7,6 +7,7 @@ replicas; nothing here knows how many there are.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -104,9 +105,10 @@ class Game(NamedTuple):
     @staticmethod
     def of(variant: Variant, dimension: int) -> Game:
         """Build the game of a variant on samples of `dimension` numbers."""
+        products = torch.bfloat16 if variant.precision == "bfloat16" else torch.float32
         return Game(
-            generator=make_generator(variant, dimension),
-            discriminator=make_discriminator(variant, dimension),
+            generator=replace(make_generator(variant, dimension), products=products),
+            discriminator=replace(make_discriminator(variant, dimension), products=products),
             output=variant.discriminator_output,
             penalty=variant.penalty,
             optimiser=variant.optimiser,

@@ -18,6 +18,7 @@ GeneratorName = Literal["mlp", "fixed_gaussian", "point"]
 DiscriminatorName = Literal["mlp", "conv", "slope"]
 Norm = Literal["none", "batch"]
 Activation = Literal["relu", "leaky_relu"]
+Precision = Literal["float32", "tf32", "bfloat16"]
 Width = Annotated[int, Gt(0), Le(100_000)]
 Widths = Annotated[tuple[Width, ...], MinLen(1), MaxLen(100)]
 Finite = Annotated[float, Gt(-math.inf), Lt(math.inf)]
@@ -116,6 +117,9 @@ class Variant:
     """The generator's step draws fresh latents, or reuses the fakes of the discriminator's step."""
     last_batch: Literal["keep", "drop"] = "keep"
     """An epoch's partial last batch of images is trained on, or dropped."""
+    precision: Precision = "float32"
+    """Of the products of the layers that have weights, in training: float32; TensorFloat-32, on CUDA alone; or
+    bfloat16, when the network is so in its scoring too. Weights, moments, losses and BatchNorm stay float32."""
 
     @property
     def lr_discriminator(self) -> float:
@@ -158,3 +162,10 @@ class Variant:
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Variant))
+
+
+def refused_precision(precision: str, device: str) -> str | None:
+    """Say why a device has no such precision, or return None where it has."""
+    if precision == "tf32" and device != "cuda":
+        return f"precision: tf32 needs CUDA, and the device is {device}; expected float32 or bfloat16"
+    return None

@@ -24,7 +24,7 @@ from reports.theory_section import Section
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def compile_report(ledger: Ledger, out: Path) -> Path:
+def compile_report(ledger: Ledger, out: Path, evidence: Evidence | None = None) -> Path:
     """Compile a study's report into `out`, creating it; the same results give the same bytes.
 
     Everything is written beside `out` first and then moved in, so an error leaves the former report whole.
@@ -34,6 +34,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
         ledger: The study's run directory; an unfinished one, or one with a file missing or damaged, gives a report
             marked incomplete that names what is not there.
         out: Folder of the report. Other files in it stay; figures of a former report that are no more go.
+        evidence: What was gathered from the ledger as it is; without it that is done here.
 
     Returns:
         The path of `report.md`.
@@ -44,7 +45,7 @@ def compile_report(ledger: Ledger, out: Path) -> Path:
     """
     from reports.gallery import pictures
 
-    evidence = gather(ledger)
+    evidence = evidence or gather(ledger)
     checks = theory.checks(evidence, evidence.ledger)
     ledger = evidence.ledger  # the tolerant one: a damaged file leaves a gap, not a traceback
     out = Path(out)
@@ -69,8 +70,9 @@ def scratch_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
 def draw(pictures: Iterable[Picture], folder: Path) -> list[dict[str, str]]:
     """Draw figures into a folder, one at a time; return name, title and caption of each."""
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from reports.figures import DPI, STYLE
+    from reports.figures import STYLE
 
     drawn: list[dict[str, str]] = []
     with matplotlib.rc_context():
@@ -78,7 +80,8 @@ def draw(pictures: Iterable[Picture], folder: Path) -> list[dict[str, str]]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
         for picture in pictures:
-            picture.figure.savefig(folder / picture.name, dpi=DPI, metadata={"Software": None})
+            # Not savefig, which draws twice, once to lay out what is laid out here while it is drawn.
+            FigureCanvasAgg(picture.figure).print_png(folder / picture.name, metadata={"Software": None})
             drawn.append({"name": picture.name, "title": picture.title, "caption": picture.caption})
     return drawn
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,10 @@ from benchmarks.ledger import LOSSES, Ledger
 from gan.errors import InputError, nearest
 from reports.contrasts import Contrast, contrasts
 from reports.judgements import JUDGED, judgements
+from reports.records import Records
 from reports.statistics import worst_of
 
+T = TypeVar("T")
 LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
 
 # Scores whose values span decades: distances do, shares and counts do not. They are drawn on a logarithmic axis,
@@ -43,7 +46,7 @@ def level_label(value: Any) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """One study's plan and finished replicas, in a fixed order: variants as planned, then seeds."""
 
@@ -54,7 +57,9 @@ class Evidence:
     variants: pd.DataFrame
     """Labels of each variant's levels: index variant, one column a factor."""
     ledger: Ledger
-    """Where the histories and samples are; a tolerant one."""
+    """Where the samples are; a tolerant one."""
+    records: Records
+    """The histories of these replicas."""
     complaints: list[str] = field(default_factory=list)
     """What is missing or cannot be read, one sentence each; empty where the study is whole."""
 
@@ -129,7 +134,11 @@ class Evidence:
 
     def of(self, variant: str) -> pd.DataFrame:
         """Finished replicas of one variant, by seed."""
-        return self.results[self.results["variant"] == variant]
+        return self._by_variant.get(variant, self.results.iloc[:0])
+
+    @cached_property
+    def _by_variant(self) -> dict[str, pd.DataFrame]:
+        return {str(variant): own for variant, own in self.results.groupby("variant", sort=False)}
 
     def grid(self, score: str) -> NDArray[np.float64]:
         """A score over the whole grid.
@@ -191,6 +200,19 @@ class Evidence:
         )
 
 
+def once(function: Callable[[Evidence], T]) -> Callable[[Evidence], T]:
+    """Let a function of the evidence alone be worked out once, however many parts of a report ask."""
+    known: WeakKeyDictionary[Evidence, T] = WeakKeyDictionary()
+
+    @wraps(function)
+    def remembered(evidence: Evidence) -> T:
+        if evidence not in known:
+            known[evidence] = function(evidence)
+        return known[evidence]
+
+    return remembered
+
+
 def gather(ledger: Ledger) -> Evidence:
     """Read the plan, the references and every finished replica of a ledger, and judge each replica.
 
@@ -214,9 +236,10 @@ def gather(ledger: Ledger) -> Evidence:
     results = _tidy(rows, plan, references)
     if results.empty:
         raise InputError(f"{ledger.directory}: none of its finished replicas is in its plan.")
-    results[list(JUDGED)] = judgements(results, ledger.history(), plan["study"], references)
+    records = Records.of_ledger(ledger, results["replica"])
+    results[list(JUDGED)] = judgements(results, records.cohorts(), plan["study"], references)
     variants = _variants(plan)
-    evidence = Evidence(plan, references, results, variants, ledger, _complaints(plan, rows, problems))
+    evidence = Evidence(plan, references, results, variants, ledger, records, _complaints(plan, rows, problems))
     for name in filter(None, [evidence.study["report"].get("score"), *evidence.reached]):
         if name not in evidence.scores:
             raise InputError(

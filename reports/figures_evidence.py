@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from reports import figures as draw
-from reports.statistics import wilson
+from reports.rates import wilson
 
 
 class Effect(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.contrasts import ALPHA, Contrast, paired_differences, shares
-from reports.evidence import Evidence
+from reports.evidence import Evidence, once
 from reports.paired import seeds_needed, smallest_p, variance_parts
 from reports.statistics import Interval
 from reports.tables import any_variant_reaches, goal, number, score_values
@@ -140,6 +140,7 @@ def beyond_reach(evidence: Evidence) -> str:
     )
 
 
+@once
 def spreads(evidence: Evidence) -> dict[tuple[str, str], float]:
     """Standard deviation over seeds of each main effect, by factor and level.
 

@@ -15,7 +15,18 @@ from reports.evidence import Evidence, is_log
 from reports.gallery_evidence import evidence_pictures
 from reports.gallery_samples import sample_pictures
 from reports.gallery_training import training_pictures
-from reports.layout import Picture, layout_of, reference_lines, room_for_failures, row_key, score_axis, short_name
+from reports.layout import (
+    Picture,
+    best_and_worst,
+    drawn_levels,
+    layout_of,
+    left_out,
+    reference_lines,
+    room_for_failures,
+    row_key,
+    score_axis,
+    short_name,
+)
 from reports.statistics import iqm
 from reports.tables import goal, number, ranking, reached, score_values
 
@@ -25,20 +36,19 @@ def pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     yield final_scores(evidence)
     if sum(len(levels) > 1 for levels in evidence.factors.values()) > 1:
         yield heat_map(evidence)  # over one factor it would only repeat the figure before
-    history = ledger.history()
-    history = history[history["replica"].isin(evidence.results["replica"])]
-    yield from evidence_pictures(evidence, history)
-    yield from training_pictures(evidence, history)
+    yield from evidence_pictures(evidence, evidence.records)
+    yield from training_pictures(evidence, evidence.records)
     yield from sample_pictures(evidence, ledger)
 
 
 def final_scores(evidence: Evidence) -> Picture:
     """Every replica's final score, one strip a variant, best on top."""
-    score, order = evidence.primary, ranking(evidence)
+    score, (order, few) = evidence.primary, best_and_worst(ranking(evidence))
     direction = evidence.direction(score)
     groups = {short_name(evidence, v): score_values(evidence, evidence.of(v), score) for v in order}
     means = {short_name(evidence, v): iqm(score_values(evidence, evidence.of(v), score), direction) for v in order}
     hues = draw.palette(evidence.factors[evidence.factor] if evidence.factor else [""])
+    named = drawn_levels(evidence, evidence.factor)
     colours = {
         short_name(evidence, v): hues[str(evidence.variants.loc[v, evidence.factor]) if evidence.factor else ""]
         for v in order
@@ -59,7 +69,7 @@ def final_scores(evidence: Evidence) -> Picture:
     handles += reference_lines(evidence, score, ax.axvline)
     if evidence.factor:
         dots = {"marker": "o", "linestyle": "", "markersize": 4}
-        handles = [Line2D([], [], color=hues[k], label=f"{evidence.factor} {k}", **dots) for k in hues] + handles
+        handles = [Line2D([], [], color=hues[k], label=f"{evidence.factor} {k}", **dots) for k in named] + handles
     if failed:
         handles.append(Line2D([], [], color="0.3", marker="x", linestyle="", markersize=4, label="failed"))
     draw.place_legend(fig, handles)
@@ -67,6 +77,7 @@ def final_scores(evidence: Evidence) -> Picture:
         f"Final {evidence.label(score)} of every replica, one row a variant "
         f"{row_key(evidence)}, the best interquartile mean on top; the bars are these means"
         + (", crosses failed replicas, which rank last." if failed else ".")
+        + few
     )
     return Picture("scores.png", "Final scores", caption, fig)
 
@@ -76,9 +87,8 @@ def heat_map(evidence: Evidence) -> Picture:
     score, layout = evidence.primary, layout_of(evidence)
     direction = evidence.direction(score)
     across, facet = layout.columns, layout.rows
-    rows = evidence.factors[layout.colour] if layout.colour else [""]
-    columns = evidence.factors[across] if across else [""]
-    facets = evidence.factors[facet] if facet else [""]
+    rows, columns = drawn_levels(evidence, layout.colour), drawn_levels(evidence, across)
+    facets = drawn_levels(evidence, facet)
     means = {f: pd.DataFrame(index=rows, columns=columns, dtype=float) for f in facets}
     notes = {f: pd.DataFrame("", index=rows, columns=columns) for f in facets}
     for f in facets:
@@ -116,4 +126,5 @@ def heat_map(evidence: Evidence) -> Picture:
     caption += f", and how many of them reached {goal(evidence)}" if evidence.reached else ""
     caption += "; pooled over " + " and ".join(f"`{f}`" for f in layout.pooled) if layout.pooled else ""
     caption += "; grey where failed replicas reach the middle half" if np.isinf(everything).any() else ""
-    return Picture("heat_map.png", "Scores over the factors", caption + ".", fig)
+    caption += "." + left_out(evidence, layout.colour, across, facet)
+    return Picture("heat_map.png", "Scores over the factors", caption, fig)

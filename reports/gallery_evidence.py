@@ -16,8 +16,19 @@ from reports import figures_evidence as draw_evidence
 from reports.contrasts import Contrast
 from reports.evidence import Evidence
 from reports.figures_evidence import Effect
-from reports.layout import Picture, reference_lines, row_key, score_axis, short_name
-from reports.statistics import performance_profile, profile_band, survival
+from reports.layout import (
+    Picture,
+    best_and_worst,
+    drawn_levels,
+    left_out,
+    reference_lines,
+    row_key,
+    score_axis,
+    short_name,
+)
+from reports.rates import performance_profile, profile_band
+from reports.records import Records
+from reports.statistics import survival
 from reports.tables import at_level, ranking, repeated, score_values
 
 MOST_EFFECTS = 40  # rows of a forest plot that stay legible on a page
@@ -27,12 +38,12 @@ LOST = ("diverged", NOT_TRAINED, "starved", "collapsed")
 VALUE = "value/discriminator"
 
 
-def evidence_pictures(evidence: Evidence, history: pd.DataFrame) -> Iterator[Picture]:
+def evidence_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]:
     """Draw the figures of the statistics, one at a time.
 
     Args:
         evidence: The study's.
-        history: Columns replica, step, metric, value, of the study's replicas alone.
+        records: Of its replicas.
     """
     found = evidence.contrasts()
     if found:
@@ -40,7 +51,7 @@ def evidence_pictures(evidence: Evidence, history: pd.DataFrame) -> Iterator[Pic
     yield profile(evidence)
     if evidence.results["verdict"].notna().any():
         yield verdicts(evidence)
-    losses = lost(evidence, history)
+    losses = lost(evidence, records)
     if losses["lost"].any():
         yield survival_curves(evidence, losses)
 
@@ -166,6 +177,7 @@ def profile(evidence: Evidence) -> Picture:
         f"{of_what}{', with the 95 % Wilson interval at each point' if intervals else ''}; the farther to the upper "
         f"{'left' if direction == 'lower' else 'right'}, the better."
         + (f" Failed replicas, {failed} of {len(everything)}, are counted and reach none." if failed else "")
+        + (left_out(evidence, evidence.factor) if len(evidence.variants) > MOST_LINES else "")
     )
     return Picture("profile.png", "Performance profile", caption, fig)
 
@@ -176,7 +188,8 @@ def _groups(evidence: Evidence) -> tuple[dict[str, pd.DataFrame], str]:
     if len(order) <= MOST_LINES or evidence.factor is None:
         return {short_name(evidence, v): evidence.of(v) for v in order}, f"a variant {row_key(evidence)}"
     levels = {
-        f"{evidence.factor} {k}": at_level(evidence, evidence.factor, k) for k in evidence.factors[evidence.factor]
+        f"{evidence.factor} {k}": at_level(evidence, evidence.factor, k)
+        for k in drawn_levels(evidence, evidence.factor)
     }
     pooled = " (pooled over the other factors)" if len(evidence.factors) > 1 else ""
     return {name: own for name, own in levels.items() if len(own)}, f"a level of `{evidence.factor}`{pooled}"
@@ -186,7 +199,8 @@ def verdicts(evidence: Evidence) -> Picture:
     """Shares of verdicts of each variant, and how often it fails or is lost, with intervals."""
     results = evidence.results
     known = results[results["verdict"].notna() | (results["status"] == "failed")]
-    order = [v for v in ranking(evidence) if (known["variant"] == v).any()]
+    there = set(known["variant"])
+    order, few = best_and_worst([v for v in ranking(evidence) if v in there])
     colours = draw.VERDICT_COLOURS | {NOT_TRAINED: "#f0e8d8"}
     counts = pd.crosstab(known["variant"], known["verdict"].where(known["verdict"].notna(), NOT_TRAINED))
     counts = counts.reindex(index=order, columns=list(colours), fill_value=0)
@@ -225,6 +239,7 @@ def verdicts(evidence: Evidence) -> Picture:
             if without
             else ""
         )
+        + few
     )
     return Picture("verdicts.png", "Verdicts", caption, fig)
 
@@ -237,14 +252,14 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
         losses: Of `lost`.
     """
     factor, steps = evidence.factor, evidence.study["steps"]
-    levels = evidence.factors[factor] if factor else [""]
+    levels = drawn_levels(evidence, factor)
     colours = draw.palette(levels)
     fig = draw.new_figure(3.2)
     ax = fig.subplots()
     handles, intervals = [], repeated(evidence.results)
     for level in levels:
         replicas = at_level(evidence, factor, level)["replica"] if factor else evidence.results["replica"]
-        own = losses[losses["replica"].isin(replicas)]
+        own = losses[losses["replica"].isin(list(replicas))]
         if own.empty:
             continue
         curve = survival(own["step"].to_numpy(float), own["lost"].to_numpy(bool))
@@ -274,26 +289,28 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
         "collapsed; as diverged from its last finite record, or from the first at which the size of its value exceeds "
         f"{THRESHOLDS.runaway:g} if it stayed finite. All others lasted to the end."
         + (f" Lines are levels of `{factor}`, pooled over the rest, with how many were lost." if factor else "")
+        + left_out(evidence, factor)
     )
     return Picture("survival.png", "Time to collapse or divergence", caption, fig)
 
 
-def lost(evidence: Evidence, history: pd.DataFrame) -> pd.DataFrame:
+def lost(evidence: Evidence, records: Records) -> pd.DataFrame:
     """When each trained replica collapsed or diverged, or until when it is known not to have.
 
     Args:
         evidence: The study's.
-        history: Columns replica, step, metric, value.
+        records: Of its replicas.
 
     Returns:
         Columns replica, step, lost. A replica that could not be trained, or left no verdict, has no row.
     """
     results = evidence.results[evidence.results["verdict"].notna()]
-    finite = history[np.isfinite(history["value"].to_numpy(float))]
-    ends = finite.groupby("replica")["step"].max()
-    away = finite[(finite["metric"] == VALUE) & (finite["value"].abs() > THRESHOLDS.runaway)]
-    runaways = away.groupby("replica")["step"].min()
-    firsts = finite[finite["metric"].str.startswith("score/")].groupby("replica")["step"].min()
+    gone = set(results["verdict"])
+    # Most studies lose none, and then nothing needs to be read.
+    ends = records.survey.ends
+    runaways = _firsts(records.of(VALUE), THRESHOLDS.runaway) if "diverged" in gone else {}
+    curves = [name for name in records.survey.metrics if name.startswith("score/")] if "collapsed" in gone else []
+    firsts = _firsts(records.of(*curves)) if curves else {}
     rows = []
     columns = (results[name] for name in ("replica", "status", "verdict", "time_to_collapse"))
     for replica, status, verdict, collapse in zip(*columns, strict=True):
@@ -305,3 +322,10 @@ def lost(evidence: Evidence, history: pd.DataFrame) -> pd.DataFrame:
             times.append(float(firsts.get(replica, 0.0)))
         rows.append((replica, min(times, default=float(evidence.study["steps"])), bool(times)))
     return pd.DataFrame(rows, columns=pd.Index(["replica", "step", "lost"]))
+
+
+def _firsts(table: pd.DataFrame, beyond: float = -1.0) -> dict[str, int]:
+    """Return the step of each replica's first finite record whose size is beyond a threshold."""
+    values = table["value"].to_numpy(float)
+    found = table[np.isfinite(values) & (np.abs(values) > beyond)].groupby("replica", observed=True)["step"].min()
+    return {str(replica): int(step) for replica, step in found.items()}

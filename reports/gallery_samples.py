@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -61,7 +61,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
     bins = 24 * target.modes if isinstance(target, Mixture) else 80  # fine enough to show the gaps between modes
 
     picks = {rank: three_of(evidence, variant) for rank, variant in chosen.items()}
-    columns = max(len(p) for p in picks.values())
+    columns, places = max(len(p) for p in picks.values()), ledger.places()
     fig = draw.new_figure(0.5 + 2.0 * len(picks))
     bands = fig.subfigures(len(picks), 1, squeeze=False)[:, 0]
     shown = []
@@ -72,7 +72,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
         for ax, (place, replica) in zip(axes, pick.items(), strict=False):
             shown.append(f"`{replica['replica']}`")
             title = f"{place} seed ({replica['seed']}): {_score(evidence, replica)}"
-            values = _samples(ledger, replica)
+            values = _samples(ledger, places, replica)
             if values is None:
                 ax.plot(grid, density, color="black", linewidth=1.1)
                 ax.text(
@@ -107,7 +107,7 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
         half = MOST_VARIANTS // 2
         order = [*order[:half], *order[-half:]]
     picks = {variant: three_of(evidence, variant) for variant in order}
-    columns = max(len(p) for p in picks.values())
+    columns, places = max(len(p) for p in picks.values()), ledger.places()
     real = ledger.real_images()
     fig = draw.new_figure(0.2 + 0.98 * (len(order) + (real is not None)))
     axes = fig.subplots(len(order) + (real is not None), columns, squeeze=False)
@@ -133,7 +133,7 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
             ax.set_axis_off()
         for ax, (place, replica) in zip(row, pick.items(), strict=False):
             ax.set_title(f"{place} seed ({replica['seed']}): {_score(evidence, replica)}", fontsize=8, pad=3)
-            images = _samples(ledger, replica)
+            images = _samples(ledger, places, replica)
             if images is not None:
                 draw.plot_images(ax, images[: IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
             else:
@@ -155,9 +155,10 @@ def orbits(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     shown.sort(key=list(evidence.variants.index).index)  # in the plan's order, so that the panels line up
     colours = draw.palette(shown)
     paths: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    places = ledger.places()
     for variant in shown:
         for replica in evidence.of(variant)["replica"]:  # by seed: the first that left its path
-            kept = ledger.samples(replica)
+            kept = ledger.samples(replica, places.get(replica))
             if len(kept.get("progress", ())):
                 paths[variant] = kept["steps"].ravel(), kept["progress"].reshape(-1, 2).astype(float)
                 break
@@ -226,9 +227,11 @@ def spiral_step(variant: Variant) -> float | None:
     return sizes[1]
 
 
-def _samples(ledger: Ledger, replica: pd.Series) -> np.ndarray | None:
+def _samples(ledger: Ledger, places: Mapping[str, str], replica: pd.Series) -> np.ndarray | None:
     """What a replica generated at the end, [n, dimension]; None where it failed or left nothing."""
-    return ledger.samples(replica["replica"]).get("final") if replica["status"] == "ok" else None
+    if replica["status"] != "ok":
+        return None
+    return ledger.samples(replica["replica"], places.get(replica["replica"])).get("final")
 
 
 def _why_none(replica: pd.Series) -> str:

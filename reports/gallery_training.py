@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from reports.layout import (
     colour_handles,
     comparable_values,
     curve_of,
+    drawn_levels,
     equilibrium,
     equilibrium_lines,
     layout_of,
@@ -30,6 +31,7 @@ from reports.layout import (
     scale_loss,
     score_axis,
 )
+from reports.records import Curves, Records
 from reports.statistics import bands
 from reports.tables import score_values
 
@@ -37,37 +39,43 @@ MOST_PATHS = 60  # lines that can still be told apart in one panel
 VALUE, GRADIENT, LAYER = "value/discriminator", "gradient/generator", "gradient/generator/"
 
 
-def training_pictures(evidence: Evidence, history: pd.DataFrame) -> Iterator[Picture]:
+def training_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]:
     """Draw what the history holds, one figure at a time.
 
     Args:
         evidence: The study's.
-        history: Columns replica, step, metric, value, of the study's replicas alone.
+        records: Of its replicas.
     """
-    metrics = set(history["metric"].unique())
+    metrics = records.survey.metrics
     curve = curve_of(evidence, metrics)
-    if curve and not _moves(history[history["metric"] == f"score/{curve}"]):
+    named = [metric for metric in (f"score/{curve}", VALUE, GRADIENT) if metric in metrics]
+    history = records.of(*named)
+    tables = {metric: history[history["metric"] == metric] for metric in named}
+    del history  # of thousands of replicas it is large
+    if curve and not _moves(tables[f"score/{curve}"]):
+        del tables[f"score/{curve}"]
         curve = None
-    if evidence.results["verdict"].notna().any() and (curve or metrics & {VALUE, GRADIENT}):
-        yield trajectories(evidence, history, curve)
+    # A gradient that is never positive is that of a fixed generator.
+    drawn = {name: own for name, own in tables.items() if name != GRADIENT or (own["value"] > 0).any()}
+    if evidence.results["verdict"].notna().any() and drawn:
+        yield trajectories(evidence, drawn, curve)
     if curve:
-        yield score_curves(evidence, history, curve)
+        yield score_curves(evidence, tables[f"score/{curve}"], curve)
     if VALUE in metrics:
-        yield value_curves(evidence, history)
+        yield value_curves(evidence, tables[VALUE])
     if "layer_gradients" in evidence.study.get("checks", []) and f"{LAYER}1" in metrics:
-        yield layer_gradients(evidence, history)
+        yield layer_gradients(evidence, records)
 
 
 def _moves(table: pd.DataFrame) -> bool:
     """Whether some replica's score changes at all: that of a generator which is never trained does not."""
-    by_replica = table.groupby("replica")["value"]
+    by_replica = table.groupby("replica", observed=True)["value"]
     return bool((by_replica.nunique() > 1).any() or (by_replica.size() < 2).any())
 
 
-def score_curves(evidence: Evidence, history: pd.DataFrame, curve: str) -> Picture:
+def score_curves(evidence: Evidence, table: pd.DataFrame, curve: str) -> Picture:
     """A score through training, medians and bands, failed replicas last."""
     layout, direction = layout_of(evidence), evidence.direction(curve)
-    table = history[history["metric"] == f"score/{curve}"]
     log, limits = score_axis(evidence, curve, table["value"].to_numpy(float))
     axis = f"{evidence.label(curve)} ({direction} is better)"
     fig, axes = band_facets(evidence, layout, table, direction, limits, axis)
@@ -87,16 +95,17 @@ def score_curves(evidence: Evidence, history: pd.DataFrame, curve: str) -> Pictu
             else ""
         )
         + "."
-        + layout.describe()
+        + layout.describe(evidence)
     )
     return Picture("score_curves.png", "Scores through training", caption, fig)
 
 
-def value_curves(evidence: Evidence, history: pd.DataFrame) -> Picture:
+def value_curves(evidence: Evidence, table: pd.DataFrame) -> Picture:
     """The discriminator's value through training, medians and bands over the replicas still training."""
     layout = layout_of(evidence)
-    table, label, left_out = comparable_values(evidence, history[history["metric"] == VALUE])
-    drawn = [quartile_curves(table, recorded(evidence, table, [v]), None)[1].ravel() for v in evidence.variants.index]
+    table, label, left_out = comparable_values(evidence, table)
+    own = Curves(table)
+    drawn = [quartile_curves(own, recorded(evidence, own, [v]), None)[1].ravel() for v in evidence.variants.index]
     limits, cut, scale = loss_axis(np.concatenate(drawn), equilibrium(evidence)[1])
     fig, axes = band_facets(evidence, layout, table, None, limits, label)
     for ax in axes.flat:
@@ -109,26 +118,32 @@ def value_curves(evidence: Evidence, history: pd.DataFrame) -> Picture:
         f"Median and interquartile band{survivors}, each point the mean of a window of steps."
         f"{' The axis leaves out the most extreme hundredth of the curves.' if cut else ''}{left_out}"
     )
-    return Picture("discriminator.png", "Discriminator's value", caption + layout.describe(), fig)
+    return Picture("discriminator.png", "Discriminator's value", caption + layout.describe(evidence), fig)
 
 
-def trajectories(evidence: Evidence, history: pd.DataFrame, curve: str | None) -> Picture:
-    """Every replica's path through training in the colour of its verdict: score, discriminator's value, gradient."""
+def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: str | None) -> Picture:
+    """Every replica's path through training in the colour of its verdict: score, discriminator's value, gradient.
+
+    Args:
+        evidence: The study's.
+        tables: The records of each metric that is to be drawn, from left to right.
+        curve: The score that is among them, if one is.
+    """
     results = evidence.results
     shown = evenly_by_rank(evidence, MOST_PATHS)
     counts = results["verdict"].value_counts()
     # The commonest verdict at the back, so that the few others are not hidden.
     shown = shown.assign(_size=shown["verdict"].map(counts)).sort_values("_size", ascending=False, kind="stable")
-    drawable = history[(history["metric"] != GRADIENT) | (history["value"] > 0)]  # none of a generator that is fixed
-    metrics = [m for m in (f"score/{curve}", VALUE, GRADIENT) if (drawable["metric"] == m).any()]
     fig = draw.new_figure(3.0)
     handles: list[Line2D] = []
     cut, left_out = False, ""
-    for ax, metric in zip(fig.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        table = history[(history["metric"] == metric) & history["replica"].isin(shown["replica"])]
+    for ax, metric in zip(fig.subplots(1, len(tables), squeeze=False)[0], tables, strict=True):
+        table = tables[metric]
+        table = table[table["replica"].isin(list(shown["replica"]))]
         if metric == VALUE:
             table, title, left_out = comparable_values(evidence, table)
-        paths = {id: (t["step"].to_numpy(), t["value"].to_numpy(float)) for id, t in table.groupby("replica")}
+        by_replica = table.groupby("replica", observed=True)
+        paths = {id: (own["step"].to_numpy(), own["value"].to_numpy(float)) for id, own in by_replica}
         values = table["value"].to_numpy(float)
         if metric == VALUE:
             limits, cut, scale = loss_axis(values, equilibrium(evidence)[1])
@@ -177,16 +192,16 @@ def trajectories(evidence: Evidence, history: pd.DataFrame, curve: str | None) -
     return Picture("trajectories.png", "Replicas through training, by verdict", caption, fig)
 
 
-def layer_gradients(evidence: Evidence, history: pd.DataFrame) -> Picture:
+def layer_gradients(evidence: Evidence, records: Records) -> Picture:
     """The gradient's norm at each layer of the generator over the second half of training, medians and bands."""
     layout = layout_of(evidence)
     layout = replace(layout, rows=None, pooled=[f for f in (layout.rows, *layout.pooled) if f])
-    late = history[history["metric"].str.startswith(LAYER) & (history["step"] > evidence.study["steps"] / 2)]
-    late = late.assign(layer=late["metric"].str.removeprefix(LAYER).astype(int))
+    history = records.of(*(name for name in records.survey.metrics if name.startswith(LAYER)))
+    late = history[history["step"] > evidence.study["steps"] / 2]
+    late = late.assign(replica=late["replica"].astype(str), layer=late["metric"].str.removeprefix(LAYER).astype(int))
     norms = late.pivot_table(index="replica", columns="layer", values="value", aggfunc="median", dropna=False)
     layers = norms.columns.to_numpy()
-    columns = evidence.factors[layout.columns] if layout.columns else [""]
-    levels = evidence.factors[layout.colour] if layout.colour else [""]
+    columns, levels = drawn_levels(evidence, layout.columns), drawn_levels(evidence, layout.colour)
     colours = draw.palette(levels)
     limits = decades(norms.to_numpy(float))
 
@@ -211,7 +226,7 @@ def layer_gradients(evidence: Evidence, history: pd.DataFrame) -> Picture:
         "second half of training, of these the median over replicas and the interquartile band."
         + (f" {without} of {len(evidence.results)} replicas left no record there." if without else "")
         + (" A norm of zero lies on the lower edge." if (norms == 0).any(axis=None) else "")
-        + layout.describe()
+        + layout.describe(evidence)
     )
     return Picture("layers.png", "Gradients by layer", caption, fig)
 

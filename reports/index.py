@@ -33,7 +33,9 @@ def compile_index(reports_dir: Path) -> Path:
     found = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in _summaries(reports_dir)]
     claims = claims_table(found)
     behind = f"\n## Claims\n\n{claims}\n" if claims else ""
-    _write(index, f"{INTRODUCTION}\n{studies_table(found, '')}\n{behind}")
+    fast = (reports_dir / "speed/report.md").exists()
+    speed = "\n## Speed\n\n[How fast the engine is](speed/report.md), beside the plain loop.\n" if fast else ""
+    _write(index, f"{INTRODUCTION}\n{studies_table(found, '')}\n{behind}{speed}")
     front = reports_dir.parent / "README.md"
     if front.exists():
         table = studies_table(found, f"{reports_dir.name}/")

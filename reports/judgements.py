@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,24 @@ COVERING = ("modes", "coverage")
 JUDGED = ("verdict", "time_to_goal", "drift", "oscillation", "time_to_collapse")
 """What a judgement adds to a replica's row; the units are `gan.verdict.Judgement`'s."""
 
+SILENT = ("loss/", "epoch/", "gradient/generator/")
+"""Beginnings of metrics that say nothing of a verdict: most of a history."""
+
 Curves = dict[str, Sequence[tuple[int, float]]]
 
 
 def judgements(
-    results: pd.DataFrame, history: pd.DataFrame, study: dict[str, Any], references: dict[str, dict[str, Any]]
+    results: pd.DataFrame,
+    histories: Iterable[pd.DataFrame],
+    study: dict[str, Any],
+    references: dict[str, dict[str, Any]],
 ) -> pd.DataFrame:
     """Judge each replica by its curves, to which its final scores belong: some are only ever taken at the end.
 
     Args:
         results: One row a replica: replica, status, steps, final scores by name.
-        history: The columns replica, step, metric, value.
+        histories: The columns replica, step, metric, value; each holds all of the replicas that it is of, and only
+            one is looked at at a time.
         study: The plan's study: its report's thresholds are the goal.
         references: Direction and floor of each score; the floor of a count of what is covered is the full count.
 
@@ -38,24 +45,27 @@ def judgements(
     goal = {name: (float(t), references[name]["direction"]) for name, t in thresholds.items() if name in references}
     full = {name: references[name].get("floor") for name in COVERING if name in references}
     covers = {name: float(count) for name, count in full.items() if count}
-    # Most of a history says nothing of a verdict.
-    telling = ~history["metric"].astype(str).str.startswith(("loss/", "epoch/", "gradient/generator/"))
-    curves = curves_of(history[telling])
     finals = results.reindex(columns=list(references)).to_dict("records")
-    rows: list[tuple[Any, ...]] = []
-    replicas = zip(results["replica"], results["status"], results["steps"], finals, strict=True)
-    for replica, status, steps, scores in replicas:
-        own = curves.get(replica, {})
+    replicas = dict(zip(results["replica"], zip(results["status"], results["steps"], finals, strict=True), strict=True))
+    judged: dict[str, tuple[Any, ...]] = {}
+
+    def judge_one(replica: str, own: Curves) -> None:
+        status, steps, scores = replicas[replica]
         if status == "failed" or (status == "ok" and not own):
-            rows.append((None,) * len(JUDGED))
+            judged[replica] = (None,) * len(JUDGED)
         else:
-            own = (
-                own
-                if status != "ok"
-                else with_final(own, int(steps), {str(name): value for name, value in scores.items()})
-            )
-            judged = judge(own, status=status, steps=int(steps), goal=goal, covers=covers)
-            rows.append(tuple(getattr(judged, name) for name in JUDGED))
+            own = own if status != "ok" else with_final(own, int(steps), {str(name): v for name, v in scores.items()})
+            found = judge(own, status=status, steps=int(steps), goal=goal, covers=covers)
+            judged[replica] = tuple(getattr(found, name) for name in JUDGED)
+
+    for history in histories:
+        silent = [name for name in history["metric"].unique() if str(name).startswith(SILENT)]
+        for replica, own in curves_of(history[~history["metric"].isin(silent)]).items():
+            if replica in replicas and replica not in judged:
+                judge_one(replica, own)
+    for replica in replicas.keys() - judged.keys():
+        judge_one(replica, {})
+    rows = [judged[replica] for replica in results["replica"]]
     table = pd.DataFrame(rows, columns=pd.Index(JUDGED), index=results.index, dtype=object)
     return table.astype(dict.fromkeys(JUDGED[1:], float))
 

@@ -16,10 +16,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from reports import figures as draw
 from reports.evidence import LOG2, Evidence, is_log
+from reports.records import Curves
 from reports.statistics import bands
 from reports.tables import number
 from reports.theory_section import CROSS_ENTROPY
 
+MOST_LEVELS = 8  # of a factor in one figure: more lines cannot be told apart, and more panels not be read
+MOST_ROWS = 60  # of variants in one figure
 CROSS_ENTROPIES = "cross entropies"  # the scale of their values, which is nats
 
 
@@ -54,17 +57,42 @@ class Layout:
 
     def titles(self, evidence: Evidence, factor: str | None) -> list[str]:
         """Facet titles along one side."""
-        return [""] if factor is None else [f"{factor} {level}" for level in evidence.factors[factor]]
+        return [""] if factor is None else [f"{factor} {level}" for level in drawn_levels(evidence, factor)]
 
-    def describe(self) -> str:
-        """Return the end of a caption: what the colours and facets are."""
+    def describe(self, evidence: Evidence) -> str:
+        """Return the end of a caption: what the colours and facets are, and which levels are left out."""
         if self.colour is None:
             return ""
         parts = [f" Colours are `{self.colour}`"]
         parts += [f"columns are `{self.columns}`"] if self.columns else []
         parts += [f"rows are `{self.rows}`"] if self.rows else []
         parts += [f"pooled over {' and '.join(f'`{f}`' for f in self.pooled)}"] if self.pooled else []
-        return ", ".join(parts) + "."
+        return ", ".join(parts) + "." + left_out(evidence, self.colour, self.columns, self.rows)
+
+
+def drawn_levels(evidence: Evidence, factor: str | None) -> list[str]:
+    """The levels of a factor that a figure shows, evenly chosen where there are many; an empty one without a factor."""
+    levels = evidence.factors[factor] if factor else [""]
+    return [levels[i] for i in np.linspace(0, len(levels) - 1, min(MOST_LEVELS, len(levels))).round().astype(int)]
+
+
+def left_out(evidence: Evidence, *factors: str | None) -> str:
+    """Return a sentence on the factors of which only some levels are drawn; empty where all are."""
+    many = [f for f in factors if f and len(evidence.factors[f]) > MOST_LEVELS]
+    counts = ", ".join(f"{MOST_LEVELS} of {len(evidence.factors[f])} of `{f}`" for f in many)
+    return f" Not all levels are drawn but {counts}, evenly chosen." if many else ""
+
+
+def best_and_worst(order: Sequence[str]) -> tuple[list[str], str]:
+    """Return the variants that a figure of one row a variant shows, and a sentence if these are not all.
+
+    Args:
+        order: From the best to the worst.
+    """
+    if len(order) <= MOST_ROWS:
+        return list(order), ""
+    half = MOST_ROWS // 2
+    return [*order[:half], *order[-half:]], f" Of {len(order)} variants the {half} best and the {half} worst are drawn."
 
 
 def layout_of(evidence: Evidence) -> Layout:
@@ -84,15 +112,15 @@ def band_facets(
     ylabel: str,
 ) -> tuple[Figure, np.ndarray]:
     """Bands of one metric in small multiples."""
-    rows = evidence.factors[layout.rows] if layout.rows else [""]
-    columns = evidence.factors[layout.columns] if layout.columns else [""]
-    levels = evidence.factors[layout.colour] if layout.colour else [""]
+    rows, columns = drawn_levels(evidence, layout.rows), drawn_levels(evidence, layout.columns)
+    levels = drawn_levels(evidence, layout.colour)
     colours = draw.palette(levels)
+    curves = Curves(table)
 
     def cell(ax: Axes, i: int, j: int) -> None:
         for level in levels:
-            replicas = recorded(evidence, table, layout.cell(evidence, rows[i], columns[j], level))
-            steps, quartiles = quartile_curves(table, replicas, direction)
+            replicas = recorded(evidence, curves, layout.cell(evidence, rows[i], columns[j], level))
+            steps, quartiles = quartile_curves(curves, replicas, direction)
             marker = {"marker": "o", "markersize": 2.5} if len(steps) <= 20 else {}
             if len(steps):
                 draw.plot_band(ax, steps, quartiles, limits, color=colours[level], **marker)
@@ -103,19 +131,19 @@ def band_facets(
     return fig, draw.facet_grid(fig, *titles, cell, "training step", ylabel)
 
 
-def recorded(evidence: Evidence, table: pd.DataFrame, variants: Sequence[str]) -> pd.Series:
+def recorded(evidence: Evidence, curves: Curves, variants: Sequence[str]) -> list[str]:
     """Replicas of some variants that left a history, or failed too early to: one whose file is lost did not fail."""
-    results = evidence.results[evidence.results["variant"].isin(variants)]
-    return results.loc[results["replica"].isin(table["replica"]) | (results["status"] != "ok"), "replica"]
+    own = [evidence.of(variant)[["replica", "status"]] for variant in variants]
+    return [id for rows in own for id, status in rows.itertuples(index=False) if status != "ok" or id in curves]
 
 
-def quartile_curves(table: pd.DataFrame, replicas: pd.Series, direction: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Steps, shape [steps], and quartiles over replicas, shape [3, steps]; see `statistics.bands`."""
-    chosen = table[table["replica"].isin(replicas)]
-    curves = chosen.pivot_table(index="replica", columns="step", values="value", aggfunc="last", dropna=False)
-    # A replica that failed before its first record has no row at all, yet it counts.
-    curves = curves.reindex(list(replicas))
-    return curves.columns.to_numpy(), bands(curves.to_numpy(float), direction)
+def quartile_curves(curves: Curves, replicas: Sequence[str], direction: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Steps, shape [steps], and quartiles over replicas, shape [3, steps]; see `statistics.bands`.
+
+    A replica that failed before its first record has none at all, yet it counts.
+    """
+    steps, values = curves.of(replicas)
+    return steps, bands(values, direction)
 
 
 def score_axis(evidence: Evidence, score: str, values: np.ndarray) -> tuple[bool, tuple[float, float]]:
@@ -214,9 +242,9 @@ def colour_handles(evidence: Evidence, layout: Layout, replicas: pd.Series | Non
     """Legend handles of the factor that is the colour, of the levels that these replicas are at, or all."""
     if layout.colour is None:
         return []
-    colours = draw.palette(evidence.factors[layout.colour])
+    colours = draw.palette(drawn_levels(evidence, layout.colour))
     if replicas is not None:
-        own = evidence.results.loc[evidence.results["replica"].isin(replicas), "variant"]
+        own = evidence.results.loc[evidence.results["replica"].isin(list(replicas.unique())), "variant"]
         shown = set(evidence.variants.loc[own.unique(), layout.colour])
         colours = {level: colour for level, colour in colours.items() if level in shown}
     return [Line2D([], [], color=colours[k], label=f"{layout.colour} {k}") for k in colours]

@@ -244,6 +244,6 @@ def tuning_curve(tuning: Tuning) -> str | None:
     """The score whose curve stands for the objective's, recorded on validation and test data in every grid."""
     shared: set[str] | None = None
     for evidence in tuning.grids:
-        metrics = {str(name) for name in evidence.ledger.history()["metric"].unique()}
+        metrics = evidence.records.survey.metrics
         shared = metrics if shared is None else shared & metrics
     return curve_of_objective(tuning.score, shared or set())

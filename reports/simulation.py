@@ -26,7 +26,8 @@ from scipy import integrate, optimize, stats
 
 from reports.contrasts import ALPHA, paired_differences
 from reports.paired import holm, signed_rank
-from reports.statistics import RESAMPLES, iqm_interval, middle_mean, wilson
+from reports.rates import wilson
+from reports.statistics import RESAMPLES, iqm_interval, middle_mean
 
 SEEDS = (10, 24)  # runs of a variant in a simulated study
 RATES = (0.05, 0.2, 0.5)

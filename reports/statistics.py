@@ -1,6 +1,6 @@
 """Statistics of repeated training runs: pure functions over arrays, in which a failed run always counts.
 
-Those of paired runs are in `reports.paired`.
+Those of paired runs are in `reports.paired`, shares of runs in `reports.rates`.
 """
 
 from __future__ import annotations
@@ -63,41 +63,38 @@ def ranked_quantiles(
         Shape [len(probabilities)], ascending in the score's own units; an infinity where the quantile
         touches a failed run; NaN where there are no runs at all.
     """
-    runs = np.asarray(values, dtype=np.float64).ravel()
-    if runs.size == 0:
-        return np.full(len(probabilities), np.nan)
-    ordered = np.sort(np.where(np.isfinite(runs), runs, worst_of(direction)))
-    quantiles = np.empty(len(probabilities))
-    for i, probability in enumerate(probabilities):
-        position = probability * (runs.size - 1)
-        below, weight = int(np.floor(position)), position - np.floor(position)
-        # A weight of 1e-16 is rounding in the position, not a share of the next run.
-        if weight < 1e-12 or ordered[below] == ordered[below + 1]:
-            quantiles[i] = ordered[below]
-        elif 1 - weight < 1e-12:
-            quantiles[i] = ordered[below + 1]
-        elif np.isinf(ordered[below]) or np.isinf(ordered[below + 1]):
-            quantiles[i] = worst_of(direction)
-        else:
-            quantiles[i] = ordered[below] + weight * (ordered[below + 1] - ordered[below])
-    return quantiles
+    runs = np.asarray(values, dtype=np.float64).reshape(-1, 1)
+    return _column_quantiles(runs, np.array([len(runs)]), probabilities, direction)[:, 0]
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927): inside [0, 1], and never empty at 0 or at n.
+def _column_quantiles(
+    runs: NDArray[np.float64], counts: NDArray[np.int64], probabilities: Sequence[float], direction: str
+) -> NDArray[np.float64]:
+    """`ranked_quantiles` of the first `counts` runs of each column once it is sorted, shape [probabilities, columns].
 
     Args:
-        successes: How many of the trials succeeded.
-        trials: How many there were; with none, nothing is known and the interval is (0, 1).
-        confidence: Two-sided level.
-
-    Returns:
-        The lower and the upper limit.
+        runs: Shape [runs, columns]; what is not finite has failed.
+        counts: Of the runs that count, shape [columns].
+        probabilities: Levels in [0, 1].
+        direction: As for `ranked_quantiles`.
     """
-    if trials == 0:
-        return 0.0, 1.0
-    interval = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    quantiles = np.full((len(probabilities), runs.shape[1]), np.nan)
+    if not len(runs):
+        return quantiles
+    ordered = np.sort(np.where(np.isfinite(runs), runs, worst_of(direction)), axis=0)
+    columns, last = np.arange(runs.shape[1]), np.maximum(counts - 1, 0)
+    for found, probability in zip(quantiles, probabilities, strict=True):
+        position = probability * last
+        place = np.floor(position).astype(int)
+        weight = position - place
+        below, above = ordered[place, columns], ordered[np.minimum(place + 1, last), columns]
+        # A weight of 1e-16 is rounding in the position, not a share of the next run.
+        with np.errstate(invalid="ignore"):  # inf - inf: decided below
+            between = below + weight * (above - below)
+        between = np.where(np.isinf(below) | np.isinf(above), worst_of(direction), between)
+        between = np.where(1 - weight < 1e-12, above, between)
+        found[:] = np.where((weight < 1e-12) | (below == above), below, between)
+    return np.where(counts > 0, quantiles, np.nan)
 
 
 def better(one: float, other: float, direction: str = "lower") -> bool:
@@ -137,11 +134,10 @@ def bands(
         run is left.
     """
     runs = np.asarray(curves, dtype=np.float64)
-    columns = []
-    for column in runs.T:
-        still = column[np.isfinite(column)] if direction is None else column
-        columns.append(ranked_quantiles(still, probabilities, direction or "lower"))
-    return np.array(columns).reshape(-1, len(probabilities)).T
+    if direction is not None:
+        return _column_quantiles(runs, np.full(runs.shape[1], len(runs)), probabilities, direction)
+    # Those that stopped are sorted to the end of each column, and not counted.
+    return _column_quantiles(runs, np.isfinite(runs).sum(axis=0), probabilities, "lower")
 
 
 def _ranked(values: ArrayLike, direction: str | None) -> NDArray[np.float64]:
@@ -283,30 +279,6 @@ def probability_of_improvement(
     left, right = (rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
     resampled = np.sum(left @ wins * (left if paired else right), axis=1)
     return Interval(float(wins.mean()), *percentile_limits(resampled, CONFIDENCE), "percentile")
-
-
-def performance_profile(values: ArrayLike, thresholds: Sequence[float], direction: str = "lower") -> NDArray:
-    """Share of runs at or beyond each threshold (Dolan and More 2002; Agarwal et al. 2021, section 4.2).
-
-    Args:
-        values: One score a run, shape [runs]; a failed run (NaN or an infinity) reaches no threshold.
-        thresholds: In the score's own units.
-        direction: "lower" or "higher": which side of a threshold is good.
-
-    Returns:
-        Shape [thresholds]; NaN without runs.
-    """
-    runs = np.asarray(values, dtype=np.float64).ravel()
-    return np.array([passes(runs, t, direction).sum() / runs.size if runs.size else np.nan for t in thresholds])
-
-
-def profile_band(
-    values: ArrayLike, thresholds: Sequence[float], direction: str = "lower", confidence: float = CONFIDENCE
-) -> NDArray[np.float64]:
-    """Pointwise Wilson limits of `performance_profile`, shape [2, thresholds]: each threshold's own interval."""
-    runs = np.asarray(values, dtype=np.float64).ravel()
-    limits = [wilson(int(passes(runs, t, direction).sum()), runs.size, confidence) for t in thresholds]
-    return np.array(limits).reshape(-1, 2).T
 
 
 def survival(times: ArrayLike, observed: ArrayLike, confidence: float = CONFIDENCE) -> Survival:

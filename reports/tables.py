@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from gan.verdict import VERDICTS
-from reports.evidence import Evidence, level_label
-from reports.statistics import QUARTILES, Interval, better, iqm, iqm_interval, passes, ranked_quantiles, wilson
+from reports.evidence import Evidence, level_label, once
+from reports.rates import wilson
+from reports.statistics import QUARTILES, Interval, better, iqm, iqm_interval, passes, ranked_quantiles
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 
@@ -126,6 +127,7 @@ def summarise(evidence: Evidence, replicas: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+@once
 def ranking(evidence: Evidence) -> list[str]:
     """Variants with a finished replica, best interquartile mean first; ties go to more reached, then the plan."""
     direction = evidence.direction(evidence.primary)

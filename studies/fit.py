@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from gan import plugins
@@ -11,8 +11,9 @@ from gan.flops import parameters
 from gan.replica import Scoring
 from gan.scores import sample_sizes, scores_of
 from gan.targets import Images, Target
-from gan.variant import Variant
+from gan.variant import Variant, refused_precision
 from studies.grid import COLUMNS
+from studies.tune import Parameter
 
 # Kinds of targets on which a check has something to measure.
 CHECK_KINDS = {
@@ -87,6 +88,25 @@ def check_size(variant: Variant, target: Target, place: str) -> None:
             f"{place}: batch_size: {variant.batch_size:,} samples in a layer of {widest:,} are "
             f"{variant.batch_size * widest:,} numbers; expected at most {MOST_NUMBERS:,}"
         )
+
+
+def check_device(study: str, variants: Mapping[str, Variant], space: Sequence[Parameter], device: str) -> None:
+    """Refuse a study that asks of a device what it cannot do.
+
+    Args:
+        study: Its name, which the message begins with.
+        variants: Of its grid, by name.
+        space: What is searched, of a study that is tuned.
+        device: ``cpu`` or ``cuda``, as the study is planned for.
+
+    Raises:
+        InputError: Naming the variant, or that the search would draw it.
+    """
+    asking = {f"variant {name}": variant.precision for name, variant in variants.items()}
+    asking |= {f"tune.space.{p.name}": level for p in space if p.name == "precision" for level in p.choices}
+    for asked, precision in asking.items():
+        if refused := refused_precision(precision, device):
+            raise InputError(f"{study}: {asked}: {refused}")
 
 
 def _check_players(variant: Variant, target: Target, place: str) -> None:

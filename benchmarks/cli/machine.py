@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Json, RunsDir, Scale, app, emit
+from benchmarks.cli.options import DataDir, Device, Json, RunsDir, Scale, app, emit
 
 
 @app.command()
@@ -23,8 +23,22 @@ def doctor(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, as_json: 
 
 @app.command()
 def speed(
-    replicas: Annotated[int, typer.Option(min=2, max=10_000, help="Replicas side by side.")] = 32,
-    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="About how long each measurement runs.")] = 20.0,
+    system: Annotated[
+        list[str] | None,
+        typer.Option(help="a, c or d; several times for several. By default all.", show_default=False),
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=3600, help="About how long each contender is measured, over all rounds.")
+    ] = 2.0,
+    quick: Annotated[bool, typer.Option("--quick", help="A few minutes: few widths, nothing beside them.")] = False,
+    device: Device = "auto",
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Of the page; by default reports/speed, and runs/speed for --quick.", show_default=False),
+    ] = None,
+    again: Annotated[
+        Path | None, typer.Option("--from", help="Compile the page from this speed.json; measure nothing.")
+    ] = None,
     tuning: Annotated[
         str | None, typer.Option(help="A study with [tune]: time its search against a plain Optuna loop instead.")
     ] = None,
@@ -32,14 +46,20 @@ def speed(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Time the gaussian study's engine against the plain PyTorch loop of system A, interleaved, on one core."""
-    if tuning is None:
-        from benchmarks import speed as measurement
+    """Time the engine beside the plain PyTorch loop of systems A, C and D, and write a page on it.
 
-        return emit(measurement.compare(replicas, seconds), as_json, measurement.print_comparison)
-    from benchmarks import session
-    from benchmarks.tuning import speed as search
+    Both are measured interleaved, in processes of one thread, with the machine's own peaks; then whole studies
+    beside one process a run, and how time grows. About 25 minutes on two idle cores.
+    """
+    if tuning is not None:
+        from benchmarks import session
+        from benchmarks.tuning import speed as search
 
-    given = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
-    options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
-    emit(search.compare(tuning, options), as_json, search.print_comparison)
+        given = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
+        options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
+        return emit(search.compare(tuning, options), as_json, search.print_comparison)
+    from benchmarks.speed import command
+
+    asked = command.Asked(tuple(system or ()), seconds, quick, device, folder, data_dir)
+    written = command.compile_again(again, folder) if again else command.measure(asked)
+    emit(written.measured, as_json, lambda _: command.show(written))

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 PARENT = "mlflow.parentRunId"
+ASKED = ("replica", "status", "stage", PARENT)
+"""Tags of a replica's run that tell what it is and whether it is of use."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -30,6 +32,14 @@ class Run:
     params: dict[str, str] = field(default_factory=dict[str, str])
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     """The last value of each."""
+
+
+def trimmed(run: Run) -> Run:
+    """Return a replica's run with nothing but what the mirror asks of it again: all of a study's stay in memory."""
+    if "replica" not in run.tags:
+        return run
+    tags = {name: run.tags[name] for name in ASKED if name in run.tags}
+    return Run(run.id, run.start, over=run.over, artifacts=run.artifacts, tags=tags)
 
 
 @dataclass

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.tracking import tracked
 from benchmarks.tracking.background import Background, Job
-from benchmarks.tracking.holdings import PARENT, Run, sort_out
+from benchmarks.tracking.holdings import PARENT, Run, sort_out, trimmed
 from benchmarks.tracking.mirrored import MirrorStats, catch_up, default_tracking_uri
 from benchmarks.tracking.store import Point, Store, is_remote
 from gan.replica import Scoring, digest_of
@@ -65,7 +65,7 @@ class Mirror:
         references: Callable[[], Mapping[str, Any]] | None = None,
         trials: Mapping[str, Mapping[str, str]] | None = None,
         objective: Callable[[list[Row]], Mapping[str, float]] | None = None,
-        store: Callable[[str], Store] = Store,
+        store: Callable[[str], Store] | None = None,
     ) -> None:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
@@ -78,10 +78,12 @@ class Mirror:
         for replica in plan["replicas"]:
             planned[replica["variant"]].add(replica["id"])
         self._planned = dict(planned)
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, Row] = {}  # how each replica ended
         self._pushed: set[str] = set()
         # What the store holds; to be learnt again where it is not known.
-        self._store, self._known = store(self._uri), False
+        # The default database is ours alone, and `ganbench sync` makes it again.
+        self._store = store(self._uri) if store else Store(self._uri, expendable=tracking_uri is None)
+        self._known = False
         self._parents: dict[str, Run] = {}
         self._replicas: dict[str, Run] = {}
         self._summed_at: dict[tuple[str, int], int] = {}  # a variant and how many replicas: milliseconds since 1970
@@ -202,7 +204,7 @@ class Mirror:
         return run
 
     def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
-        self._rows |= {row["replica"]: row for row in rows}
+        self._rows |= {row["replica"]: tracked.outcome(row) for row in rows}
         new = [row for row in rows if self._stage != SEARCH and not self._is_mirrored(row)]
         curves = tracked.split_curves(history()) if new else {}
         for row in new:
@@ -242,6 +244,7 @@ class Mirror:
         self._store.add_files(run, tracked.files(curves, samples))
         self._store.finish(run, "FINISHED" if row["status"] == "ok" else "FAILED", run.start + int(1000 * seconds))
         run.over = True
+        self._replicas[replica] = trimmed(run)
 
     def _title(self, variant: str) -> str:
         return f"{variant} {TUNED}" if self._stage == TUNED else variant
@@ -273,7 +276,8 @@ class Mirror:
             return
         chosen = [self._rows[replica] for replica in sorted(planned)]
         values = tracked.aggregates(chosen) | dict(self._objective(chosen) if self._objective else {})
-        run = self._parent({**chosen[0], "variant": variant})
+        said = tracked.planned(self._study, variant, self._variants.get(variant, {}))
+        run = self._parent({**said, **chosen[0], "variant": variant})
         values = {name: float(value) for name, value in values.items() if tracked.is_finite(value)}
         new = {name: value for name, value in values.items() if not _is_same(run.metrics.get(name), value)}
         if not new and run.over:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from benchmarks.tracking import tracked
-from benchmarks.tracking.holdings import Run
+from benchmarks.tracking.holdings import Run, trimmed
 
 if TYPE_CHECKING:
     from mlflow import entities
@@ -34,6 +35,9 @@ _QUIET = {
 # MLflow sends any request again whose answer did not come, also the one that makes a run: it would be there twice.
 _ONCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
+_WRITTEN_BEHIND: set[str] = set()
+"""Files of databases that are expendable."""
+
 Point = tuple[str, float, int, int]  # metric, value, milliseconds since 1970, step
 
 
@@ -47,17 +51,19 @@ class Store:
 
     Args:
         uri: Where it is.
+        expendable: It is a file that holds nothing but a copy of ledgers: of a crash of the machine, not of a program,
+            it may come out damaged, to be deleted and made again.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
+    def __init__(self, uri: str, *, expendable: bool = False) -> None:
+        self._uri, self._expendable = uri, expendable
         self._open: MlflowClient | None = None
 
     @property
     def client(self) -> MlflowClient:
         """MLflow's client; the first time takes seconds, and makes a database that is not there."""
         if self._open is None:
-            self._open = _connect(self._uri)
+            self._open = _connect(self._uri, self._expendable)
         return self._open
 
     def experiment(self, name: str, location: str | None, note: str) -> str:
@@ -126,7 +132,7 @@ class Store:
                 self.client.log_artifacts(run.id, directory)
 
 
-def _connect(uri: str) -> MlflowClient:
+def _connect(uri: str, expendable: bool) -> MlflowClient:
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     os.environ.update(_ONCE)
@@ -136,7 +142,30 @@ def _connect(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is raised, and reported once
     if not is_remote(uri) and not uri.startswith("sqlite"):
         _ask_once(uri)
+    if expendable:
+        _write_behind(uri)
     return MlflowClient(tracking_uri=uri)
+
+
+def _write_behind(uri: str) -> None:
+    """Let the system write an SQLite file to the disk when it likes, instead of waiting for the disk at each commit.
+
+    MLflow commits half a dozen times a run. What programs see of the file, and what they find after one was killed,
+    is the same.
+    """
+    from sqlalchemy import Engine, event, make_url
+
+    if not _WRITTEN_BEHIND:
+        event.listen(Engine, "connect", _ease)
+    _WRITTEN_BEHIND.add(str(make_url(uri).database))
+
+
+def _ease(connection: Any, _: object) -> None:
+    """Set up a new connection of any engine of this process."""
+    if isinstance(connection, sqlite3.Connection):
+        file = connection.execute("PRAGMA database_list").fetchone()[2]
+        if file in _WRITTEN_BEHIND:
+            connection.execute("PRAGMA synchronous = OFF")
 
 
 def _ask_once(uri: str) -> None:
@@ -152,7 +181,7 @@ def _ask_once(uri: str) -> None:
 
 def _ours(run: entities.Run) -> Run:
     info, data = run.info, run.data
-    return Run(
+    whole = Run(
         info.run_id,
         info.start_time,
         over=info.status in ("FINISHED", "FAILED"),
@@ -161,3 +190,4 @@ def _ours(run: entities.Run) -> Run:
         params=dict(data.params),
         metrics=dict(data.metrics),
     )
+    return trimmed(whole)

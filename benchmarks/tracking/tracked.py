@@ -25,7 +25,7 @@ from gan.verdict import judge
 if TYPE_CHECKING:
     import pandas as pd
 
-POINTS = 25  # of a metric, at most: the whole history stays in the ledger
+POINTS = 10  # of a metric, at most, as many as there are evaluations: the whole history is in `curves.csv`
 
 # Columns that say which replica a result is of, and numbers that are no scores; the other columns are scores.
 IDENTITY = (
@@ -71,6 +71,12 @@ def validated(row: Mapping[str, Any]) -> list[str]:
     return [name for name in row if name.startswith(VALIDATION)]
 
 
+def outcome(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a result what its variant is summed up by: a study's stay in memory until its last cohort is in."""
+    kept = ("replica", "target", "status", "steps", *scores(row), *validated(row))
+    return {name: row[name] for name in kept if name in row}
+
+
 def params(row: Mapping[str, Any], also: Iterable[str]) -> dict[str, str]:
     """Return the variant's fields and both learning rates, flat."""
     values = {name.removeprefix(_FIELD): value for name, value in row.items() if name.startswith(_FIELD)}
@@ -97,9 +103,9 @@ def planned(study: Mapping[str, Any], variant: str, settings: Mapping[str, Any])
 def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:
     """Thin each curve, keeping its last point, and add the numbers of the result at the last step."""
     last = int(row["steps"])
-    series = _ended(row, curves)
-    series |= {name: [(last, row[name])] for name in SUMMARY if name in row}
-    finite = {name: [(s, float(v)) for s, v in points if is_finite(v)] for name, points in series.items()}
+    series = _ended(row, curves).items()
+    finite = {name: [point for point in points if math.isfinite(point[1])] for name, points in series}
+    finite |= {name: [(last, float(row[name]))] for name in SUMMARY if name in row and is_finite(row[name])}
     return {name: _thin(points) for name, points in finite.items() if points}
 
 
@@ -109,7 +115,7 @@ def _ended(row: Mapping[str, Any], curves: Curves) -> Curves:
     finals = {f"score/{name}": row[name] for name in scores(row)} | {name: row[name] for name in validated(row)}
     for name, final in finals.items():
         before = [point for point in curves.get(name, []) if point[0] != last]
-        series[name] = [*before, (last, final)] if is_finite(final) else before
+        series[name] = [*before, (last, float(final))] if is_finite(final) else before
     return series
 
 

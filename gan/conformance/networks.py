@@ -14,10 +14,11 @@ from torch.func import vmap
 from torch.utils import _pytree as pytree
 
 from gan import plugins, streams
-from gan.cohort import Run, one_thread
+from gan.cohort import Run
 from gan.conformance import ensure
 from gan.networks import Network, Tensors
 from gan.plugins import Kind
+from gan.process import one_thread
 from gan.replica import Cohort, Replica, Scoring
 from gan.step import Game, State, step
 from gan.targets import Target

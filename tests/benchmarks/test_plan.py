@@ -179,7 +179,20 @@ def test_short_runs_are_not_compiled() -> None:
     assert not any(c.compiled for c in plan_of(scale="smoke").cohorts)
     assert all(c.compiled for c in plan_of(scale="laptop").cohorts)
     conv = [c for c in plan_of("stabilisers", "full").cohorts if c.replicas[0].variant.discriminator == "conv"]
-    assert conv and not any(c.compiled for c in conv)
+    assert conv and all(c.compiled for c in conv)
+    assert not any(c.compiled for c in plan_of("system-d", "full").cohorts)  # a loop of large convolutions
+
+
+def test_a_replica_alone_is_not_trained_beside_a_copy_of_itself() -> None:
+    (cohort,) = plan_of("system-c", seeds=1).cohorts
+    assert (cohort.mode, cohort.width, len(cohort.replicas)) == ("loop", 1, 1)
+
+
+def test_what_a_device_has_not_is_not_planned() -> None:
+    study = schema.resolve(schema.load("system-a"), "smoke")
+    variants = {n: dataclasses.replace(v, precision="tf32") for n, v in study.variants.items()}
+    with pytest.raises(InputError, match="system-a.*tf32"):
+        make_plan(dataclasses.replace(study, variants=variants), "cpu", "", compiler=True)
 
 
 def test_large_steps_train_in_narrower_cohorts() -> None:
@@ -213,9 +226,10 @@ def test_a_replica_can_be_planned_alone_from_the_file() -> None:
 
 def test_operations_are_counted_from_the_widths() -> None:
     # System A by hand: D 1*32 + 32*64 + 64*32 + 32*1 = 4160 products, G 20*32 + 32*32 + 32*1 = 1696;
-    # D runs forward and backward on two halves (6) and on the fakes to its input (2), G forward twice and back (4).
+    # D runs forward and backward on two halves (6) and on the fakes to its input (2), G forward twice and back (4);
+    # nobody asks for the gradient on what the first layers are given: 1*32 on both halves, and 20*32.
     variant = Variant(batch_size=512)
-    assert flops.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696)
+    assert flops.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696 - 2 * 32 - 640)
     conv = Variant(discriminator="conv", discriminator_channels=(64, 128))
     assert flops.discriminator_products(conv, 784) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272
 

@@ -167,7 +167,7 @@ def test_scores_against_validation_data_are_mirrored_beside_the_others(runs_dir:
     client = client_of(runs_dir)
     for child in children:
         points = client.get_metric_history(child.info.run_id, "validation/ks")
-        assert len(points) == 25 and (points[-1].step, points[-1].value) == (STEPS, 0.5)
+        assert len(points) == tracked.POINTS and (points[-1].step, points[-1].value) == (STEPS, 0.5)
         assert child.data.metrics["score/ks"] < 0.5 and "validation/coverage" not in child.data.metrics
     assert {run.data.metrics["median/validation/ks"] for run in parents} == {0.5}
 

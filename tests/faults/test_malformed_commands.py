@@ -54,7 +54,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "no time to measure": (["speed", "--seconds", "0"], ["--seconds"]),
     "less time than none": (["speed", "--seconds", "-5"], ["--seconds"]),
     "time that is no number": (["speed", "--seconds", "nan"], ["--seconds"]),
-    "one replica side by side": (["speed", "--replicas", "1"], ["--replicas"]),
+    "the speed of no system": (["speed", "--system", "b"], ["--system"]),
     "the speed of no study": (["speed", "--tuning", "gausian"], ["gausian", "did you mean 'gaussian'"]),
     "runs in a file": (["run", "gaussian", *SMOKE, "--runs-dir", "afile"], ["afile: no folder"]),
     "runs below a file": (["run", "gaussian", "--scale", "smoke", "--runs-dir", "afile/runs"], ["afile/runs"]),

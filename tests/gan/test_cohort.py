@@ -274,7 +274,7 @@ def test_partial_last_batches_are_trained_on() -> None:
         )
         for kept in ("keep", "drop")
     ]
-    assert [run.real.steps_per_epoch for run in runs] == [3, 2]
+    assert [run.inputs.real.steps_per_epoch for run in runs] == [3, 2]
     for run in runs:
         run.advance(0, 4)
         assert bool(torch.isfinite(run.metrics).all())

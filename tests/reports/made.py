@@ -18,12 +18,14 @@ from benchmarks.ledger import Ledger
 from gan.verdict import VERDICTS
 from reports.evidence import Evidence
 from reports.layout import Picture
+from reports.records import Records
 
 KS = {"label": "KS statistic", "direction": "lower", "n": 10000, "floor": 0.009, "noise": None}
 COVERAGE = {"label": "Share of 100 bins covered", "direction": "higher", "n": 10000, "floor": 1.0, "noise": None}
 RADIUS = {"label": "distance from the equilibrium", "direction": "lower", "n": 1, "floor": None, "noise": None}
 STEPS = 1000
 GAUSSIAN = {"name": "gaussian", "mean": 3.0, "std": 2.0}
+NOTHING = pd.DataFrame(columns=pd.Index(["replica", "step", "metric", "value"]))
 Levels = dict[str, Any]
 
 
@@ -62,7 +64,7 @@ def make_evidence(
     plan = {"study": study, "variants": {n: settings(v) for n, v in zip(names, grid, strict=True)}}
     plan["replicas"] = [{"id": r["replica"], "variant": r["variant"], "seed": r["seed"]} for r in rows]
     variants = pd.DataFrame(grid, index=pd.Index(names, name="variant"), columns=pd.Index(list(factors)))
-    return Evidence(plan, references, results, variants, ledger or Ledger(Path("nowhere")))
+    return Evidence(plan, references, results, variants, ledger or Ledger(Path("nowhere")), Records.of_table(NOTHING))
 
 
 def make_history(evidence: Evidence, layers: int = 3) -> pd.DataFrame:

@@ -159,7 +159,7 @@ def test_verdicts_come_from_the_history_and_the_goal(gaussian, small, copy_of: M
 def test_nothing_is_said_of_a_replica_without_history() -> None:
     rows = pd.DataFrame({"replica": ["a", "b", "c"], "status": ["ok", "failed", "diverged"], "steps": 10})
     empty = pd.DataFrame({"replica": [], "step": [], "metric": [], "value": []})
-    table = judgements(rows, empty, {"report": {}}, {})
+    table = judgements(rows, [empty], {"report": {}}, {})
     assert table["verdict"].tolist() == [None, None, "diverged"] and table["drift"].isna().all()
     assert curves_of(empty) == {}
 

@@ -15,7 +15,8 @@ from gan.verdict import VERDICTS
 from reports import figures, gallery_evidence, layout
 from reports.contrasts import Contrast
 from reports.figures_evidence import Effect, forest_limits, plot_forest, plot_shares, plot_steps
-from reports.statistics import Interval, wilson
+from reports.rates import wilson
+from reports.statistics import Interval
 
 from .made import (
     COVERAGE,

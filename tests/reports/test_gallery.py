@@ -16,6 +16,7 @@ from gan.verdict import THRESHOLDS, VERDICTS
 from reports import figures, gallery, gallery_evidence, gallery_samples, gallery_training, layout
 from reports.evidence import Evidence, gather
 from reports.figures_evidence import plot_paths
+from reports.records import Records
 from reports.statistics import iqm
 
 from .made import (
@@ -32,6 +33,7 @@ from .made import (
 )
 
 pytestmark = pytest.mark.usefixtures("style")
+records = Records.of_table
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,7 @@ def test_at_most_sixty_paths_from_the_best_to_the_worst() -> None:
 
 
 def test_the_legend_counts_every_replica_and_the_caption_says_how_many_are_drawn(large: Evidence) -> None:
-    picture = gallery_training.trajectories(large, make_history(large), "ks")
+    picture = by_name(gallery_training.training_pictures(large, records(make_history(large))))["trajectories.png"]
     counts = large.results["verdict"].value_counts()
     texts = [t.get_text() for t in picture.figure.legends[0].get_texts()]
     assert [f"{v} {counts[v]}" for v in VERDICTS if v in counts] == texts[: counts.size]
@@ -106,7 +108,7 @@ def test_who_was_lost_and_when() -> None:
     verdicts = ["converged", "collapsed", "collapsed", "diverged", "starved", ""]
     times = [300.0, 400.0, math.nan, math.nan, math.nan, math.nan]
     evidence = make_evidence({"loss": ["a"]}, 6, verdict=lambda v, s: verdicts[s], collapse=lambda v, s: times[s])
-    losses = gallery_evidence.lost(evidence, make_history(evidence))
+    losses = gallery_evidence.lost(evidence, records(make_history(evidence)))
     assert losses["step"].tolist() == [300.0, 400.0, 100.0, 500.0, 1000.0]
     assert losses["lost"].tolist() == [True, True, True, True, False]
     assert losses["replica"].tolist() == evidence.results["replica"].tolist()[:5]
@@ -119,7 +121,7 @@ def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> 
         verdict=lambda v, s: "collapsed" if (v["loss"] == "a" and s < 2) or v["loss"] == "c" else "converged",
         collapse=lambda v, s: 200.0 * (s + 1) if v["loss"] == "c" or (v["loss"] == "a" and s < 2) else math.nan,
     )
-    losses = gallery_evidence.lost(evidence, make_history(evidence))
+    losses = gallery_evidence.lost(evidence, records(make_history(evidence)))
     picture = gallery_evidence.survival_curves(evidence, losses)
     ends = [np.asarray(line.get_ydata(), float)[[0, -1]].tolist() for line in picture.figure.axes[0].lines]
     np.testing.assert_allclose(ends, [[1.0, 0.6], [1.0, 1.0], [1.0, 0.0]])
@@ -129,8 +131,8 @@ def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> 
 
 def test_no_survival_where_nobody_is_lost(large: Evidence) -> None:
     calm = make_evidence({"loss": ["a", "b"]}, 3)
-    assert "survival.png" not in by_name(gallery_evidence.evidence_pictures(calm, make_history(calm)))
-    assert "survival.png" in by_name(gallery_evidence.evidence_pictures(large, make_history(large)))
+    assert "survival.png" not in by_name(gallery_evidence.evidence_pictures(calm, records(make_history(calm))))
+    assert "survival.png" in by_name(gallery_evidence.evidence_pictures(large, records(make_history(large))))
 
 
 def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
@@ -139,7 +141,7 @@ def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
     history = make_history(evidence)
     away = (history["metric"] == "value/discriminator") & (history["step"] >= 400)
     history.loc[away, "value"] = -2 * THRESHOLDS.runaway
-    losses = gallery_evidence.lost(evidence, history)
+    losses = gallery_evidence.lost(evidence, records(history))
     assert losses["step"].tolist() == [400.0, 1000.0] and losses["lost"].tolist() == [True, False]
     (right,) = [ax for ax in gallery_evidence.verdicts(evidence).figure.axes if ax.get_xlabel().startswith("rate")]
     rates = [float(np.asarray(line.get_xdata(), float)[0]) for line in right.lines if line.get_linestyle() == "None"]
@@ -155,14 +157,14 @@ def test_layers_only_where_asked_and_over_the_second_half() -> None:
     history = make_history(asked)
     early = history["step"] <= STEPS / 2
     history.loc[early & history["metric"].str.startswith("gradient/generator/"), "value"] = 1e9
-    pictures = by_name(gallery_training.training_pictures(asked, history))
+    pictures = by_name(gallery_training.training_pictures(asked, records(history)))
     axes = pictures["layers.png"].figure.axes
     assert len(axes) == 2 and axes[0].get_yscale() == "log"
     drawn = np.asarray(axes[0].lines[0].get_ydata(), float)
     assert (np.diff(np.log10(drawn)) > 0.5).all() and drawn.max() < 10
     assert axes[0].get_xticks().tolist() == [1, 2, 3]
     unasked = make_evidence(factors, 3)
-    assert "layers.png" not in by_name(gallery_training.training_pictures(unasked, make_history(unasked)))
+    assert "layers.png" not in by_name(gallery_training.training_pictures(unasked, records(make_history(unasked))))
 
 
 def test_layers_that_get_nothing_or_that_some_variants_lack_are_drawn() -> None:
@@ -171,7 +173,7 @@ def test_layers_that_get_nothing_or_that_some_variants_lack_are_drawn() -> None:
     mine = history["replica"].str.startswith("lr_ratio=4")
     history = history[~(mine & (history["metric"] == "gradient/generator/3"))]
     history.loc[history["metric"] == "gradient/generator/1", "value"] = 0.0
-    picture = by_name(gallery_training.training_pictures(asked, history))["layers.png"]
+    picture = by_name(gallery_training.training_pictures(asked, records(history)))["layers.png"]
     assert "zero" in picture.caption and render(picture.figure)
 
 
@@ -184,7 +186,7 @@ def test_what_never_changes_is_not_drawn(tmp_path: Path) -> None:
     evidence = make_evidence({"lr": ["1", "2"]}, 3, settings=lambda v: {"generator": "fixed_gaussian"}, ledger=ledger)
     history = make_history(evidence)
     history.loc[history["metric"] == "score/ks", "value"] = 0.3
-    pictures = by_name(gallery_training.training_pictures(evidence, history))
+    pictures = by_name(gallery_training.training_pictures(evidence, records(history)))
     assert "score_curves.png" not in pictures and "each evaluation" not in pictures["trajectories.png"].caption
     assert layout.equilibrium(evidence)[0].startswith("log 2")
     assert list(gallery_samples.sample_pictures(evidence, ledger)) == []
@@ -294,8 +296,8 @@ def test_forty_variants_fit_the_page(large: Evidence) -> None:
     history = make_history(large)
     pictures = [gallery.final_scores(large), gallery.heat_map(large)]
     pictures += [
-        *gallery_evidence.evidence_pictures(large, history),
-        *gallery_training.training_pictures(large, history),
+        *gallery_evidence.evidence_pictures(large, records(history)),
+        *gallery_training.training_pictures(large, records(history)),
     ]
     for picture in pictures:
         assert clipped_texts(picture.figure) == [], picture.name
@@ -308,8 +310,8 @@ def test_the_same_evidence_gives_the_same_bytes() -> None:
     history = make_history(evidence)
 
     def drawn(history: pd.DataFrame) -> dict[str, bytes]:
-        pictures = [*gallery_evidence.evidence_pictures(evidence, history)]
-        pictures += gallery_training.training_pictures(evidence, history)
+        pictures = [*gallery_evidence.evidence_pictures(evidence, records(history))]
+        pictures += gallery_training.training_pictures(evidence, records(history))
         return {p.name: render(p.figure) for p in pictures}
 
     first = drawn(history)
@@ -322,8 +324,8 @@ def test_a_study_of_one_variant_or_one_seed_is_drawn(seeds: int) -> None:
     for factors in ({}, {"loss": ["only"]}) if seeds == 2 else ({"loss": ["a", "b"]},):
         evidence = make_evidence(factors, seeds)
         history = make_history(evidence)
-        pictures = [gallery.final_scores(evidence), *gallery_evidence.evidence_pictures(evidence, history)]
-        for picture in [*pictures, *gallery_training.training_pictures(evidence, history)]:
+        pictures = [gallery.final_scores(evidence), *gallery_evidence.evidence_pictures(evidence, records(history))]
+        for picture in [*pictures, *gallery_training.training_pictures(evidence, records(history))]:
             assert render(picture.figure), picture.name
 
 
@@ -331,6 +333,6 @@ def test_a_study_in_which_everything_failed_is_drawn() -> None:
     for verdict in ("diverged", ""):
         evidence = make_evidence({"loss": ["a", "b"], "lr_ratio": ["1", "2"]}, 3, verdict=lambda v, s, own=verdict: own)
         history = make_history(evidence) if verdict else pd.DataFrame(columns=["replica", "step", "metric", "value"])
-        pictures = [gallery.final_scores(evidence), *gallery_evidence.evidence_pictures(evidence, history)]
-        for picture in [*pictures, *gallery_training.training_pictures(evidence, history)]:
+        pictures = [gallery.final_scores(evidence), *gallery_evidence.evidence_pictures(evidence, records(history))]
+        for picture in [*pictures, *gallery_training.training_pictures(evidence, records(history))]:
             assert render(picture.figure), picture.name

@@ -5,7 +5,8 @@ import pytest
 from scipy import stats
 
 from reports import simulation
-from reports.statistics import iqm, wilson
+from reports.rates import wilson
+from reports.statistics import iqm
 
 
 def test_the_truth_of_each_population_is_that_of_a_large_sample() -> None:

@@ -12,17 +12,15 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from reports.paired import holm, seeds_needed, signed_rank, smallest_p, variance_parts
+from reports.rates import performance_profile, profile_band, wilson, wilson_limits
 from reports.statistics import (
     bands,
     iqm,
     iqm_interval,
     passes,
-    performance_profile,
     probability_of_improvement,
-    profile_band,
     ranked_quantiles,
     survival,
-    wilson,
 )
 
 finite = st.floats(-1e6, 1e6, width=32)
@@ -446,3 +444,27 @@ def test_seeds_needed_has_a_floor_and_refuses_what_has_no_answer() -> None:
     for spread, difference in ((1, 0), (-1, 1), (1, math.nan), (math.inf, 1)):
         with pytest.raises(ValueError, match="difference other than 0"):
             seeds_needed(spread, difference)
+
+
+@pytest.mark.parametrize("trials", [1, 2, 7, 160])
+def test_wilson_limits_have_scipy_s_bits(trials: int) -> None:
+    wanted = [stats.binomtest(k, trials).proportion_ci(0.95, method="wilson") for k in range(trials + 1)]
+    limits = wilson_limits(range(trials + 1), trials)
+    assert limits.T.tolist() == [[float(interval.low), float(interval.high)] for interval in wanted]
+    assert wilson(trials, trials) == tuple(limits[:, trials])
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3, math.nan, math.inf, -math.inf]), min_size=1), st.booleans())
+def test_a_profile_counts_what_passes(values: list[float], lower: bool) -> None:
+    direction, thresholds = "lower" if lower else "higher", [0.1, 0.15, 0.2, 0.3]
+    wanted = [passes(values, threshold, direction).mean() for threshold in thresholds]
+    assert performance_profile(values, thresholds, direction).tolist() == wanted
+
+
+@given(arrays(np.float64, (5, 3), elements=st.sampled_from([1.0, 2.5, 2.5, 4.0, math.nan, math.inf])))
+def test_bands_are_the_quantiles_of_each_column(curves: np.ndarray) -> None:
+    for direction in ("lower", "higher"):
+        each = [ranked_quantiles(column, direction=direction) for column in curves.T]
+        np.testing.assert_array_equal(bands(curves, direction), np.array(each).T)
+    still = [ranked_quantiles(column[np.isfinite(column)]) for column in curves.T]
+    np.testing.assert_array_equal(bands(curves), np.array(still).T)

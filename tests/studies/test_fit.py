@@ -15,7 +15,8 @@ from gan.scores import scores_of
 from gan.targets import TARGETS, make_target
 from gan.variant import BUILT_IN, Variant
 from studies import schema
-from studies.fit import CHECK_KINDS, FITTED, UNEVEN, check_fit, check_theory
+from studies.fit import CHECK_KINDS, FITTED, UNEVEN, check_device, check_fit, check_theory
+from studies.tune import Parameter
 
 
 def study(tmp_path: Path, target: str, **settings: Any) -> str:
@@ -130,3 +131,17 @@ def test_the_players_that_are_refused_are_all_there_are() -> None:
     kinds = {"generator": {"mlp", "fixed_gaussian", "point"}, "discriminator": {"mlp", "conv", "slope"}}
     for player, known in kinds.items():
         assert set(BUILT_IN[player]) == known
+
+
+def test_a_precision_that_the_device_lacks_is_refused_by_the_variant_or_the_search_that_asks_for_it() -> None:
+    variants = {"plain": Variant(), "half": Variant(precision="bfloat16"), "fast": Variant(precision="tf32")}
+    search = (Parameter("precision", "categorical", choices=("float32", "tf32")),)
+    for its, space, expected in (
+        (variants, (), "mine: variant fast: precision: tf32 needs CUDA.*cpu; expected float32 or bfloat16"),
+        ({"plain": Variant()}, search, "mine: tune.space.precision: precision: tf32 needs CUDA"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            check_device("mine", its, space, "cpu")
+        check_device("mine", its, space, "cuda")
+    del variants["fast"]
+    check_device("mine", variants, (Parameter("lr", "float", 1e-4, 1e-2),), "cpu")

@@ -1,0 +1,149 @@
+"""Products in bfloat16 beside float32: what is rounded, what is not, and what a device is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+from gan import streams
+from gan.cohort import Run, train
+from gan.errors import InputError
+from gan.networks import BatchNorm, Network
+from gan.precision import products
+from gan.replica import Cohort, Mode, Replica, Scoring
+from gan.step import Game
+from gan.targets import Gaussian, Images, Target
+from gan.variant import Precision, Variant
+
+CPU = torch.device("cpu")
+DIGITS = Images("digits")
+ROUNDING = 2.0**-8  # of bfloat16: eight bits of a number
+IMAGE: dict[str, Any] = {
+    **{"generator_output": "tanh", "passes": "separate", "generator_norm": "batch", "discriminator_norm": "batch"},
+    **{"discriminator": "conv", "discriminator_channels": (4, 8), "generator_hidden": (16,)},
+}
+
+
+def run_of(settings: dict[str, Any], target: Target, seeds: tuple[int, ...], steps: int, mode: Mode = "vmap") -> Run:
+    replicas = tuple(Replica(str(seed), Variant(**settings), seed) for seed in seeds)
+    cohort = Cohort(
+        id="test",
+        replicas=replicas,
+        target=target,
+        steps=steps,
+        scoring=Scoring(),
+        mode=mode,
+        compiled=False,
+        width=len(seeds),
+    )
+    run = Run(cohort, replicas, Path(), CPU)
+    run.advance(0, steps)
+    return run
+
+
+GAMES: dict[str, tuple[dict[str, Any], Target]] = {
+    "mlps": ({"batch_size": 16}, Gaussian()),
+    "convolutions and BatchNorm": ({"batch_size": 16, **IMAGE}, DIGITS),
+    "wgan_gp": ({"batch_size": 16, "loss": "wasserstein", "penalty": "wgan_gp"}, Gaussian()),
+}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_side_by_side_as_alone_in_bfloat16(name: str) -> None:
+    settings, target = GAMES[name]
+    settings = {**settings, "precision": "bfloat16"}
+    mapped = run_of(settings, target, (0, 1), 1)
+    for k in (0, 1):
+        looped = run_of(settings, target, (k,), 1, "loop")
+        # Sums in another order, each rounded to eight bits: what cancels in a gradient leaves its terms' rounding.
+        difference = (mapped.metrics[0, k] - looped.metrics[0, 0]).abs().max() / looped.metrics.abs().max()
+        assert float(difference) < 4 * ROUNDING
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_a_step_in_bfloat16_is_one_in_float32_but_for_its_rounding(name: str) -> None:
+    settings, target = GAMES[name]
+    full, half = (run_of({**settings, "precision": p}, target, (0, 1), 1) for p in ("float32", "bfloat16"))
+    difference = float((full.metrics[0] - half.metrics[0]).abs().max() / full.metrics[0].abs().max())
+    assert ROUNDING / 1000 < difference < 4 * ROUNDING
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "sgd"])
+def test_all_that_is_kept_stays_float32(optimiser: str) -> None:
+    run = run_of({"batch_size": 16, **IMAGE, "optimiser": optimiser, "precision": "bfloat16"}, DIGITS, (0, 1), 2)
+    leaves = [x for x in pytree.tree_leaves(run.state) if isinstance(x, torch.Tensor)]
+    assert len(leaves) > 20 and {x.dtype for x in leaves} == {torch.float32}
+    # Weights that were rounded to eight bits would survive the way there and back.
+    weights = run.state.generator.params["0.weight"]
+    assert not torch.equal(weights, weights.bfloat16().float())
+    assert run.metrics.dtype == torch.float32
+
+
+def test_layers_with_parameters_see_bfloat16_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    game = Game.of(Variant(**IMAGE, precision="bfloat16"), 64)
+    seen: dict[str, set[torch.dtype]] = {}
+    for layer in {*game.generator.layers, *game.discriminator.layers}:
+        kind = type(layer)
+
+        def apply(self: Any, p: Any, *xs: Any, its: Any = kind.apply, kind: Any = kind, **options: Any) -> Any:
+            dtypes = {x.dtype for x in pytree.tree_leaves((p, xs)) if isinstance(x, torch.Tensor)}
+            seen.setdefault(kind.__name__, set()).update(dtypes)
+            return its(self, p, *xs, **options)
+
+        monkeypatch.setattr(kind, "apply", apply)
+    for network, inputs in ((game.generator, 20), (game.discriminator, 64)):
+        params, buffers = network.initial(streams.generator(0, "test", 0, CPU), "default")
+        y, _ = network(params, buffers, torch.randn(4, inputs), training=True)
+        assert y.dtype == torch.float32
+    rounded, whole = {torch.bfloat16}, {torch.float32}
+    assert seen == {"Linear": rounded, "Conv": rounded, "BatchNorm": whole, "Elementwise": whole}
+
+
+def test_precision_is_of_the_networks_and_of_the_cohort() -> None:
+    one, other, third = (Variant(precision=p) for p in ("float32", "bfloat16", "tf32"))
+    assert len({v.shape() for v in (one, other, third)}) == 3
+    assert Game.of(one, 1) != Game.of(other, 1) and Game.of(one, 1) == Game.of(third, 1)
+    assert Network((BatchNorm(3, 0.1),)).products is torch.float32
+
+
+def test_a_cpu_is_not_trained_on_in_tf32() -> None:
+    variant = Variant(batch_size=8, precision="tf32")
+    cohort = Cohort(
+        id="test",
+        replicas=(Replica("r", variant, 0),),
+        target=Gaussian(),
+        steps=2,
+        scoring=Scoring(evaluations=1),
+        mode="vmap",
+        compiled=False,
+        width=2,
+    )
+    with pytest.raises(InputError, match=r"replica r: precision: tf32 needs CUDA.*cpu; expected float32 or bfloat16"):
+        train(cohort, Path(), "cpu")
+
+
+def settings_of_cuda() -> tuple[Any, ...]:
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    return cuda.allow_tf32, cudnn.allow_tf32, cuda.fp32_precision, torch.get_float32_matmul_precision()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_what_cuda_multiplies_in_is_set_and_put_back(before: bool) -> None:
+    expected: dict[Precision, bool] = {"float32": False, "bfloat16": False, "tf32": True}
+    own = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = before
+    try:
+        at_first = settings_of_cuda()
+        for precision, allowed in expected.items():
+            with pytest.raises(KeyError), products(precision, torch.device("cuda")):
+                assert settings_of_cuda()[:2] == (allowed, allowed)
+                raise KeyError
+            assert settings_of_cuda() == at_first
+        with products("float32", CPU):
+            assert settings_of_cuda() == at_first
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = own

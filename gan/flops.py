@@ -65,7 +65,7 @@ def discriminator_products(variant: Variant, dimension: int) -> int:
 
 
 def _first_of_generator(variant: Variant) -> int:
-    """Count the multiply-adds of one sample through G's first layer; that of a plugin that counts itself is not known."""
+    """Count the multiply-adds of one sample through G's first layer; of a plugin that counts itself it is not known."""
     if "generator" in variant.own() and plugins.network("generator", variant.generator).products:
         return 0
     return 0 if variant.generator in ("fixed_gaussian", "point") else variant.latent_dim * variant.generator_hidden[0]

@@ -191,7 +191,7 @@ def test_a_replica_alone_is_not_trained_beside_a_copy_of_itself() -> None:
 def test_what_a_device_has_not_is_not_planned() -> None:
     study = schema.resolve(schema.load("system-a"), "smoke")
     variants = {n: dataclasses.replace(v, precision="tf32") for n, v in study.variants.items()}
-    with pytest.raises(InputError, match="system-a.*tf32"):
+    with pytest.raises(InputError, match=r"system-a.*tf32"):
         make_plan(dataclasses.replace(study, variants=variants), "cpu", "", compiler=True)
 
 

@@ -181,12 +181,12 @@ def files(curves: Curves, samples: Mapping[str, np.ndarray]) -> dict[str, bytes]
         made["curves.csv"] = _csv(["step", *curves], rows)
     final, progress = samples.get("final"), samples.get("progress")
     steps = samples.get("steps", np.arange(0 if progress is None else len(progress)))
-    image = next((array.shape[-1] > 1 for array in (final, progress) if array is not None), False)
+    image = next((array.dtype == np.uint8 for array in (final, progress) if array is not None), False)
     if image and final is not None:
         made["samples/final.png"] = _grid(final, columns=10)
     if image and progress is not None:  # a row an evaluation, the same latents down each column
         made["samples/progress.png"] = _grid(progress.reshape(-1, progress.shape[-1]), columns=progress.shape[1])
-    if not image and progress is not None:
+    if not image and progress is not None and progress.shape[-1] == 1:  # of a game of two numbers the curves say all
         levels = np.linspace(0.05, 0.95, 19)
         finite = [(int(step), values[np.isfinite(values)]) for step, values in zip(steps, progress, strict=True)]
         rows = ([step, *np.quantile(values, levels).tolist()] for step, values in finite if values.size)

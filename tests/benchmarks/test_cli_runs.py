@@ -83,8 +83,8 @@ def test_show_finds_replicas_of_the_search_and_of_the_tuned_grid(ganbench: Ganbe
 def test_the_report_of_a_tuned_study_is_the_one_on_tuning(
     ganbench: Ganbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compiling(kind: str) -> Callable[[Ledger, Path], Path]:
-        def compile(ledger: Ledger, out: Path) -> Path:
+    def compiling(kind: str) -> Callable[..., Path]:
+        def compile(ledger: Ledger, out: Path, *_: object) -> Path:
             out.mkdir(parents=True)
             (out / "summary.json").write_text("{}")
             (out / "report.md").write_text(kind)
@@ -95,7 +95,8 @@ def test_the_report_of_a_tuned_study_is_the_one_on_tuning(
     stand_in = types.ModuleType("reports.compile_tuning")
     monkeypatch.setattr(stand_in, "compile_tuning", compiling("tuning"), raising=False)
     monkeypatch.setitem(sys.modules, "reports.compile_tuning", stand_in)
-    monkeypatch.setattr(reporting, "compile_report", compiling("grid"))
+    monkeypatch.setattr("reports.compile.compile_report", compiling("grid"))
+    monkeypatch.setattr(reporting, "_evidence", lambda _: None)
     write_tuning(ledger_of(tmp_path / "runs"))
     ledger_of(tmp_path / "runs", "plain")
     assert ganbench("report", "mine", "plain", "--scale", "smoke").code == 0

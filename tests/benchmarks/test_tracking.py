@@ -242,6 +242,12 @@ def test_artifacts_lie_where_mlflow_looks(runs_dir: Path, tmp_path_factory: pyte
     assert len(curves) == 60 and np.allclose(curves["loss/discriminator"], curves["step"] / 7)
 
 
+def test_the_game_of_two_numbers_has_curves_alone() -> None:
+    progress = np.zeros((5, 1, 2), np.float32)
+    files = tracked.files({"radius": [(1, 2.0)]}, {"final": progress[0], "progress": progress, "steps": np.arange(5)})
+    assert set(files) == {"curves.csv"}
+
+
 def test_image_samples_become_grids() -> None:
     rng = np.random.default_rng(0)
     final = rng.integers(0, 256, (100, 64), np.uint8)

@@ -267,7 +267,10 @@ class Run:
         return x.to(self.device)
 
     def _stack(self, trees: Sequence[Any]) -> Any:
-        return trees[0] if self.looped else pytree.tree_map(lambda *xs: torch.stack(xs), *trees)
+        if not self.looped:
+            return pytree.tree_map(lambda *xs: torch.stack(xs), *trees)
+        # Copies here too: training changes them in place, and a plugin's layer may hand out the same tensor twice.
+        return pytree.tree_map(lambda x: x.clone(memory_format=torch.contiguous_format), trees[0])
 
     def _result(self, k: int, failed_step: int | None, evaluation: Evaluation) -> ReplicaResult:
         epoch = self.inputs.real.steps_per_epoch

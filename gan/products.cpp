@@ -1,7 +1,8 @@
 // Products of a stack of small matrices, c[z] = a[z] b[z], in one thread.
 //
 // Every number of c is one chain of fused multiply-adds over p = 0, 1, ..., whatever the tile it falls in: it depends
-// neither on how many matrices there are, nor on the others, nor on how wide this processor's registers are.
+// neither on how many matrices there are, nor on the others, nor on how wide the registers are of a processor that has
+// such an operation.
 
 #include <cstdint>
 #include <cstring>

@@ -38,6 +38,7 @@ def bmm(a: Tensor, b: Tensor) -> Tensor:
     Returns:
         float32 [count, m, n], contiguous.
     """
+    assert a.dtype == b.dtype == torch.float32
     count, m, inner = a.shape
     n = b.shape[2]
     c = a.new_empty((count, m, n))

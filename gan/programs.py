@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -69,10 +70,10 @@ class _Compiled:
         if self._held is None or self._held[0] is not state or self._held[1] is not hyper:
             self._held = state, hyper, [*pytree.tree_leaves(state), *pytree.tree_leaves(hyper)]
         drawn = [*batch.real, *batch.z_d, batch.z_g, *batch.between]
-        shapes = tuple(real.shape for real in batch.real)  # those of the others follow
-        if shapes not in self.programs:
-            self.programs[shapes] = self._compile(state, hyper, batch, t, progress)
-        return state, self.programs[shapes](*self._held[2], *drawn, t, progress)
+        key = t.device, *(real.shape for real in batch.real)  # the other shapes follow
+        if key not in self.programs:
+            self.programs[key] = self._compile(state, hyper, batch, t, progress)
+        return state, self.programs[key](*self._held[2], *drawn, t, progress)
 
     def _compile(self, *given: Any) -> Callable[..., Tensor]:
         flat, spec = pytree.tree_flatten(given)
@@ -85,9 +86,10 @@ class _Compiled:
 
         # With a CUDA compiler but no GPU, torch would say at each compilation that it found none.
         logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-        traced = make_fx(in_place, tracing_mode="fake")(*flat)
+        # What is not given, such as a constant of a plugin's layer, is taken as it is.
+        traced = make_fx(in_place, tracing_mode="fake", _allow_non_fake_inputs=True)(*flat)
         options: dict[str, Any] = {"guard_filter_fn": _unguarded}
-        if flat[0].device.type == "cpu":
+        if flat[0].device.type == "cpu" and sys.platform != "win32":  # whose compiler cannot read our kernel
             from gan.products import OurProducts
 
             options["post_grad_custom_post_pass"] = OurProducts()

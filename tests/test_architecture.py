@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +116,19 @@ def test_help_loads_nothing_heavy() -> None:
 def test_continuous_integration_runs_the_readme_s_command() -> None:
     (command,) = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.endswith("nox -s tests")]
     assert command in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_everything_that_is_no_module_is_packaged() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    named = {
+        path
+        for package, kinds in told.items()
+        for kind in kinds
+        for path in ROOT.glob(f"{package.replace('.', '/')}/{kind}")
+    }
+    files = (path for room in ("gan", "benchmarks") for path in (ROOT / room).rglob("*") if path.is_file())
+    data = {path for path in files if path.suffix != ".py" and "__pycache__" not in path.parts}
+    assert data and data <= named
 
 
 def test_constraints_name_no_address() -> None:

@@ -109,14 +109,14 @@ def test_a_second_run_trains_nothing_and_says_so(finished: Path) -> None:
 
 
 def test_resumed_equals_uninterrupted(finished: Path, tmp_path: Path) -> None:
-    (tmp_path / "small.toml").write_text(STUDY)
-    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1")
-    ganbench(*words, cwd=tmp_path)
-    resumed, whole = ledger_of(tmp_path), ledger_of(finished)
+    shutil.copytree(finished, tmp_path / "copy")
+    resumed, whole = ledger_of(tmp_path / "copy"), ledger_of(finished)
     cohorts = resumed.finished_cohorts()
     assert len(cohorts) > 1
     (resumed.directory / "cohorts" / f"{cohorts[0]}.parquet").unlink()  # as if the run had been killed before it
-    ganbench(*words, cwd=tmp_path)
+    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1", "--json")
+    (summary,) = json.loads(ganbench(*words, cwd=tmp_path / "copy").stdout)
+    assert 0 < summary["trained"] < summary["replicas"]
     for name in ("report/report.md", "report/results.csv", "report/scores.png", "report/samples.png"):
         assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes(), name
 

@@ -96,6 +96,7 @@ def test_each_round_begins_with_another_contender() -> None:
     assert [t["wall"] for t in timed["b"]] == [2.0, 4.0, 9.0, 11.0]
 
 
+@pytest.mark.slow
 def test_a_contender_trains_and_a_broken_one_says_why() -> None:
     study = study_of("a", BATCH, 2)
     with Contender() as contender:

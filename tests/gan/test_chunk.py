@@ -82,6 +82,15 @@ GAMES: dict[str, tuple[dict[str, Any], Target, Mode]] = {
 STEPS = {"more critic steps than are held": 12, "images and critic steps": 40}  # for 70
 
 
+@pytest.mark.parametrize("mode", ["vmap", "loop"])
+def test_training_changes_no_tensor_that_it_was_given(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = run_of(cohort_of(SMALL, Gaussian(), 2, mode))._initial(Replica("0", Variant(**SMALL), 0))
+    before = pytree.tree_map(torch.clone, given)
+    monkeypatch.setattr(Run, "_initial", lambda *_: given)
+    run_of(cohort_of(SMALL, Gaussian(), 2, mode)).advance(0, 2)
+    assert all(map(torch.equal, pytree.tree_leaves(given), pytree.tree_leaves(before)))
+
+
 @pytest.mark.parametrize("name", GAMES)
 def test_chunks_are_the_plain_loop_over_the_step(name: str) -> None:
     settings, target, mode = GAMES[name]

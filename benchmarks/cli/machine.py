@@ -49,7 +49,7 @@ def speed(
     """Time the engine beside the plain PyTorch loop of systems A, C and D, and write a page on it.
 
     Both are measured interleaved, in processes of one thread, with the machine's own peaks; then whole studies
-    beside one process a run, and how time grows. About 25 minutes on two idle cores.
+    beside one process a run, and how time grows. Half an hour on two idle cores; nothing is written before its end.
     """
     if tuning is not None:
         from benchmarks import session

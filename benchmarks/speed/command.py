@@ -16,6 +16,7 @@ from gan.errors import InputError, nearest
 from gan.targets import Images
 
 QUICK_FOLDER = Path("runs/speed")
+PUBLISHED = system.REPOSITORY / "reports" / "speed"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def measure(asked: Asked) -> Written:
     for name in asked.systems:
         if name not in SYSTEMS:
             raise InputError(f"--system {name}: no such system here; {nearest(name, SYSTEMS)}")
-    out = _writable(asked.folder or (QUICK_FOLDER if asked.quick else system.REPOSITORY / "reports" / "speed"))
+    out = _writable(asked.folder or (QUICK_FOLDER if asked.quick else PUBLISHED))
     device, data_dir = system.choose_device(asked.device), asked.data_dir or system.default_data_dir()
     from benchmarks.speed import suite
 
@@ -89,9 +90,13 @@ def show(written: Written) -> None:
 
 
 def _compiled(measured: Mapping[str, Any], out: Path) -> Path:
+    from reports.index import compile_index
     from reports.speed_page import compile_page
 
-    return compile_page(measured, out)
+    page = compile_page(measured, out)
+    if out.resolve() == PUBLISHED:
+        compile_index(PUBLISHED.parent)  # which links to it
+    return page
 
 
 def _writable(folder: Path) -> Path:

@@ -7,6 +7,7 @@ Of the engine only the reader of MNIST's files is used, where they are needed: a
 from __future__ import annotations
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -25,7 +26,7 @@ host reads either, and each player's loss is compiled by torch.compile and its A
 END = 0.001  # of the learning rate, reached after the last step
 
 
-class PlainLoop:
+class PlainLoop(ABC):
     """What the systems share: two networks, two optimisers, and the losses of each step.
 
     Args:
@@ -55,13 +56,13 @@ class PlainLoop:
         for _ in range(count):
             self.step(*self.batch())
 
+    @abstractmethod
     def batch(self) -> tuple[Tensor, ...]:
         """Draw what one step is trained on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, *batch: Tensor) -> None:
         """Train the discriminator, then the generator."""
-        raise NotImplementedError
 
     def descend(self, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
         """Make one step of an optimiser."""

@@ -93,8 +93,8 @@ def _timed(commands: Sequence[Sequence[str]], more: dict[str, str]) -> dict[str,
     ]
     said = [process.communicate()[1] for process in running]
     wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-    for process, text in zip(running, said, strict=True):
+    for command, process, text in zip(commands, running, said, strict=True):
         if process.returncode:
             last = text.strip().splitlines()[-1:] or [f"exit {process.returncode}"]
-            raise NotMeasured(f"{process.args[2]}: {last[0][:200]}")  # type: ignore[index]
+            raise NotMeasured(f"{command[2]}: {last[0][:200]}")
     return {"wall": wall, "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}

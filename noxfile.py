@@ -60,7 +60,7 @@ def benchmark(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run the tests, without the slow ones and with a bounded part of the faults; arguments go to pytest."""
-    in_environment(session, *TESTS, "-m", "not slow and not faults", *session.posargs)
+    in_environment(session, *TESTS, "-m", "not slow and not faults and not integration", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
@@ -73,6 +73,19 @@ def slow(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Run what breaks things on purpose: kills, full disks, dead servers, bad files; arguments go to pytest."""
     in_environment(session, *TESTS, "-m", "faults", "-rP", *session.posargs)  # with what each has to tell
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def integration(session: nox.Session) -> None:
+    """Run what needs Ray, PostgreSQL, an MLflow server or a browser, all on this machine; arguments go to pytest."""
+    # One after the other: each starts several programs of its own.
+    in_environment(session, "python", "-m", "pytest", "-m", "integration", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def scaling(session: nox.Session) -> None:
+    """Take made-up replicas through plan, ledger, resume and report; arguments: how many, and --folder."""
+    in_environment(session, "python", "-m", "benchmarks.simulation", *(session.posargs or ["1000"]))
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -65,7 +65,7 @@ _PLACES = {
     "weights": r"weights/[^/]+\.safetensors",
     "runs": r"(plan|references|provenance|tuning)\.json|optuna\.log(\.lock)?|(run|tuning)\.lock|real\.safetensors"
     r"|(cohorts|history)/[^/]+\.parquet|samples/[^/]+\.safetensors|digests/[^/]+\.json"
-    r"|report/((un)?tuned/)?(report\.md|(results|contrasts|trials)\.csv|(summary|provenance)\.json|[^/]+\.png)"
+    r"|report/((un)?tuned/)?(report\.(md|html)|(results|contrasts|trials)\.csv|(summary|provenance)\.json|[^/]+\.png)"
     rf"|{_IN}",
 }
 

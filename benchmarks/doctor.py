@@ -28,6 +28,7 @@ def check_all(runs_dir: Path, data_dir: Path) -> list[Check]:
         _check("device", _device),
         _check("compiler", _compiler),
         _check("tuning", _tuning),
+        _check("ray", _ray),
         *[_check(f"data: {name}", lambda name=name: _data(name, data_dir)) for name in image_targets()],
         *[_check(f"classifier: {name}", lambda name=name: _classifier(name)) for name in image_targets()],
         _check("runs directory", lambda: _runs(runs_dir)),
@@ -95,6 +96,13 @@ def _tuning() -> tuple[str, str, str]:
         except metadata.PackageNotFoundError:
             return "missing", f"{package} is not installed", "install again from constraints.txt"
     return "ok", ", ".join(found), ""
+
+
+def _ray() -> tuple[str, str, str]:
+    try:
+        return "ok", f"ray {metadata.version('ray')}", ""
+    except metadata.PackageNotFoundError:
+        return "missing", "not installed: studies train on one machine", 'pip install "gan-stability[ray]"'
 
 
 def _data(name: str, data_dir: Path) -> tuple[str, str, str]:

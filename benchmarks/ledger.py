@@ -32,25 +32,23 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
-from pandas.api.types import union_categoricals
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from benchmarks.checks import PROBLEMS, problem_with_cohorts, problem_with_digests
+from benchmarks.ledger_tables import HISTORY, REQUIRED, joined, read_table, stacked
 from gan.errors import InputError
 from gan.files import set_aside, write_atomically
 
 Arrays = dict[str, NDArray[Any]]
-HISTORY = ["replica", "step", "metric", "value"]
-REQUIRED = {"cohorts": ["replica", "status"], "history": HISTORY}
-"""Columns without which a table is not one of this run's."""
 FOLDERS = ("cohorts", "history", "samples", "weights", "digests")
 LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
 """Columns of a row: means of the last 100 steps, the last step, the mean of the last epoch."""
@@ -100,18 +98,17 @@ class Ledger:
 
     def finished(self, *, but_failed: bool = False) -> set[str]:
         """Return the ids of the replicas that have a result, of whatever status, or leave out what could not be run."""
-        columns = [self._table("cohorts", c, columns=["replica", "status"]) for c in self.finished_cohorts()]
-        if not columns:
-            return set()
-        rows = pd.concat(columns)
-        return set(rows.loc[rows["status"] != "failed", "replica"] if but_failed else rows["replica"])
+        tables = [self._read("cohorts", c, REQUIRED["cohorts"]) for c in self.finished_cohorts()]
+        columns = [[t[name].to_pylist() for name in ("replica", "status")] for t in tables if t is not None]
+        rows = [row for ids, statuses in columns for row in zip(ids, statuses, strict=True)]
+        return {replica for replica, status in rows if not (but_failed and status == "failed")}
 
     def results(self) -> pd.DataFrame:
         """Return one row a replica of all finished cohorts, sorted by replica id."""
-        nothing = pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
-        frames = [rows for c in self.finished_cohorts() if len(rows := self.results_of(c))] or [nothing]
-        rows = pd.concat(frames, ignore_index=True)
-        return rows.drop_duplicates("replica").sort_values("replica", ignore_index=True)
+        tables = [t for c in self.finished_cohorts() if (t := self._read("cohorts", c)) is not None and len(t)]
+        if not tables:
+            return pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
+        return stacked(tables).drop_duplicates("replica").sort_values("replica", ignore_index=True)
 
     def results_of(self, cohort: str) -> pd.DataFrame:
         """Return one row a replica of a finished cohort, in its order."""
@@ -125,14 +122,14 @@ class Ledger:
         """
         reader = self.tolerant()
         for cohort in reader.finished_cohorts():
-            if len(reader.results_of(cohort)):
-                reader._table("history", cohort, columns=HISTORY[:1])
+            if reader._read("cohorts", cohort):
+                reader._read("history", cohort, HISTORY[:1])
                 reader._keys("samples", cohort)
         return dict(sorted((reader.unreadable or {}).items()))
 
     def history_of(self, cohort: str, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the history of a finished cohort."""
-        return self._table("history", cohort, filters=[("metric", "in", metrics)] if metrics else None)
+        return self._table("history", cohort, metrics)
 
     def history(self, metrics: list[str] | None = None) -> pd.DataFrame:
         """Return the columns replica, step, metric, value, of the metrics named or of all."""
@@ -140,8 +137,8 @@ class Ledger:
 
     def places(self) -> dict[str, str]:
         """Return the id of the cohort that holds each finished replica."""
-        ids = {c: self._table("cohorts", c, columns=["replica"])["replica"] for c in self.finished_cohorts()[::-1]}
-        return {replica: cohort for cohort, own in ids.items() for replica in own}
+        tables = {c: self._read("cohorts", c, ["replica"]) for c in self.finished_cohorts()[::-1]}
+        return {id: cohort for cohort, own in tables.items() if own is not None for id in own["replica"].to_pylist()}
 
     def samples(self, replica: str, cohort: str | None = None) -> Arrays:
         """Return what a replica generated: `final`, `progress`, `steps`; empty where it left nothing."""
@@ -275,20 +272,21 @@ class Ledger:
         suffix = {"cohorts": "parquet", "history": "parquet", "digests": "json"}.get(part, "safetensors")
         return self.directory / part / f"{cohort}.{suffix}"
 
-    def _table(self, part: str, cohort: str, **options: Any) -> pd.DataFrame:
+    def _table(self, part: str, cohort: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return a whole table, or of a history some metrics."""
+        found = self._read(part, cohort, metrics=metrics)
+        return pd.DataFrame(columns=pd.Index(REQUIRED[part])) if found is None else found.to_pandas()
+
+    def _read(
+        self, part: str, cohort: str, columns: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    ) -> pa.Table | None:
+        """Read a table; None of a file that a tolerant ledger has noted instead."""
         path = self.file(part, cohort)
-        columns = options.get("columns", REQUIRED[part])
         try:
-            table = pd.read_parquet(path, **options)
-            lacking = [name for name in columns if name not in table]
-            if lacking:
-                raise KeyError(f"no column {', '.join(lacking)}")
-            if part == "cohorts" and not table["replica"].map(lambda id: isinstance(id, str)).all():
-                raise ValueError("the column replica holds no ids")
-            return table
+            return read_table(path, part, columns, metrics)
         except Exception as error:  # of damaged bytes a decoder may make anything
             self._refuse(path, "table", error)
-            return pd.DataFrame(columns=pd.Index(columns))
+            return None
 
     def _refuse(self, path: Path, kind: str, error: Exception) -> None:
         """Raise for a file that cannot be read; a tolerant ledger notes it, without the place it has on a machine."""
@@ -334,16 +332,6 @@ class Ledger:
 def find_runs(runs_dir: Path) -> list[Ledger]:
     """Return the run directories under `runs_dir`, by study and scale."""
     return [Ledger(plan.parent) for plan in sorted(Path(runs_dir).glob("*/*/plan.json"))]
-
-
-def joined(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return histories one below the other, their names as categories: as texts they would take most of the memory."""
-    names = dict.fromkeys(["replica", "metric"], "category")
-    nothing = pd.DataFrame(columns=pd.Index(HISTORY)).astype(names | {"step": "int64", "value": "float64"})
-    frames = [rows.astype(names) for rows in histories if len(rows)] or [nothing]
-    # Sorted, so that what is grouped by a name comes in the names' own order.
-    whole = {name: union_categoricals([rows[name] for rows in frames], sort_categories=True) for name in names}
-    return pd.concat([rows[["step", "value"]] for rows in frames], ignore_index=True).assign(**whole)[HISTORY]
 
 
 def _json(content: Any) -> bytes:

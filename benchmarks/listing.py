@@ -85,6 +85,7 @@ def plan_summary(plan: Plan, ledger: Ledger) -> dict[str, Any]:
             for c in missing
         ],
         "estimated_core_seconds": round(estimate.core_seconds),
+        "longest_cohort_seconds": round(max((cost.estimate(plan, [c]).core_seconds for c in missing), default=0.0)),
         "estimated_disk_mb": round(estimate.disk_bytes / 1e6, 1),
     }
 
@@ -111,6 +112,8 @@ def print_plans(plans: list[dict[str, Any]]) -> None:
     Console().print(table)
     total = sum(plan["estimated_core_seconds"] for plan in plans)
     print(f"About {total / 60:.0f} core-minutes in all (an estimate, good to a factor of two); nothing was trained.")
+    if plans and "nodes" in plans[0]:
+        print(cost.told(plans))
 
 
 def print_summaries(summaries: list[dict[str, Any]]) -> None:

@@ -156,15 +156,16 @@ def make_plan(
 
     kept: list[Cohort] = []
     retired: list[dict[str, Any]] = []
-    settled = set(finished)
+    placed: set[str] = set()
     for old in _decided(earlier or {}):
         # A cohort with a replica that is not asked for today waits for the day it is.
         if not all(id in replicas for id in old["replicas"]):
             retired.append(old)
-        elif not any(r.id in old["replicas"] for cohort in kept for r in cohort.replicas):
+        elif placed.isdisjoint(old["replicas"]):
             members = [replicas[id] for id in old["replicas"]]
             kept.append(_cohort(members, study, old["mode"], old["compiled"], old["width"]))
-    settled |= {r.id for cohort in kept for r in cohort.replicas}
+            placed.update(old["replicas"])
+    settled = placed.union(finished)
     groups: dict[tuple[Any, ...], list[Replica]] = defaultdict(list)
     for replica in replicas.values():
         if replica.id not in settled:

@@ -12,6 +12,10 @@ from benchmarks import system
 from benchmarks.engines import Outcome
 from benchmarks.ledger import Ledger
 
+GROWTH = 1.01
+"""Of a session's cohorts between two times that it is written: the first hundred each time, then ever more at once, or
+writing would take ever longer."""
+
 
 class Session:
     """One session of training in a run directory: the machine, versions, times and tracking ids.
@@ -19,23 +23,37 @@ class Session:
     Args:
         ledger: The run directory.
         command: What a person types to run this again.
+        engine: Where cohorts trained: ``local``, or ``ray`` on a cluster.
         workers: Processes.
         device: Kind of device.
         estimated_core_seconds: What was expected.
     """
 
-    def __init__(self, ledger: Ledger, *, command: str, workers: int, device: str, estimated_core_seconds: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        command: str,
+        workers: int,
+        device: str,
+        estimated_core_seconds: int,
+        engine: str = "local",
+    ) -> None:
         self.ledger = ledger
         earlier = ledger.provenance()
         self.earlier: list[Any] = earlier.get("sessions", [])
         self.mlflow: dict[str, Any] = earlier.get("mlflow", {})
         """What the mirror holds, as `MirrorStats`."""
         self.cohorts: dict[str, float] = {}
+        self.machines: dict[str, dict[str, Any]] = {}
+        """Those that trained, where these may be others, by host: what each is, and how many cohorts it trained."""
+        self._noted = 0
         self.trained = 0
         self.checkpoint_seconds = self.recording_seconds = 0.0
         self.known = {
             "started": _now(),
             "command": command,
+            "engine": engine,
             "workers": workers,
             "device": device,
             "commit": system.commit(),
@@ -52,7 +70,12 @@ class Session:
         self.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
         self.trained += len(outcome.cohort.replicas)
         self.checkpoint_seconds += outcome.checkpoint_seconds
-        self.write(began - self.began)
+        if outcome.machine:
+            known = self.machines.setdefault(outcome.machine["host"], {**outcome.machine, "cohorts": 0})
+            known["cohorts"] += 1
+        if len(self.cohorts) >= GROWTH * self._noted:
+            self._noted = len(self.cohorts)
+            self.write(began - self.began)
         yield
         self.recording_seconds += time.perf_counter() - began
 
@@ -65,6 +88,7 @@ class Session:
             "wall_seconds": round(wall_seconds, 1),
             "tracking_seconds": round(self.mlflow.get("write_seconds", 0.0), 1),
             "cohort_seconds": self.cohorts,
+            **({"machines": list(self.machines.values())} if self.machines else {}),
             "checkpoint_seconds": round(self.checkpoint_seconds, 3),
             "recording_seconds": round(self.recording_seconds, 3),
         }

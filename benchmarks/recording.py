@@ -23,13 +23,19 @@ def record(ledger: Ledger, plan: Plan, outcome: Outcome) -> pd.DataFrame:
         failed = {"status": "failed", "failed_step": None, "reason": outcome.error, "train_seconds": np.nan}
         results = [ReplicaResult(r, dict(failed), []) for r in cohort.replicas]
     rows = pd.DataFrame([_row(result, cohort, plan) for result in results])
+    points = [point for result in results for point in result.history]
+    replicas = np.repeat(np.array([r.replica.id for r in results], dtype=object), [len(r.history) for r in results])
     history = pd.DataFrame(
-        [(result.replica.id, *point) for result in results for point in result.history],
-        columns=pd.Index(HISTORY),
-    ).astype({"replica": "category", "metric": "category", "step": "int64", "value": "float64"})
+        {
+            "replica": pd.Categorical(replicas),
+            "step": np.array([step for step, _, _ in points], dtype=np.int64),
+            "metric": pd.Categorical(np.array([metric for _, metric, _ in points], dtype=object)),
+            "value": np.array([value for _, _, value in points], dtype=np.float64),
+        }
+    )[HISTORY]
     ledger.write_cohort(
         cohort.id,
-        rows.astype({"failed_step": "Int64"}),
+        rows.assign(failed_step=rows["failed_step"].astype("Int64")),
         history,
         _joined(results, "samples"),
         _joined(results, "weights"),

@@ -35,8 +35,13 @@ def _is_tuned(ledger: Ledger) -> bool:
     return (ledger.directory / "tuning.json").exists()
 
 
-def compile_study(ledger: Ledger, out: Path) -> Path:
+def compile_study(ledger: Ledger, out: Path, html: bool = False) -> Path:
     """Compile the report of a run directory into `out`: on tuning where it was tuned, else on its grid.
+
+    Args:
+        ledger: The run directory.
+        out: Folder of the report.
+        html: Write `report.html` beside `report.md` too; one that is there already is kept up to date.
 
     Raises:
         InputError: There is nothing to report on, or a file of the run cannot be used.
@@ -45,10 +50,44 @@ def compile_study(ledger: Ledger, out: Path) -> Path:
     if not _is_tuned(ledger):
         from reports.compile import compile_report
 
-        return compile_report(ledger, out, _evidence(ledger))
-    from reports.compile_tuning import compile_tuning
+        report = compile_report(ledger, out, _evidence(ledger))
+    else:
+        from reports.compile_tuning import compile_tuning
 
-    return compile_tuning(ledger, out)
+        report = compile_tuning(ledger, out)
+    if html or page_of(report).exists():
+        from reports.html import write_pages
+
+        write_pages(report)
+    return report
+
+
+def mirror(ledger: Ledger, report: Path, runs_dir: Path, tracking_uri: str | None) -> str:
+    """Put a study's report into MLflow, as a run of its own, and return a warning; empty when all is well.
+
+    Args:
+        ledger: The study's run directory.
+        report: Its `report.md`, as it was compiled.
+        runs_dir: Where runs live, with the default store.
+        tracking_uri: Another store.
+
+    Raises:
+        InputError: A file of the report is missing.
+    """
+    from benchmarks.tracking.reported import mirror_report
+    from reports.html import render_page
+
+    files = dict[str, bytes]()
+    for own in (report, *sorted(report.parent.glob(f"*/{report.name}"))):  # of a tuned study, those of its grids too
+        page = page_of(own).relative_to(report.parent)
+        files[page.as_posix()] = render_page(own).encode()
+        files[page.with_name("results.csv").as_posix()] = own.with_name("results.csv").read_bytes()
+    return mirror_report(files, ledger.plan()["study"], answer_of(ledger), runs_dir, tracking_uri)
+
+
+def page_of(report: Path) -> Path:
+    """Return where a report's page for a browser is, if it has one."""
+    return report.with_suffix(".html")
 
 
 def compile_trained(ledger: Ledger) -> Path:
@@ -82,13 +121,16 @@ def _gathered(directory: Path, state: object) -> Evidence:
     return gather(Ledger(directory))
 
 
-def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> tuple[list[str], list[str]]:
+def compile_all(
+    ledgers: Sequence[Ledger], out: Path | None, publish: bool, html: bool = False
+) -> tuple[list[str], list[str]]:
     """Compile the reports of run directories.
 
     Args:
         ledgers: The run directories.
         out: A folder, in which several reports get one each; without it `report/` in each run directory.
         publish: Write the repository's own `reports/<study>/` and its index instead.
+        html: Write each report as a page for a browser too.
 
     Returns:
         The files written, and what the reports lack, a line each.
@@ -106,10 +148,10 @@ def compile_all(ledgers: Sequence[Ledger], out: Path | None, publish: bool) -> t
         elif out is not None:
             folder = out / study if len(ledgers) > 1 else out
         try:
-            path = compile_study(ledger, folder)
+            path = compile_study(ledger, folder, html)
         except OSError as error:
             raise InputError(f"{folder}: cannot be written to ({error.strerror}); expected a writable folder") from None
-        written.append(str(path))
+        written += [str(path), *([str(page_of(path))] if page_of(path).exists() else [])]
         gaps += gaps_of(path)
     if publish:
         from reports.index import compile_index

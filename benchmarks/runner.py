@@ -52,6 +52,10 @@ class Options:
     """Where Optuna keeps trials, a database's URL, instead of the journal in the run directory."""
     plugins: tuple[str, ...] = ()
     """Modules of a person's own components, loaded already."""
+    engine: str = "local"
+    """``local``, or ``ray`` of a cluster that is connected already."""
+    gpus_per_cohort: float = 1.0
+    """On a Ray cluster with GPUs, the share of one that a cohort takes."""
 
 
 @dataclass
@@ -76,6 +80,8 @@ class Summary:
     """Of a study that was tuned: trials finished, of all variants."""
     tuned: dict[str, str] = field(default_factory=dict[str, str])
     """Of each of its variants, the settings that were found best."""
+    elsewhere: str = ""
+    """Of a search that several drivers share: the one that makes the report, where it is another."""
 
 
 def directory(runs_dir: Path, study: str, scale: str) -> Path:
@@ -178,6 +184,7 @@ def run(
     session = Session(
         ledger,
         command=plan.command,
+        engine=options.engine,
         workers=options.workers,
         device=options.device,
         estimated_core_seconds=round(cost.estimate(plan, cohorts).core_seconds),

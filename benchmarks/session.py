@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import choosing, disk, listing, reporting, runner, system, tuning
-from benchmarks.engines import Engine, WorkerDied
+from benchmarks.engines import ENGINES, Engine, WorkerDied
 from benchmarks.engines.local import LocalEngine
 from benchmarks.integrity import mend, mend_findings
 from benchmarks.interrupts import Interrupts, gracefully
@@ -23,7 +24,7 @@ from benchmarks.lock import locked
 from benchmarks.plan import Plan
 from benchmarks.progress import Progress
 from benchmarks.runner import Options, Summary
-from benchmarks.tracking import check_uri
+from benchmarks.tracking import OFF, check_store, check_uri
 from gan.errors import InputError, nearest
 from gan.files import FULL
 from gan.replica import MODES, Mode
@@ -36,31 +37,70 @@ GOES_ON = "what was finished is recorded: the same command goes on from there"
 
 
 def make_options(
-    *, device: str, workers: int | None, data_dir: Path | None, mode: str | None, **others: Any
+    *,
+    device: str,
+    workers: int | None,
+    data_dir: Path | None,
+    mode: str | None,
+    engine: str = "local",
+    address: str | None = None,
+    gpus_per_cohort: float | None = None,
+    connect: bool = True,
+    **others: Any,
 ) -> Options:
-    """Return what was chosen on the command line, with this machine's defaults where nothing was.
+    """Return what was chosen on the command line, with this machine's or the cluster's defaults where nothing was.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
         workers: Processes.
         data_dir: A torchvision root.
         mode: ``vmap`` or ``loop``, where it is not left to measurement.
+        engine: ``local`` or ``ray``.
+        address: Of a Ray cluster; None starts one on this machine.
+        gpus_per_cohort: On a Ray cluster with GPUs, the share of one that a cohort takes.
+        connect: Connect to the cluster, which stays connected until the engine ends.
         **others: The other fields of `Options`, as they are.
 
     Raises:
-        InputError: No such device or mode, or a tracking URI that cannot be one.
+        InputError: No such device, mode or engine, options that do not go together, a tracking URI that cannot be one,
+            or no cluster at the address.
     """
     if mode not in (None, *MODES):
         raise InputError(f"--mode {mode}: no such mode; {nearest(mode, MODES)}")
     check_uri(others.get("tracking_uri"))
-    chosen = system.choose_device(device)
+    _check_engine(engine, address, gpus_per_cohort)
+    data_dir = data_dir or system.default_data_dir()
+    if engine == "ray" and connect:
+        if importlib.util.find_spec("ray") is None:
+            raise InputError(
+                '--engine ray: Ray is not installed; expected `pip install "gan-stability[ray]"`, or --engine local'
+            )
+        from benchmarks.engines import ray_cluster
+
+        ray_cluster.connect(address, workers or system.default_workers("cpu"))
+        chosen = ray_cluster.device_of_cluster(device)
+        workers = ray_cluster.cpus()
+    else:
+        chosen = system.choose_device(device)
     return Options(
         device=chosen,
         workers=workers or system.default_workers(chosen),
-        data_dir=data_dir or system.default_data_dir(),
+        data_dir=data_dir,
         mode=cast("Mode | None", mode),
+        engine=engine,
+        gpus_per_cohort=gpus_per_cohort or 1.0,
         **others,
     )
+
+
+def _check_engine(engine: str, address: str | None, gpus_per_cohort: float | None) -> None:
+    """Refuse options of an engine that is not asked for."""
+    if engine not in ENGINES:
+        raise InputError(f"--engine {engine}: no such engine; {nearest(engine, ENGINES)}")
+    if engine != "ray" and address is not None:
+        raise InputError(f"--address: the engine {engine} has none; expected --engine ray")
+    if engine != "ray" and gpus_per_cohort is not None:
+        raise InputError(f"--gpus-per-cohort: the engine {engine} has one GPU a worker; expected --engine ray")
 
 
 @dataclass(frozen=True)
@@ -81,7 +121,9 @@ class Job:
             return tuning.plan_summary(self.search)
         return [listing.plan_summary(self.plan, self.ledger)]
 
-    def train(self, options: Options, engine: Engine, progress: Progress) -> Summary:
+    def train(
+        self, options: Options, engine: Engine, progress: Progress, stopping: Callable[[], bool] = lambda: False
+    ) -> Summary:
         """Train what is missing, under the run directory's lock."""
         said = mend(self.ledger)
         if self.search:
@@ -91,7 +133,7 @@ class Job:
         # Planned again: what is there may have been mended, or another process's work of a moment ago.
         job = _job(self.study, self.source, options, tuned=self.search is not None)
         if job.search:
-            return tuning.tune(job.search, options, engine, progress, reporting.answer_of)
+            return tuning.tune(job.search, options, engine, progress, reporting.answer_of, stopping)
         return runner.run(job.ledger, job.plan, options, engine, progress, reporting.answer_of)
 
 
@@ -131,6 +173,7 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
         typer.Exit: 1 where workers cannot be kept alive, the disk or a database of trials is full or fails, 130 where a
             person interrupted; what was finished is recorded.
     """
+    check_store(options.tracking_uri)
     plans = [job.plans() for job in jobs]
     for job, stages in zip(jobs, plans, strict=True):
         if any(plan["to_train"] for plan in stages):
@@ -166,20 +209,33 @@ def _train(
     jobs: Sequence[Job], options: Options, report: bool, progress: Progress, interrupts: Interrupts
 ) -> list[dict[str, Any]]:
     summaries: list[dict[str, Any]] = []
-    with LocalEngine(options.workers, progress.say, interrupts.stopping) as engine:
+    with _engine(options, progress.say, interrupts.stopping) as engine:
         for job in jobs:
             if interrupts.stopping():
                 raise KeyboardInterrupt
-            summary = job.train(options, engine, progress)
-            if report:
-                _compile(job.ledger, summary, progress)
+            summary = job.train(options, engine, progress, interrupts.stopping)
+            if report and not summary.elsewhere:
+                _compile(job.ledger, summary, options, progress)
             summaries.append(dataclasses.asdict(summary))
     return summaries
 
 
-def _compile(ledger: Ledger, summary: Summary, progress: Progress) -> None:
+def _engine(
+    options: Options, say: Callable[[str], None], stopping: Callable[[], bool]
+) -> AbstractContextManager[Engine]:
+    if options.engine == "local":
+        return LocalEngine(options.workers, say, stopping)
+    from benchmarks.engines.ray import RayEngine
+
+    return RayEngine(options.gpus_per_cohort, say, stopping)
+
+
+def _compile(ledger: Ledger, summary: Summary, options: Options, progress: Progress) -> None:
     try:
-        summary.report = str(reporting.compile_trained(ledger))
+        report = reporting.compile_trained(ledger)
+        summary.report = str(report)
+        if options.tracking_uri != OFF and not summary.warning:  # else a store that is away would be waited for twice
+            summary.warning = reporting.mirror(ledger, report, options.runs_dir, options.tracking_uri)
     except InputError as error:
         # One study without a report must not keep the next from training.
         progress.say(f"{summary.study}: no report: {error}")

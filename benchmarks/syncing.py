@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import tuning
+from benchmarks import reporting, tuning
 from benchmarks.ledger import Ledger
 from benchmarks.lock import locked
-from benchmarks.reporting import answer_of
 from benchmarks.runner import push_finished
 from benchmarks.tracking import Mirror, MirrorStats
 from gan.errors import InputError
@@ -73,6 +72,9 @@ def _sync(home: Ledger, runs_dir: Path, tracking_uri: str | None) -> Synced:
                 done.removed += stats.removed
                 done.missing += stats.missing
                 done.problem = done.problem or stats.warning
+            report = home.directory / "report" / "report.md"
+            if report.exists() and not done.problem:
+                done.problem = reporting.mirror(home, report, runs_dir, tracking_uri)
     except InputError as error:  # one that is in training, or damaged, must not keep the others waiting
         done.problem = str(error)
     return done
@@ -105,7 +107,7 @@ def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None
         objective=stage.objective,
     )
     push_finished(mirror, ledger, planned)
-    if ledger is home and (answer := answer_of(home)):
+    if ledger is home and (answer := reporting.answer_of(home)):
         mirror.describe(answer, str(home.directory / "report" / "report.md"))
     stats = mirror.close(timeout=None)
     stats.replicas = {id: run for id, run in stats.replicas.items() if id in planned}

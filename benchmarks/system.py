@@ -87,7 +87,7 @@ def hardware(device: str) -> dict[str, Any]:
         if hasattr(os, "sysconf")
         else None,
     }
-    if device == "cuda":
+    if device == "cuda" and _may_have_cuda():  # or those that train are other machines
         import torch
 
         found["gpu"] = torch.cuda.get_device_name(0)

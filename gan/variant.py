@@ -133,7 +133,7 @@ class Variant:
 
     def settings(self) -> dict[str, Any]:
         """Return every field as plain JSON values."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+        return {k: list(v) if isinstance(v := getattr(self, k), tuple) else v for k in FIELDS}
 
     @staticmethod
     def from_settings(settings: dict[str, Any]) -> Variant:
@@ -158,7 +158,7 @@ class Variant:
         unused |= {"discriminator_channels"} if self.discriminator in ("mlp", "slope") else set()
         unused |= {"generator_hidden"} if self.generator in ("fixed_gaussian", "point") else set()
         unused |= {"fixed_mean", "fixed_std"} if self.generator in ("mlp", "point") else set()
-        return tuple(v for k, v in dataclasses.asdict(self).items() if k not in unused)
+        return tuple(getattr(self, k) for k in FIELDS if k not in unused)
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Variant))

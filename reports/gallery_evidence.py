@@ -32,6 +32,7 @@ from reports.statistics import survival
 from reports.tables import at_level, ranking, repeated, score_values
 
 MOST_EFFECTS = 40  # rows of a forest plot that stay legible on a page
+MOST_THRESHOLDS = 10_000  # points of a line, which Agg can fill under
 MOST_LINES = 6  # variants with a line each
 NOT_TRAINED = "not trained"  # the status failed: it could not be run
 LOST = ("diverged", NOT_TRAINED, "starved", "collapsed")
@@ -152,8 +153,11 @@ def profile(evidence: Evidence) -> Picture:
     everything = np.concatenate(list(values.values()))
     finite = everything[np.isfinite(everything)]
     log, limits = score_axis(evidence, score, finite)
-    # The share changes only at a replica's own value, so these are all the thresholds there are.
-    thresholds = sorted({*np.clip(finite, *limits).tolist(), *limits})
+    # The share changes only at a replica's own value, so these are all the thresholds there are; of very many some, by
+    # rank, which on a page of a thousand dots look the same.
+    thresholds = np.array(sorted({*np.clip(finite, *limits).tolist(), *limits}))
+    if len(thresholds) > MOST_THRESHOLDS:
+        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, MOST_THRESHOLDS).round().astype(int)]
     fig = draw.new_figure(3.2)
     ax = fig.subplots()
     if log:
@@ -165,7 +169,7 @@ def profile(evidence: Evidence) -> Picture:
         band = profile_band(own, thresholds, direction) if intervals else np.stack([shares, shares])
         # At or below is continuous from the right, at or above from the left.
         where = "post" if direction == "lower" else "pre"
-        draw_evidence.plot_steps(ax, np.array(thresholds), shares, band, where, colours[name], name)
+        draw_evidence.plot_steps(ax, thresholds, shares, band, where, colours[name], name)
     ax.set(xlim=limits, ylim=(-0.02, 1.02))
     ax.set_xlabel(f"threshold of the {evidence.label(score)} ({direction} is better)")
     ax.set_ylabel(f"share of replicas at or {'below' if direction == 'lower' else 'above'}")

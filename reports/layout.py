@@ -148,8 +148,8 @@ def quartile_curves(curves: Curves, replicas: Sequence[str], direction: str | No
 
 def score_axis(evidence: Evidence, score: str, values: np.ndarray) -> tuple[bool, tuple[float, float]]:
     """Whether a score's axis is logarithmic, and limits that hold its values, floor and threshold."""
-    marks = [evidence.floor(score), evidence.reached.get(score)]
-    held = np.array([*values[np.isfinite(values)], *(m for m in marks if m is not None)], dtype=float)
+    marks = [m for m in (evidence.floor(score), evidence.reached.get(score)) if m is not None]
+    held = np.append(values[np.isfinite(values)], marks)
     if held.size == 0:
         return False, (0.0, 1.0)
     log = is_log(score) and bool((held > 0).any())

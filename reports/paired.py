@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from reports.influence import signed_rank_p
+
+EXACT = 500
+"""Pairs up to which the signed-rank test counts all patterns of signs: their work grows with the cube of the pairs."""
+
 
 class VarianceParts(NamedTuple):
     """Two components of a score's variance, in the score's units squared."""
@@ -86,7 +91,8 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
 
     Zeros are ranked and then left out (Pratt 1959): dropping them first would let a tie make the remaining pairs
     look more decisive. The p conditions on the ranks, and counts all 2^n sign patterns by convolution, so
-    ties need no approximation; without ties or zeros it is scipy's exact p.
+    ties need no approximation; without ties or zeros it is scipy's exact p. Of more than `EXACT` pairs it is the
+    normal approximation of the same conditional distribution.
 
     Args:
         differences: One a pair, shape [pairs]. An infinity (one side failed) ranks largest; NaN (both sides
@@ -102,13 +108,14 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     gaps = np.where(np.isnan(gaps), 0.0, gaps)
     ranks = np.rint(2 * stats.rankdata(np.abs(gaps))).astype(int)  # doubled: midranks are halves
     positive, negative = int(ranks[gaps > 0].sum()), int(ranks[gaps < 0].sum())
+    effect = (positive - negative) / int(ranks.sum())
+    if gaps.size > EXACT:
+        return SignedRank(signed_rank_p(positive / 2, ranks[gaps != 0] / 2), effect)
     null = np.zeros(positive + negative + 1)  # probability of each sum of positive ranks
     null[0] = 1
     for rank in ranks[gaps != 0]:
         null[rank:], null[:rank] = (null[rank:] + null[:-rank]) / 2, null[:rank] / 2
-    return SignedRank(
-        min(1.0, 2 * float(null[: min(positive, negative) + 1].sum())), (positive - negative) / ranks.sum()
-    )
+    return SignedRank(min(1.0, 2 * float(null[: min(positive, negative) + 1].sum())), effect)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -41,7 +41,7 @@ def wilson_limits(successes: ArrayLike, trials: int, confidence: float = 0.95) -
     return np.array([np.where(counts == 0, 0.0, centre - half), np.where(counts == trials, 1.0, centre + half)])
 
 
-def performance_profile(values: ArrayLike, thresholds: Sequence[float], direction: str = "lower") -> NDArray:
+def performance_profile(values: ArrayLike, thresholds: Sequence[float] | NDArray, direction: str = "lower") -> NDArray:
     """Share of runs at or beyond each threshold (Dolan and More 2002; Agarwal et al. 2021, section 4.2).
 
     Args:
@@ -57,7 +57,7 @@ def performance_profile(values: ArrayLike, thresholds: Sequence[float], directio
 
 
 def profile_band(
-    values: ArrayLike, thresholds: Sequence[float], direction: str = "lower", confidence: float = CONFIDENCE
+    values: ArrayLike, thresholds: Sequence[float] | NDArray, direction: str = "lower", confidence: float = CONFIDENCE
 ) -> NDArray[np.float64]:
     """Pointwise Wilson limits of `performance_profile`, shape [2, thresholds]: each threshold's own interval."""
     runs = np.asarray(values, dtype=np.float64).ravel()
@@ -66,7 +66,7 @@ def profile_band(
     return wilson_limits(_passed(runs, thresholds, direction), runs.size, confidence)
 
 
-def _passed(runs: NDArray[np.float64], thresholds: Sequence[float], direction: str) -> NDArray[np.int64]:
+def _passed(runs: NDArray[np.float64], thresholds: Sequence[float] | NDArray, direction: str) -> NDArray[np.int64]:
     """How many runs reach each threshold, shape [thresholds]: as `passes`, without looking at every run each time."""
     finite = np.sort(runs[np.isfinite(runs)])
     if direction == "lower":

@@ -29,12 +29,13 @@ class Records:
     @classmethod
     def of_ledger(cls, ledger: Ledger, replicas: Iterable[str]) -> Records:
         """Return the records of these replicas, which lie in the ledger's files until they are asked for."""
-        wanted = list(replicas)
+        wanted = set(replicas)
 
         def read(metrics: list[str] | None) -> Iterator[pd.DataFrame]:
             for cohort in ledger.finished_cohorts():
                 history = ledger.history_of(cohort, metrics)
-                yield history[history["replica"].isin(wanted)]
+                own = [id for id in history["replica"].unique() if id in wanted]  # few; of all there may be a million
+                yield history[history["replica"].isin(own)]
 
         return cls(read)
 

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from reports.influence import MANY, improvement_limits, middle_limits
 from reports.middle import middle_mean, middle_of_clusters
 
 QUARTILES = (0.25, 0.5, 0.75)
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+HELD = 4_000_000  # runs of resamples that are in memory at once
 
 
 class Interval(NamedTuple):
@@ -27,7 +29,7 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-    method: str  # "BCa", "percentile", or "none": without repetition there is no interval, and the limits are NaN
+    method: str  # "BCa", "percentile", "normal", or "none": without repetition no interval, and the limits are NaN
 
 
 class Survival(NamedTuple):
@@ -184,7 +186,8 @@ def iqm_interval(
     bias-corrected and accelerated one (Efron 1987). Where that is undefined, for constant scores or with failed
     runs, it is the percentile interval, its limits rounded outwards to a resample; a resample whose middle half
     holds both infinities then counts as -inf for the lower limit and +inf for the upper. `reports.simulation`
-    measures how often the interval contains the truth.
+    measures how often the interval contains the truth. Of more than `MANY` runs, or clusters, it is the normal
+    interval that the bootstrap comes to, unless failed runs are near the middle half.
 
     Args:
         strata: The scores of each stratum (a variant, say), each of shape [runs of it]. A stratum of one run
@@ -204,20 +207,29 @@ def iqm_interval(
     sizes, statistic = [sample.size for sample in samples], middle_mean
     if runs.size < 2 or (len(samples) if clustered else max(sizes)) < 2:
         return Interval(estimate, math.nan, math.nan, "none")
+    if not clustered and min(sizes) < 2:
+        samples = [runs]
+    many = (len(samples) if clustered else runs.size) > MANY
+    if many and (limits := middle_limits(samples, estimate, confidence, clustered=clustered)):
+        return Interval(estimate, *limits, "normal")
     if clustered:
         samples, statistic = [np.arange(len(samples))], middle_of_clusters(samples)
-    elif min(sizes) < 2:
-        samples = [runs]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # What scipy warns of here (no acceleration, infinite resamples) is decided below.
         warnings.simplefilter("ignore", RuntimeWarning)
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         rng = np.random.default_rng(seed)
         result = stats.bootstrap(
-            samples, statistic, n_resamples=resamples, confidence_level=confidence, method="BCa", rng=rng
+            samples,
+            statistic,
+            n_resamples=resamples,
+            batch=max(1, HELD // runs.size),
+            confidence_level=confidence,
+            method="percentile" if many else "BCa",
+            rng=rng,
         )
     low, high = (float(limit) for limit in result.confidence_interval)
-    if np.isfinite(runs).all() and math.isfinite(low) and math.isfinite(high):
+    if not many and np.isfinite(runs).all() and math.isfinite(low) and math.isfinite(high):
         return Interval(estimate, low, high, "BCa")
     return Interval(estimate, *percentile_limits(result.bootstrap_distribution, confidence), "percentile")
 
@@ -247,7 +259,8 @@ def probability_of_improvement(
     """Probability that a run of the first group beats one of the other, a tie counting one half.
 
     The Mann-Whitney statistic over the product of the group sizes, averaged over settings (Agarwal et al. 2021,
-    section 4.3), with a 95 % percentile bootstrap interval, of no width where the groups do not overlap.
+    section 4.3), with a 95 % percentile bootstrap interval, of no width where the groups do not overlap; of more than
+    `MANY` runs with the normal one that this comes to.
 
     Args:
         one: Scores of one group, shape [runs] or [runs, settings]: runs are compared within each setting only.
@@ -268,6 +281,8 @@ def probability_of_improvement(
     if not len(x) or not len(y):
         return Interval(math.nan, math.nan, math.nan, "none")
     x, y = (np.where(np.isfinite(group), group, worst_of(direction)) for group in (x, y))
+    if max(len(x), len(y)) > MANY and min(len(x), len(y)) > 1:
+        return Interval(*improvement_limits(x, y, direction, CONFIDENCE, paired=paired), "normal")
     gap = np.zeros((len(x), len(y)))  # higher less lower, summed over settings: one at a time to save memory
     for a, b in zip(x.T, y.T, strict=True):
         gap += np.greater.outer(a, b).astype(float) - np.less.outer(a, b)

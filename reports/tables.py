@@ -94,6 +94,8 @@ def pooled_iqm(values: pd.Series, replicas: pd.DataFrame, direction: str | None 
     """
     if not repeated(replicas):
         return Interval(iqm(values, direction), math.nan, math.nan, "none")
+    if replicas["seed"].is_unique:  # nothing is shared
+        return iqm_interval([values], direction)
     clusters = [own.to_numpy(float) for _, own in values.groupby(replicas["seed"])]
     return iqm_interval(clusters, direction, clustered=True)
 

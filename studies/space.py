@@ -13,7 +13,7 @@ from gan.variant import FIELDS, Variant
 from studies.grid import Factors, check_value
 from studies.sections import ParameterSection, ScaleName, Study, TuneSection
 from studies.trials import check_grid_size, check_trials
-from studies.tune import MOST_REPLICAS, Kind, Parameter, Tuning, number_type, typed
+from studies.tune import MOST_SEARCHED, Kind, Parameter, Tuning, number_type, typed
 
 # Pruning compares a trial with others seed by seed: below these it would stop on next to nothing, or save nothing.
 FEWEST_SEEDS = {"none": 1, "wilcoxon": 5, "diverged": 2}
@@ -226,10 +226,10 @@ def _check_reachable(parameter: Parameter, value: Any, key: str, place: str) -> 
 
 def _check_budget(tuning: Tuning, variants: int, keys: Mapping[str, str], place: str) -> None:
     replicas = tuning.trials * tuning.seeds * variants
-    if replicas > MOST_REPLICAS:
+    if replicas > MOST_SEARCHED:
         raise InputError(
-            f"{place}: {keys['trials']}: {replicas:,} replicas in all; expected at most {MOST_REPLICAS:,}, so at most "
-            f"{MOST_REPLICAS // (tuning.seeds * variants):,} trials of the {variants:,} variants"
+            f"{place}: {keys['trials']}: {replicas:,} replicas in all; expected at most {MOST_SEARCHED:,}, so at most "
+            f"{MOST_SEARCHED // (tuning.seeds * variants):,} trials of the {variants:,} variants"
         )
     if tuning.batch > tuning.trials:
         raise InputError(

@@ -15,8 +15,11 @@ from gan.variant import Variant
 FIRST_VALIDATION_SEED: Final = 100_000
 """The seeds of trials count from here; those of a study stay below, so that none is tuned on and reported."""
 
-MOST_REPLICAS: Final = 200_000
-"""Of a study's grid, and of its search: planning takes a tenth of a millisecond for each, and some memory."""
+MOST_REPLICAS: Final = 1_000_000
+"""Of a study's grid: as many as were taken through every stage; see `docs/scaling.md`."""
+
+MOST_SEARCHED: Final = 200_000
+"""Replicas of a search, whose trials cost more than a grid's replicas to keep and to draw."""
 
 Kind = Literal["float", "int", "categorical"]
 Aggregate = Literal["mean", "median", "iqm"]

@@ -134,9 +134,11 @@ def sync(
     """
     from benchmarks import choosing, syncing
     from benchmarks.tracking.mirrored import OFF, check_uri
+    from benchmarks.tracking.reachable import check_store
     from gan.errors import InputError
 
     check_uri(tracking_uri)
+    check_store(tracking_uri)
     if tracking_uri == OFF:
         raise InputError(
             "--tracking-uri off: nothing to write to; expected the URI of a store, or none for the default"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -55,7 +55,7 @@ def speed(
         from benchmarks import session
         from benchmarks.tuning import speed as search
 
-        given = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
+        given: dict[str, Any] = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
         options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
         return emit(search.compare(tuning, options), as_json, search.print_comparison)
     from benchmarks.speed import command

@@ -68,6 +68,24 @@ Plugins = Annotated[
         show_default=False,
     ),
 ]
+Engine = Annotated[str, typer.Option(help="local (processes of this machine) or ray (tasks of a Ray cluster).")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the Ray cluster: auto, HOST:PORT or ray://HOST:PORT; by default one is started on this machine.",
+        show_default=False,
+    ),
+]
+GpusPerCohort = Annotated[
+    float | None,
+    typer.Option(
+        min=0.01, max=1.0, help="Share of a GPU that a cohort takes, on Ray; by default 1.", show_default=False
+    ),
+]
+Nodes = Annotated[
+    int | None,
+    typer.Option(min=1, help="With --dry-run: estimate for so many machines, --workers on each.", show_default=False),
+]
 CheckpointSeconds = Annotated[
     float, typer.Option(min=0.0, help="Between two checkpoints of what is being trained, each at most 2 % of the time.")
 ]

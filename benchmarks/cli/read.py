@@ -55,6 +55,7 @@ def report(
     runs_dir: RunsDir = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="Folder; by default report/ in the run directory.")] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Write the committed reports/<study>/.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write report.html too: one page, for a browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compile the reports of studies that were run; exit 1 where one is incomplete."""
@@ -66,7 +67,7 @@ def report(
         raise InputError("--out and --publish: expected one of the two")
     if publish and scale == "smoke":
         raise InputError("--publish: a smoke run answers nothing; expected --scale laptop or full")
-    written, gaps = reporting.compile_all(ledgers, out, publish)
+    written, gaps = reporting.compile_all(ledgers, out, publish, html)
     emit(written, as_json, lambda paths: print("\n".join(paths)))
     for gap in gaps:
         print(gap, file=sys.stderr)

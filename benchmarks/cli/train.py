@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmarks.cli.options import (
+    Address,
     CheckpointSeconds,
     DataDir,
     Device,
     DryRun,
+    Engine,
+    GpusPerCohort,
     Json,
     Mode,
     Names,
+    Nodes,
     Plugins,
     Report,
     RetryFailed,
@@ -62,6 +66,9 @@ def run(
     scale: Scale = "laptop",
     device: Device = "auto",
     workers: Workers = None,
+    engine: Engine = "local",
+    address: Address = None,
+    gpus_per_cohort: GpusPerCohort = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
@@ -73,6 +80,7 @@ def run(
     plugin: Plugins = None,
     tune: Annotated[bool, typer.Option("--tune", help="Tune those that have a section [tune].")] = False,
     dry_run: DryRun = False,
+    nodes: Nodes = None,
     as_json: Json = False,
 ) -> None:
     """Run studies: train what is missing, score, record, mirror to MLflow, and compile the reports.
@@ -83,7 +91,8 @@ def run(
     given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
     given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
     given |= dict(plugins=tuple(plugin or ()), checkpoint_seconds=checkpoint_seconds)
-    _start(names or [], given, "too" if tune else "none", report, dry_run, as_json)
+    given |= dict(engine=engine, address=address, gpus_per_cohort=gpus_per_cohort)
+    _start(names or [], given, "too" if tune else "none", report, dry_run, nodes, as_json)
 
 
 @app.command()
@@ -92,6 +101,9 @@ def tune(
     scale: Scale = "laptop",
     device: Device = "auto",
     workers: Workers = None,
+    engine: Engine = "local",
+    address: Address = None,
+    gpus_per_cohort: GpusPerCohort = None,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
     tracking_uri: TrackingUri = None,
@@ -104,6 +116,7 @@ def tune(
     trials: Annotated[int | None, typer.Option(min=1, help="Trials a variant, instead of the scale's.")] = None,
     storage: Storage = None,
     dry_run: DryRun = False,
+    nodes: Nodes = None,
     as_json: Json = False,
 ) -> None:
     """Tune studies: give every variant the same budget, and report each at its best beside the untuned grid.
@@ -115,20 +128,35 @@ def tune(
     given = dict(scale=scale, device=device, workers=workers, runs_dir=runs_dir, data_dir=data_dir)
     given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
     given |= dict(plugins=tuple(plugin or ()), checkpoint_seconds=checkpoint_seconds)
-    _start(names or [], given | dict(trials=trials, storage=storage), "only", report, dry_run, as_json)
+    given |= dict(engine=engine, address=address, gpus_per_cohort=gpus_per_cohort, trials=trials, storage=storage)
+    _start(names or [], given, "only", report, dry_run, nodes, as_json)
 
 
-def _start(names: list[str], given: dict[str, Any], asked: Asked, report: bool, dry_run: bool, as_json: bool) -> None:
+def _start(
+    names: list[str],
+    given: dict[str, Any],
+    asked: Asked,
+    report: bool,
+    dry_run: bool,
+    nodes: int | None,
+    as_json: bool,
+) -> None:
     """Run or tune studies."""
-    from benchmarks import listing, session
+    from benchmarks import cost, listing, session
     from gan import plugins
+    from gan.errors import InputError
 
+    if nodes is not None and not dry_run:
+        raise InputError(f"--nodes {nodes}: an estimate is asked for; expected --dry-run beside it")
     plugins.load(given["plugins"])
-    options = session.make_options(**given)
+    options = session.make_options(**given, connect=not dry_run)
     # Everything is checked before anything is trained: the last study's typing error costs no hour.
     jobs = session.prepare(names, options, asked)
     if dry_run:
-        emit([plan for job in jobs for plan in job.plans()], as_json, listing.print_plans)
+        plans = [plan for job in jobs for plan in job.plans()]
+        if nodes is not None:
+            cost.spread(plans, nodes, max(1, int(options.workers / options.gpus_per_cohort)))
+        emit(plans, as_json, listing.print_plans)
         return
     summaries = session.train(jobs, options, report)
     emit(summaries, as_json, listing.print_summaries)

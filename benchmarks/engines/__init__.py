@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from gan.replica import Cohort, CohortResult
+
+ENGINES: Final = ("local", "ray")
+"""Processes of this machine, or tasks of a Ray cluster."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Outcome:
     """Wall time in the worker."""
     checkpoint_seconds: float = 0.0
     """Of these, spent in checkpoints."""
+    machine: dict[str, Any] | None = None
+    """What trained it, where that may be another machine: host, hardware, versions."""
 
 
 class WorkerDied(RuntimeError):

@@ -16,7 +16,8 @@ from typing import Any, Self
 
 from benchmarks.engines import Keeping, Outcome, WorkerDied
 from benchmarks.engines.retries import Attempt
-from benchmarks.engines.worker import ONE_THREAD, Job, Left, Ready, Train, Worker
+from benchmarks.engines.work import ONE_THREAD, Job, Left, Train
+from benchmarks.engines.worker import Ready, Worker
 from gan.errors import InputError
 from gan.replica import Cohort
 
@@ -129,12 +130,7 @@ class LocalEngine:
             if self._starts == STARTS:
                 raise WorkerDied(f"{STARTS} workers in a row ended before they could train ({why})")
             return
-        again = attempt.after_death()
+        again, said, blamed = attempt.blamed(why)
         waiting.extendleft(reversed(again))
-        if again:
-            parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
-            self._say(f"a worker died ({why}) over cohort {attempt.cohort.id}; {parts}")
-        else:
-            (replica,) = attempt.cohort.replicas
-            self._say(f"a worker died ({why}) over replica {replica.id} alone, again; it is recorded as failed")
-            yield Outcome(attempt.cohort, None, f"two workers died training it alone ({why})")
+        self._say(said)
+        yield from blamed

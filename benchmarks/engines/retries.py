@@ -6,6 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from benchmarks.engines import Outcome
 from gan.replica import Cohort, digest_of, width_for
 
 
@@ -27,6 +28,23 @@ class Attempt:
         """
         alone = len(self.cohort.replicas) == 1
         return self._again() if alone or not (self.piece or self.failures) else self._halves()
+
+    def blamed(self, why: str) -> tuple[list[Attempt], str, list[Outcome]]:
+        """Decide what becomes of it after its worker died.
+
+        Args:
+            why: How the worker died.
+
+        Returns:
+            What to try; a line that says so; and the outcome of the replica that is to blame, where one is.
+        """
+        again = self.after_death()
+        if again:
+            parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
+            return again, f"a worker died ({why}) over cohort {self.cohort.id}; {parts}", []
+        (replica,) = self.cohort.replicas
+        said = f"a worker died ({why}) over replica {replica.id} alone, again; it is recorded as failed"
+        return [], said, [Outcome(self.cohort, None, f"two workers died training it alone ({why})")]
 
     def after_error(self, *, broken: bool) -> list[Attempt]:
         """Return what to try after an exception; nothing when one replica is to blame.

@@ -8,44 +8,21 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.engines import Keeping, Outcome, WorkerDied
+from benchmarks.engines import WorkerDied
 from benchmarks.engines.retries import Attempt
+from benchmarks.engines.work import Job, Train, trained
 from benchmarks.interrupts import SIGNALS
-from gan.errors import InputError, Stopped
-from gan.files import FULL
-from gan.replica import Cohort, CohortResult
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from gan.checkpoint import Checkpoints
-
-# Set before torch is imported: a worker is one thread, its compiler included.
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
 LISTEN_SECONDS = 0.2  # between looks of a worker that trains for a word of its coordinator
 END_SECONDS = 5.0  # for a worker to end by itself
-BREAKING = (RuntimeError, MemoryError, OSError, SystemError)
-"""Exceptions that a process may not recover from, torch's of a GPU among them."""
-
-Train = Callable[[Cohort, Path, str, Callable[[int], None], "Checkpoints | None"], CohortResult]
-
-
-@dataclass(frozen=True)
-class Job:
-    """Said to a worker: train this."""
-
-    cohort: Cohort
-    data_dir: Path
-    device: str
-    keeping: Keeping | None
 
 
 class Stop:
@@ -54,10 +31,6 @@ class Stop:
 
 class Ready:
     """Said by a worker: I can train. Later it says steps (int), notes (str), and one of the next two or an error."""
-
-
-class Left:
-    """Said by a worker: I left what I trained."""
 
 
 class Worker:
@@ -174,7 +147,7 @@ def _work(pipe: Connection, train: Train | None) -> None:
             return
         if isinstance(job, Job):  # and no Stop that came too late
             with contextlib.suppress(OSError):  # the coordinator is gone, and this process about to be
-                pipe.send(_trained(job, pipe, train))
+                pipe.send(trained(job, train, pipe.send, pipe.send, _listening(pipe)))
 
 
 def _end_with_the_coordinator() -> None:
@@ -183,29 +156,6 @@ def _end_with_the_coordinator() -> None:
     if coordinator is not None:
         connection.wait([coordinator.sentinel])
         os._exit(1)
-
-
-def _trained(job: Job, pipe: Connection, train: Train) -> Outcome | Left | InputError | OSError:
-    cohort, started = job.cohort, time.perf_counter()
-    kept = None
-    if job.keeping:
-        from gan.checkpoint import Checkpoints
-
-        kept = Checkpoints(job.keeping.folder / cohort.id, job.keeping.seconds, _listening(pipe), pipe.send)
-    try:
-        result = train(cohort, job.data_dir, job.device, pipe.send, kept)
-    except Stopped:
-        return Left()
-    except InputError as error:
-        return error
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:  # no replica's fault
-            return error
-        # A cohort that cannot be trained is a result like any other; the others go on.
-        reason = traceback.format_exception_only(error)[-1].strip()
-        return Outcome(cohort, None, reason, isinstance(error, BREAKING), time.perf_counter() - started)
-    seconds = time.perf_counter() - started
-    return Outcome(cohort, result, seconds=seconds, checkpoint_seconds=kept.took if kept else 0.0)
 
 
 def _listening(pipe: Connection) -> Callable[[], bool]:

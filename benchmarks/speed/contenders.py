@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from benchmarks.engines.worker import ONE_THREAD
+from benchmarks.engines.work import ONE_THREAD
 from benchmarks.speed.work import Place, Running, Work
 
 MOST_STEPS = 2000  # of one round

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.engines.worker import ONE_THREAD
+from benchmarks.engines.work import ONE_THREAD
 from benchmarks.speed.contenders import NotMeasured
 from benchmarks.speed.work import BATCHES, SCALE, SYSTEMS, study_of, variant_of
 from studies.files import STUDIES_DIR

@@ -6,5 +6,6 @@ there already, and what is there twice; `mirrored.py` is the mirror as others kn
 
 from benchmarks.tracking.mirror import Mirror
 from benchmarks.tracking.mirrored import OFF, MirrorStats, check_uri
+from benchmarks.tracking.reachable import check_store
 
-__all__ = ["OFF", "Mirror", "MirrorStats", "check_uri"]
+__all__ = ["OFF", "Mirror", "MirrorStats", "check_store", "check_uri"]

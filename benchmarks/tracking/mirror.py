@@ -11,6 +11,7 @@ is believed: what the store holds is learnt again before more is written, so tha
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -185,8 +186,12 @@ class Mirror:
     # Writing.
 
     def _note(self, answer: str, report: str) -> str:
-        parts = [str(self._study.get("title", "")), str(self._study.get("question", "")), answer]
-        return "\n\n".join(part for part in [*parts, f"Report: {report}" if report else ""] if part)
+        factors = ", ".join(self._study.get("factors", {}))
+        runs = factors and f"A run is a variant, named by its level of {factors}; the runs below it are its seeds."
+        parts = [str(self._study.get("title", "")), str(self._study.get("question", "")), answer, runs]
+        place = f"a run named 'report of scale {self._study['scale']}' holds the report as a page"
+        where = report and f"Report: {report}; {place}."
+        return "\n\n".join(part for part in [*parts, where] if part)
 
     def _create(self, name: str, tags: Mapping[str, Any], start: float) -> Run:
         """Create a run. `start` is in seconds since 1970."""
@@ -231,7 +236,7 @@ class Mirror:
             own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
             judged = tracked.verdict(row, curves, self._study, self._references()) if self._references else ""
             own |= {PARENT: self._parent(row).id, "verdict": judged}
-            run = self._create(f"{self._title(row['variant'])} seed={row['seed']}", own, time.time() - seconds)
+            run = self._create(f"seed={row['seed']} {self._title(row['variant'])}", own, time.time() - seconds)
             self._replicas[replica] = run
         # Timestamps hang on the run's start, so that writing a half-written run again adds nothing twice.
         steps = max(int(row["steps"]), 1)
@@ -247,12 +252,18 @@ class Mirror:
         self._replicas[replica] = trimmed(run)
 
     def _title(self, variant: str) -> str:
-        return f"{variant} {TUNED}" if self._stage == TUNED else variant
+        """Name a variant by its levels, first what it is: MLflow's list of runs shows twenty letters of a name."""
+        levels = re.sub(r"(?<!\S)(?!trial=)\w+=", "", variant) or str(self._study["name"])
+        return f"{TUNED} {levels}" if self._stage == TUNED else levels
+
+    def _unit(self) -> str:
+        return "validation seeds" if self._stage == SEARCH else "seeds, which are the runs below it"
 
     def _parent(self, row: Row) -> Run:
         variant, run = row["variant"], self._parents.get(row["variant"])
         if run is None:
             tags = {"variant": variant, "target": row["target"], "settings": self._settings(variant)}
+            tags["mlflow.note.content"] = f"Variant: {variant}. Each `median/` is a median over its {self._unit()}."
             run = self._create(self._title(variant), {**tags, **self._trials.get(variant, {})}, time.time() - 1)
             self._parents[variant] = run
         if not run.params:  # or it was made, and then an answer was lost

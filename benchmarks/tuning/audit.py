@@ -1,7 +1,8 @@
 """What a storage says of trials, held against what it follows from: none of it is taken at its word.
 
 A trial's replicas are named by its settings, their results are in the ledger of the search, and by these a trial is
-judged. So a bit of a journal that was flipped, by a disk or a hand, shows before anything is made of it.
+judged. So a bit of a journal that was flipped, by a disk or a hand, shows before anything is made of it. What another
+driver trained has its results in that driver's ledger: here only the names of its replicas can be checked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.tuning.candidates import Candidate, candidates, names_of, replicas_of, rows_of, seed_stages
+from benchmarks.tuning.candidates import (
+    Candidate,
+    candidates,
+    is_elsewhere,
+    names_of,
+    replicas_of,
+    rows_of,
+    seed_stages,
+    told,
+)
 from benchmarks.tuning.objective import objective
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.storage import Damaged
@@ -32,9 +42,8 @@ def check_drawn(trials: Mapping[str, Trials], search: Search) -> None:
                 first, size = trial.number, trial.notes["batch_size"]
             if (trial.batch, trial.notes["batch_size"]) != (first, size):
                 raise Damaged(f"{its.name}: trial {trial.number} is not in the batch that it was drawn with")
-    told = _told(trials, search)
-    names, stages = names_of(told), seed_stages(search.tuning)
-    for c in told:
+    names, stages = names_of(candidates(trials, search)), seed_stages(search.tuning)
+    for c in told(trials, search):
         noted = c.trial.notes.get("replicas")
         seeds = len(noted) if isinstance(noted, list) else 0
         if seeds not in (stages[-1:] if c.trial.state == "COMPLETE" else stages[:-1]):
@@ -52,7 +61,9 @@ def check_told(trials: Mapping[str, Trials], search: Search) -> None:
         Damaged: Naming the first trial of which something else is said.
     """
     rows = rows_of(search.ledger.search())
-    for c in _told(trials, search):
+    for c in told(trials, search):
+        if is_elsewhere(c.trial, rows.keys(), search):
+            continue
         own = [rows[id] for id in c.trial.notes["replicas"]]
         values, scores = objective(own, search.resolved, search.tuning)
         facts: dict[str, tuple[Any, Any]] = {
@@ -67,10 +78,6 @@ def check_told(trials: Mapping[str, Trials], search: Search) -> None:
         wanted = values if c.trial.state == "COMPLETE" else []
         if not _same(list(enumerate(c.trial.values)), list(enumerate(wanted))):
             raise _damaged(c, trials, f"has values {c.trial.values}, and its replicas give {wanted}")
-
-
-def _told(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    return [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
 
 
 def _same(said: list[tuple[int, float]], known: list[tuple[int, float]]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.ledger import Ledger
@@ -42,23 +42,55 @@ def candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     return sorted(found, key=lambda c: c.trial.batch)
 
 
+def told(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
+    """Return the trials that were told, in the order they are trained."""
+    return [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
+
+
+def is_elsewhere(trial: Trial, finished: Collection[str], search: Search) -> bool:
+    """Say whether another driver has the results of a trial, which was told.
+
+    Args:
+        trial: The trial.
+        finished: Replicas in this driver's ledger of the search.
+        search: What it is a trial of.
+    """
+    return trial.notes.get("ledger", search.place) != search.place and not set(trial.notes["replicas"]) <= set(finished)
+
+
 def seed_stages(found: Tuning) -> list[int]:
     """Return after how many seeds of a trial it may be stopped, and how many it has at the most."""
     first = {"none": found.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(found.seeds / 2)}
     return sorted({first[found.pruning], found.seeds})
 
 
-def names_of(found: Sequence[Candidate]) -> dict[str, str]:
-    """Return what each trial is called in the grid of the search, where the same GAN stands once."""
+def names_of(every: Sequence[Candidate]) -> dict[str, str]:
+    """Return what each trial is called in the grid of the search, where the same GAN stands once.
+
+    Args:
+        every: From `candidates`; a trial's name does not change by those that come after it.
+    """
     first: dict[Variant, str] = {}
-    return {c.name: first.setdefault(c.variant, c.name) for c in found}
+    return {c.name: first.setdefault(c.variant, c.name) for c in every}
 
 
-def stage_of(found: Sequence[Candidate], seeds: Mapping[str, int], search: Search) -> Resolved:
-    """Return trials as a grid on validation seeds and data, each with its number of seeds."""
-    study, most, names = search.resolved, search.tuning.seeds, names_of(found)
-    given = {name: max(seeds[c.name] for c in found if names[c.name] == name) for name in names.values()}
-    own = [c for c in found if names[c.name] == c.name]
+def stage_of(
+    found: Sequence[Candidate], seeds: Mapping[str, int], every: Sequence[Candidate], search: Search
+) -> Resolved:
+    """Return trials as a grid on validation seeds and data, each with its number of seeds.
+
+    Args:
+        found: The trials.
+        seeds: How many each has, by its name.
+        every: From `candidates`.
+        search: What they are trials of.
+    """
+    study, most, names = search.resolved, search.tuning.seeds, names_of(every)
+    first = {c.name: c for c in every}
+    given: dict[str, int] = {}
+    for c in found:
+        given[names[c.name]] = max(seeds[c.name], given.get(names[c.name], 0))
+    own = [first[name] for name in given]
     return dataclasses.replace(
         study,
         stage="search",

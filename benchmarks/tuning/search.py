@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,11 @@ class Search:
     command: str
     storage: str | None
     mode: Mode | None
+
+    @property
+    def place(self) -> str:
+        """Where this driver keeps what it trains, as other drivers may name it."""
+        return f"{socket.gethostname()}:{self.ledger.directory.resolve()}"
 
     @property
     def kept_in(self) -> str:

@@ -21,7 +21,7 @@ from benchmarks.tuning.objective import objective
 from benchmarks.tuning.search import Search, prepare
 from benchmarks.tuning.storage import opened
 from benchmarks.tuning.trials import suggest
-from benchmarks.tuning.tune import next_batch, open_trials, train_batch
+from benchmarks.tuning.tune import Driver, next_batch, open_trials, train_batch
 from gan.replica import Cohort, Replica
 from studies import schema
 from studies.tune import FIRST_VALIDATION_SEED, apply
@@ -57,7 +57,7 @@ def compare(name: str, options: Options) -> dict[str, Any]:
             def ours() -> float:
                 started = time.perf_counter()
                 batch = next_batch(trials, search)
-                train_batch(batch, trials, search, chosen, engine, progress)
+                train_batch(batch, trials, Driver(search, chosen, engine, progress))
                 return 60 * len(batch) / (time.perf_counter() - started)
 
             first, _ = ours(), loop.trials(1)  # what is imported, read and compiled once does not count

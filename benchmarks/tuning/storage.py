@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from benchmarks.databases import check_database
 from benchmarks.lock import locked
 from benchmarks.redaction import without_credentials
 from benchmarks.tuning import journal
+from benchmarks.tuning.claims import is_shared, joined
 from gan.errors import InputError
 from gan.replica import digest_of
 
@@ -108,7 +110,8 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
     if not (file.exists() if url is None else _holds_studies(url)):
         return
     try:
-        _compare_all(url or str(file), wanted)
+        with nullcontext() if url is None or not is_shared(url) else _settled(url):
+            _compare_all(url or str(file), wanted)
     except Damaged:
         if url is not None:
             raise
@@ -142,7 +145,15 @@ def _holds_studies(url: str) -> bool:
         file = Path(parsed.database)
         if not file.exists() and file.parent.is_dir():
             return False
-    return _asked(url, lambda: inspect(create_engine(url)).has_table("studies"))
+        return _asked(url, lambda: inspect(create_engine(url)).has_table("studies"))
+    return check_database("--storage", url, "studies")
+
+
+@contextmanager
+def _settled(url: str) -> Iterator[None]:
+    """Look at a database while no driver is making its tables or studies."""
+    with joined(url, "") as own, own.undisturbed():
+        yield
 
 
 def _compare_all(place: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:

@@ -3,22 +3,39 @@
 Three grids are trained one after the other, each in a ledger of its own: the untuned one, as `ganbench run` does; the
 trials of the search, batch by batch, those of all variants side by side; and the tuned one, in which each variant has
 the settings of its best trial. The search has seeds of its own, and sees test data nowhere.
+
+Several drivers may search side by side, each in a run directory of its own, where a PostgreSQL database keeps the
+trials: each claims some trials of a batch, and the next batch is drawn when all of them are told. One of them leads: it
+trains the two grids and writes the report.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks import runner
 from benchmarks.engines import Engine
 from benchmarks.ledger import Ledger
-from benchmarks.plan import Plan
+from benchmarks.plan import MAX_WIDTH, Plan
 from benchmarks.progress import Progress
 from benchmarks.runner import Options, Summary
 from benchmarks.tuning.audit import check_drawn, check_told
-from benchmarks.tuning.candidates import Candidate, candidates, names_of, replicas_of, rows_of, seed_stages, stage_of
+from benchmarks.tuning.candidates import (
+    Candidate,
+    candidates,
+    is_elsewhere,
+    names_of,
+    replicas_of,
+    rows_of,
+    seed_stages,
+    stage_of,
+    told,
+)
+from benchmarks.tuning.claims import Claims, joined, wait
 from benchmarks.tuning.findings import add_up, write_findings
 from benchmarks.tuning.journal import JOURNAL, put_away
 from benchmarks.tuning.objective import Row, directions_of, named, objective
@@ -30,6 +47,9 @@ from studies.tune import apply
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+GRIDS = "grids"
+"""What one driver claims: to train the two grids, and to write the report."""
+
 
 def tune(
     search: Search,
@@ -37,6 +57,7 @@ def tune(
     engine: Engine,
     progress: Progress,
     answer: Callable[[Ledger], str] | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Train the untuned grid, search, and train the tuned one; what is there already is not trained again.
 
@@ -49,6 +70,10 @@ def tune(
         engine: Where cohorts train.
         progress: Shows how far it is.
         answer: Reads the study's answer from its ledger, for the mirror's note.
+        stopping: Says whether a person asked to stop, while other drivers are waited for.
+
+    Returns:
+        What was done; where another driver leads, `elsewhere` says which, and there is nothing to report here.
 
     Raises:
         InputError: The run directory or the storage cannot be used, or data cannot be read.
@@ -60,44 +85,135 @@ def tune(
     """
     search.ledger.open_for_writing()
     parts = list[Summary]()
-    with lasting(search.storage):
+    shared = f"{search.resolved.name} {search.resolved.scale}"
+    with lasting(search.storage), joined(search.storage, shared) as own:
+        driver = Driver(search, options, engine, progress, answer, stopping, own)
         try:
-            return _tune(parts, search, options, engine, progress, answer)
+            return _tune(parts, driver)
         except Damaged as error:
             if search.storage is not None:
                 raise
             damage = error.what
         progress.say(put_away(search.ledger.directory / JOURNAL, damage))
-        return _tune(parts, search, options, engine, progress, answer)
+        return _tune(parts, driver)
 
 
-def _tune(
-    parts: list[Summary],
-    search: Search,
-    options: Options,
-    engine: Engine,
-    progress: Progress,
-    answer: Callable[[Ledger], str] | None,
-) -> Summary:
+@dataclass(frozen=True)
+class Driver:
+    """One of those that search: what it was asked for, and what it does that with."""
+
+    search: Search
+    options: Options
+    engine: Engine
+    progress: Progress
+    answer: Callable[[Ledger], str] | None = None
+    stopping: Callable[[], bool] = lambda: False
+    claims: Claims = field(default_factory=Claims)
+
+    def untuned(self) -> Summary:
+        """Train the untuned grid."""
+        ledger, plan = self.search.ledger, self.search.plan
+        return runner.run(ledger, plan, self.options, self.engine, self.progress, self.answer)
+
+
+def _tune(parts: list[Summary], driver: Driver) -> Summary:
     """Do what `tune` does with the storage as it is, and put what was done to `parts`: the untuned grid comes first."""
-    trials = open_trials(opened(search.ledger.directory, search.storage, progress.say), search)
-    check_drawn(trials, search)
-    if not parts:
-        parts.append(runner.run(search.ledger, search.plan, options, engine, progress, answer))
-    # Trials that were told stay as they are: there is nothing to retry.
-    searching = dataclasses.replace(options, retry_failed=False)
-    if not _is_whole(trials, search):  # what was damaged is set aside
-        parts += train_batch([], trials, search, searching, engine, progress)
-    check_told(trials, search)
-    while batch := next_batch(trials, search):
-        parts += train_batch(batch, trials, search, searching, engine, progress)
-        write_findings(trials, search, complete=False)
+    search, claimed = driver.search, driver.claims
+    with claimed.undisturbed():
+        trials = open_trials(opened(search.ledger.directory, search.storage, driver.progress.say), search)
+        check_drawn(trials, search)
+    leads = _lead(trials, driver)
+    if leads and not parts:
+        parts.append(driver.untuned())
+    parts += _search(trials, driver)
+    if not leads:  # until now; whoever did may have died
+        if _first(trials).leader.get("trials") == search.tuning.trials or not _lead(trials, driver):
+            return _elsewhere(parts, trials, driver)
+        parts.insert(0, driver.untuned())
     plan, links = _winners(trials, search)
     ledger = search.ledger.tuned()
     ledger.open_for_writing()
     write_findings(trials, search, complete=True)
-    parts.append(runner.run(ledger, plan, options, engine, progress, answer, home=search.ledger, trials=links))
+    parts.append(
+        runner.run(
+            ledger,
+            plan,
+            driver.options,
+            driver.engine,
+            driver.progress,
+            driver.answer,
+            home=search.ledger,
+            trials=links,
+        )
+    )
+    if search.storage:
+        _first(trials).leader = {"place": search.place, "trials": search.tuning.trials}
     return add_up(parts, trials, search)
+
+
+def _search(trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
+    """Search until every trial is told, by this driver or another."""
+    search, parts = driver.search, list[Summary]()
+    # Trials that were told stay as they are: there is nothing to retry.
+    searching = dataclasses.replace(driver, options=dataclasses.replace(driver.options, retry_failed=False))
+    if not _is_whole(trials, search):  # what was damaged is set aside
+        parts += train_batch([], trials, searching)
+    check_told(trials, search)
+    while True:
+        with driver.claims.undisturbed():
+            batch = next_batch(trials, search)
+        if not batch:
+            return parts
+        if own := _claimed(batch, trials, driver):
+            parts += train_batch(own, trials, searching)
+            for c in own:
+                driver.claims.release(_name(c, trials))
+            write_findings(trials, search, complete=False)
+        else:
+            wait(driver.stopping)
+
+
+def _claimed(batch: list[Candidate], trials: Mapping[str, Trials], driver: Driver) -> list[Candidate]:
+    """Claim this driver's share of the trials of a batch, as many as fill its workers at least."""
+    search, claimed = driver.search, driver.claims
+    fill = driver.options.workers * max(1, MAX_WIDTH[driver.options.device] // search.tuning.seeds)
+    share = max(fill, math.ceil(len(batch) / claimed.drivers()))
+    own: list[Candidate] = []
+    for c in batch:
+        if len(own) < share and claimed.claim(_name(c, trials)):
+            own.append(c)
+    # Another driver may have told one of them a moment ago.
+    running = {(c.of, c.trial.number) for c in candidates(trials, search) if c.trial.state == "RUNNING"}
+    for c in own:
+        if (c.of, c.trial.number) not in running:
+            claimed.release(_name(c, trials))
+    return [c for c in own if (c.of, c.trial.number) in running]
+
+
+def _name(candidate: Candidate, trials: Mapping[str, Trials]) -> str:
+    return f"{trials[candidate.of].name}: trial {candidate.trial.number}"
+
+
+def _lead(trials: Mapping[str, Trials], driver: Driver) -> bool:
+    """Say whether this driver leads, and let the others know where."""
+    leads = driver.claims.claim(GRIDS)
+    if leads and driver.search.storage:
+        _first(trials).leader = {"place": driver.search.place}
+    return leads
+
+
+def _first(trials: Mapping[str, Trials]) -> Trials:
+    return next(iter(trials.values()))
+
+
+def _elsewhere(parts: list[Summary], trials: Mapping[str, Trials], driver: Driver) -> Summary:
+    """Return what was done by a driver that does not lead."""
+    study = driver.search.resolved
+    nothing = Summary(study.name, study.scale, str(driver.search.ledger.directory))
+    place = _first(trials).leader.get("place", "another driver")
+    driver.progress.say(f"{study.name}: the search is complete; the grids and the report are made by {place}")
+    summed = add_up([nothing, *parts, nothing], trials, driver.search)
+    return dataclasses.replace(summed, elsewhere=place)
 
 
 def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
@@ -122,36 +238,41 @@ def next_batch(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     return [c for c in candidates(trials, search) if (c.of, c.trial.number) in asked]
 
 
-def train_batch(
-    batch: list[Candidate],
-    trials: Mapping[str, Trials],
-    search: Search,
-    options: Options,
-    engine: Engine,
-    progress: Progress,
-) -> list[Summary]:
+def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
     """Train a batch side by side, stop early what is hopeless where the study says so, and tell Optuna."""
-    found, ledger, parts = search.tuning, search.ledger.search(), list[Summary]()
+    search, parts = driver.search, list[Summary]()
+    found, ledger = search.tuning, search.ledger.search()
     ledger.directory.mkdir(parents=True, exist_ok=True)
-    told = [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
-    seeds = {c.name: len(c.trial.notes["replicas"]) for c in told}
-    names = names_of([*told, *batch])
+    every, finished = candidates(trials, search), ledger.finished()
+    names, first = names_of(every), {c.name: c for c in every}
+    kept = [c for c in told(trials, search) if not is_elsewhere(c.trial, finished, search)]
+    seeds = {c.name: len(c.trial.notes["replicas"]) for c in kept}
+    tags = {name: search.tags(first[name].of, first[name].trial) for name in names.values()}
     results: dict[str, list[Row]] = {}
     left = batch
     for upto in seed_stages(found):
         seeds |= {c.name: upto for c in left}
-        stage = stage_of([*told, *batch], seeds, search)
-        tags = {names[c.name]: search.tags(c.of, c.trial) for c in reversed([*told, *batch])}
+        stage = stage_of([*kept, *batch], seeds, every, search)
         plan = search.plan_stage(stage, ledger, found.batch * found.seeds)
         judge = named(found, search.resolved.report.get("reached", {}), directions_of(search.resolved))
         parts.append(
-            runner.run(ledger, plan, options, engine, progress, home=search.ledger, trials=tags, objective=judge)
+            runner.run(
+                ledger,
+                plan,
+                driver.options,
+                driver.engine,
+                driver.progress,
+                home=search.ledger,
+                trials={name: tags[name] for name in stage.variants},
+                objective=judge,
+            )
         )
         rows = rows_of(ledger)
         results |= {c.name: [rows[id] for id in replicas_of(c, upto, search)] for c in left}
         if upto < found.seeds:
             left = [c for c in left if not _hopeless(results[c.name], c, trials[c.of], search)]
     runs = ledger.provenance().get("mlflow", {}).get("parents", {})
+    driver.claims.check()
     for c in batch:
         values, scores = objective(results[c.name], search.resolved, found)
         trials[c.of].note(
@@ -161,6 +282,7 @@ def train_batch(
             statuses=[row["status"] for row in results[c.name]],
             replicas=[row["replica"] for row in results[c.name]],
             mlflow_run=runs.get(names[c.name], ""),
+            **({"ledger": search.place} if search.storage else {}),
         )
         trials[c.of].tell(c.trial, values, scores, pruned=c not in left)
     return parts
@@ -174,10 +296,12 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
 
 
 def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
-    """Say whether the ledger of the search holds the replicas of the trials that were told, and their plan."""
+    """Say whether the ledger of the search holds the replicas of the trials that were told here, and their plan."""
     ledger = search.ledger.search()
-    told = {id for c in candidates(trials, search) if c.trial.state != "RUNNING" for id in c.trial.notes["replicas"]}
-    return told <= ledger.finished() and (bool(ledger.plan()) or not told)
+    finished = ledger.finished()
+    own = [c for c in told(trials, search) if not is_elsewhere(c.trial, finished, search)]
+    needed = {id for c in own for id in c.trial.notes["replicas"]}
+    return needed <= finished and (bool(ledger.plan()) or not needed)
 
 
 def _winners(trials: Mapping[str, Trials], search: Search) -> tuple[Plan, dict[str, dict[str, str]]]:

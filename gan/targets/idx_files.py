@@ -78,6 +78,12 @@ def files_missing(dataset: str, data_dir: Path) -> list[str]:
     return [file for file in FILES if not (raw / file).is_file() and not (raw / f"{file}.gz").is_file()]
 
 
+def idx_sources(dataset: str, data_dir: Path) -> dict[str, Path]:
+    """Return where each of the four files of a data set stands, unpacked where it is there so, else as ``.gz``."""
+    raw = _raw(dataset, data_dir)
+    return {file: raw / file if (raw / file).is_file() else raw / f"{file}.gz" for file in FILES}
+
+
 def load_idx(dataset: str, data_dir: Path, *, download: bool) -> dict[str, torch.Tensor]:
     """Read the four files of a data set and check them.
 
@@ -131,10 +137,9 @@ def _unpacked_root(dataset: str, data_dir: Path) -> Path:
     The root may be read-only, so its ``.gz`` files are unpacked into the cache, in a folder named by their
     own digest: other files, or damaged ones, never meet an older copy.
     """
-    raw = _raw(dataset, data_dir)
-    if all((raw / file).is_file() for file in FILES):
+    sources = idx_sources(dataset, data_dir)
+    if not any(source.suffix == ".gz" for source in sources.values()):
         return data_dir
-    sources = {file: raw / file if (raw / file).is_file() else raw / f"{file}.gz" for file in FILES}
     digest = hashlib.sha256()
     for source in sources.values():
         try:

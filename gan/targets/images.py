@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from gan.errors import InputError, nearest
-from gan.targets.idx_files import FILES, IDX_FILES, files_missing, load_idx
+from gan.targets.idx_files import FILES, IDX_FILES, files_missing, idx_sources, load_idx
 
 if TYPE_CHECKING:
     import torch
@@ -120,6 +120,10 @@ class Images:
     def available(self, data_dir: Path) -> bool:
         """Are the files there? Looks at names alone; digits come with scikit-learn and always are."""
         return self.dataset == "digits" or not files_missing(self.dataset, Path(data_dir))
+
+    def files(self, data_dir: Path) -> list[Path]:
+        """Return the files that `load` reads in `data_dir`, where it is `available`; none of digits."""
+        return [] if self.dataset == "digits" else [*idx_sources(self.dataset, Path(data_dir)).values()]
 
     def load(self, data_dir: Path, download: bool = False) -> ImageData:
         """Read the images and check them against the pinned digests.

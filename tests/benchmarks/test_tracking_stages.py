@@ -60,12 +60,15 @@ def test_three_stages_stand_side_by_side_in_one_experiment(runs_dir: Path) -> No
     assert {run.info.status for run in parents} == {"FINISHED"}
     named = {(run.data.tags.get("stage", ""), run.info.run_name) for run in parents}
     assert named == {
-        (stage, name + suffix) for stage, suffix in (("", ""), ("search", ""), ("tuned", " tuned")) for name in VARIANTS
+        (stage, prefix + name.removeprefix("loss="))
+        for stage, prefix in (("", ""), ("search", ""), ("tuned", "tuned "))
+        for name in VARIANTS
     }
     for child in children:
         stage, name = child.data.tags.get("stage", ""), child.data.tags["variant"]
         assert child.data.tags["mlflow.parentRunId"] == first[2 if stage else 0].parents[name]
-        assert child.info.run_name == f"{name}{' tuned' if stage else ''} seed={child.data.tags['seed']}"
+        title = f"{'tuned ' if stage else ''}{name.removeprefix('loss=')}"
+        assert child.info.run_name == f"seed={child.data.tags['seed']} {title}"
     again = all_three()
     assert [s.runs_created for s in again] == [0, 0, 0]
     assert [(s.parents, s.replicas) for s in again] == [(s.parents, s.replicas) for s in first]

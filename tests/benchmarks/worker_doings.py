@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gan.errors import InputError, Stopped
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult, Scoring
 from gan.targets import Gaussian
@@ -77,6 +79,15 @@ def wait_to_be_stopped(cohort: Cohort, data: Path, device: str, tell: Tell, kept
     while not kept.stopping():
         time.sleep(0.01)
     raise Stopped
+
+
+def tell_for_three_seconds(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    """Leave as a result when it began and ended."""
+    began = time.time()
+    while time.time() - began < 3:
+        time.sleep(0.2)
+        tell(1)
+    return CohortResult([], {}, {"span": np.array([began, time.time()])})
 
 
 broken = False

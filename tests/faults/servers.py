@@ -21,11 +21,13 @@ class TrackingServer:
 
     Args:
         folder: Made where it is not there.
+        store: The URL of another database.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.database = folder, folder / "mlflow.db"
+        self.store = store or f"sqlite:///{self.database}"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -37,7 +39,7 @@ class TrackingServer:
         options = f"--host 127.0.0.1 --port {self.port} --workers 1".split()
         env = {
             **os.environ,
-            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{self.database}",
+            "MLFLOW_BACKEND_STORE_URI": self.store,
             "MLFLOW_ARTIFACTS_DESTINATION": str(self.folder / "artifacts"),
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }

@@ -85,6 +85,17 @@ def test_only_one_cohort_s_history_is_held_at_a_time() -> None:
     assert len(given) == 3  # surveyed on the way
 
 
+def test_records_are_of_the_replicas_asked_for(small: Ledger) -> None:
+    wanted = sorted(small.results()["replica"])[::2]
+    records = Records.of_ledger(small, wanted)
+    everything = small.history(["score/ks"])
+    expected = everything[everything["replica"].isin(wanted)]
+    assert 0 < len(expected) < len(everything)
+    found = records.of("score/ks")
+    assert list(found["replica"].cat.categories) == wanted == sorted(records.survey.ends)
+    np.testing.assert_array_equal(found["value"], expected["value"])
+
+
 def test_names_are_categories_in_their_own_order(small: Ledger) -> None:
     table = small.history()
     for name in ("replica", "metric"):

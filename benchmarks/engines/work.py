@@ -1,0 +1,76 @@
+"""What a worker does with a cohort, whichever engine it belongs to, and what it says of it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.engines import Keeping, Outcome
+from gan.errors import InputError, Stopped
+from gan.files import FULL
+from gan.replica import Cohort, CohortResult
+
+if TYPE_CHECKING:
+    from gan.checkpoint import Checkpoints
+
+# Set before torch is imported: a worker is one thread, its compiler included.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+BREAKING = (RuntimeError, MemoryError, OSError, SystemError)
+"""Exceptions that a process may not recover from, torch's of a GPU among them."""
+
+Train = Callable[[Cohort, Path, str, Callable[[int], None], "Checkpoints | None"], CohortResult]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Said to a worker: train this."""
+
+    cohort: Cohort
+    data_dir: Path
+    device: str
+    keeping: Keeping | None
+
+
+class Left:
+    """Said by a worker: I left what I trained."""
+
+
+def trained(
+    job: Job, train: Train, told: Callable[[int], None], note: Callable[[str], None], stopping: Callable[[], bool]
+) -> Outcome | Left | InputError | OSError:
+    """Train a cohort and return what came of it; nothing is raised.
+
+    Args:
+        job: What to train.
+        train: How, such as `gan.cohort.train`.
+        told: Called now and then with the replica-steps done since the last call.
+        note: Told in a line what a person should know of.
+        stopping: Says whether the training should be cut short; asked only where the job keeps its state.
+
+    Returns:
+        An `Outcome`; `Left` where it was cut short; or the error that is no replica's fault and ends the run.
+    """
+    cohort, started = job.cohort, time.perf_counter()
+    kept = None
+    if job.keeping:
+        from gan.checkpoint import Checkpoints
+
+        kept = Checkpoints(job.keeping.folder / cohort.id, job.keeping.seconds, stopping, note)
+    try:
+        result = train(cohort, job.data_dir, job.device, told, kept)
+    except Stopped:
+        return Left()
+    except InputError as error:
+        return error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:  # no replica's fault
+            return error
+        # A cohort that cannot be trained is a result like any other; the others go on.
+        reason = traceback.format_exception_only(error)[-1].strip()
+        return Outcome(cohort, None, reason, isinstance(error, BREAKING), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Outcome(cohort, result, seconds=seconds, checkpoint_seconds=kept.took if kept else 0.0)

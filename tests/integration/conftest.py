@@ -1,0 +1,9 @@
+"""The programs that these tests need, as fixtures; a test is skipped where its program is not installed."""
+
+from __future__ import annotations
+
+from .browser import browser, page
+from .cluster import start_cluster
+from .postgres import postgres
+
+__all__ = ["browser", "page", "postgres", "start_cluster"]

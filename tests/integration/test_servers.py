@@ -1,0 +1,155 @@
+"""MLflow over http with PostgreSQL behind it, and what is refused of servers before anything is written."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ..faults import commands
+from ..faults.servers import TrackingServer
+from .postgres import PASSWORD, Postgres
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
+    """Start an MLflow server on a database of its own."""
+    server = TrackingServer(tmp_path_factory.mktemp("mlflow"), postgres.database("mlflow"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def runs_of(postgres: Postgres, study: str) -> list[dict[str, Any]]:
+    """Return the runs of an experiment as its database has them, with their tags."""
+    rows = postgres.ask(
+        "select r.run_uuid, r.status, r.lifecycle_stage, json_object_agg(t.key, t.value)::text from runs r "
+        "join tags t using (run_uuid) join experiments e using (experiment_id) "
+        f"where e.name = '{study}' group by 1, 2, 3",
+        "mlflow",
+    )
+    return [{**json.loads(tags), "id": id, "status": status, "stage": stage} for id, status, stage, tags in rows]
+
+
+def replicas_of(runs: list[dict[str, Any]]) -> list[str]:
+    return sorted(run["replica"] for run in runs if "replica" in run and run["stage"] == "active")
+
+
+def test_a_study_is_mirrored_to_postgresql_over_http(
+    postgres: Postgres, mlflow_server: TrackingServer, tmp_path: Path
+) -> None:
+    study = commands.write_study(tmp_path, steps="20")
+    done = commands.ganbench(tmp_path, "run", f"{study}.toml", "--scale", "smoke", "--tracking-uri", mlflow_server.uri)
+    assert "warning" not in done.stdout + done.stderr
+    runs = runs_of(postgres, study)
+    assert len(replicas_of(runs)) == len(set(replicas_of(runs))) == 16
+    assert {run["status"] for run in runs} == {"FINISHED"}
+    ((points,),) = postgres.ask(
+        "select count(*) from metrics m join runs r using (run_uuid) join experiments e using (experiment_id) "
+        f"where e.name = '{study}'",
+        "mlflow",
+    )
+    assert points > 16 * 10
+    curves = list((mlflow_server.folder / "artifacts").rglob("*.png"))
+    assert len(curves) >= 16 and all(path.read_bytes().startswith(b"\x89PNG") for path in curves)
+    again = commands.ganbench(
+        tmp_path, "sync", study, "--scale", "smoke", "--tracking-uri", mlflow_server.uri, "--json"
+    )
+    assert [(s["created"], s["removed"], s["missing"]) for s in json.loads(again.stdout)] == [(0, 0, 0)]
+
+
+def test_two_drivers_mirror_to_one_server_at_once(
+    postgres: Postgres, mlflow_server: TrackingServer, tmp_path: Path
+) -> None:
+    study = commands.write_study(tmp_path, steps="20", name="shared")
+    words = [
+        ["run", f"{study}.toml", "--scale", "smoke", "--seeds", seeds, "--runs-dir", where, "--workers", "1"]
+        for seeds, where in (("1", "one"), ("2", "two"))
+    ]
+    started = [commands.start(tmp_path, *own, "--tracking-uri", mlflow_server.uri) for own in words]
+    assert [process.wait(240) for process in started] == [0, 0]
+    for own in ("one", "two"):
+        commands.ganbench(
+            tmp_path, "sync", study, "--scale", "smoke", "--runs-dir", own, "--tracking-uri", mlflow_server.uri
+        )
+    held = replicas_of(runs_of(postgres, study))
+    assert len(held) == len(set(held)) == 16  # the eight of the first seed are both drivers'
+
+
+def refused(folder: Path, *typed: str) -> str:
+    """Run a command that must refuse its input in one line and write nothing; return the line."""
+    before = sorted(folder.rglob("*"))
+    done = commands.ganbench(folder, *typed, check=2)
+    assert sorted(folder.rglob("*")) == before
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    assert PASSWORD not in done.stderr and "secret" not in done.stderr and "guest:guest" not in done.stderr
+    return lines[0]
+
+
+@pytest.mark.parametrize("option", ["--storage", "--tracking-uri"])
+def test_a_database_that_cannot_be_used_is_refused(postgres: Postgres, tmp_path: Path, option: str) -> None:
+    study = commands.write_study(tmp_path, commands.STUDY + commands.TUNE)
+    typed = ["tune", f"{study}.toml", "--scale", "smoke", option]
+    name = f"closed_{option.strip('-').replace('-', '_')}"
+    open_to_none = postgres.database(name)
+    assert "does not exist" in refused(tmp_path, *typed, postgres.url("nowhere"))
+    assert "password authentication failed" in refused(tmp_path, *typed, postgres.url(name, password="another-secret"))
+    assert "no right to make tables" in refused(tmp_path, *typed, postgres.url(name, "guest", "guest"))
+    from optuna.storages import RDBStorage
+
+    if option == "--storage":
+        storage = RDBStorage(open_to_none)
+        storage.remove_session()
+        storage.engine.dispose()
+        postgres.ask("grant select on all tables in schema public to guest", name)
+        assert "no right to write" in refused(tmp_path, *typed, postgres.url(name, "guest", "guest"))
+    closed = postgres.url(name).replace(str(postgres.port), "9")
+    assert "Connection refused" in refused(tmp_path, *typed, closed)
+
+
+@contextmanager
+def answering(answers: dict[str, tuple[int, str]]) -> Iterator[str]:
+    """Serve fixed answers on 127.0.0.1; yield the address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, text = answers.get(self.path.partition("?")[0], (404, ""))
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_tracking_server_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    study = commands.write_study(tmp_path)
+    typed = ["run", f"{study}.toml", "--scale", "smoke", "--tracking-uri"]
+    with answering({"/version": (200, "2.9.1")}) as other:
+        said = refused(tmp_path, *typed, other)
+        assert "the server is MLflow 2.9.1 and this is MLflow 3" in said
+    with answering({"/version": (401, "")}) as locked:
+        assert "does not let us in (HTTP 401)" in refused(tmp_path, *typed, locked.replace("//", "//me:a-secret@"))
+    with answering({"/version": (200, "<html>")}) as page:
+        assert "no MLflow server" in refused(tmp_path, *typed, page)
+    assert "no server answers there" in refused(tmp_path, *typed, "http://127.0.0.1:9")

@@ -40,7 +40,7 @@ def check_database(option: str, url: str, table: str) -> bool:
             there = inspect(connection).has_table(table)
             lacking = _lacking(connection, table if there else None) if shared else ""
     except ModuleNotFoundError as error:
-        expected = INSTALL if shared else "one that is"
+        expected = INSTALL if error.name == "psycopg" else "one that is"
         raise InputError(f"{place}: its driver is not installed ({error.name}); expected {expected}") from None
     except Exception as error:  # each driver has its own
         said = without_credentials(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]

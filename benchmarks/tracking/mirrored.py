@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.databases import INSTALL
 from benchmarks.redaction import without_credentials
 from gan.errors import InputError, nearest
 
@@ -118,7 +119,8 @@ def _database_problem(uri: str) -> str:
     try:
         engine = sqlalchemy.create_engine(uri)
     except ModuleNotFoundError as error:
-        return f"its driver is not installed ({without_credentials(error)}); expected one that is, or another database"
+        expected = INSTALL if error.name == "psycopg" else "one that is, or another database"
+        return f"its driver is not installed ({error.name}); expected {expected}"
     except Exception as error:  # each dialect and driver has its own
         reason = without_credentials(" ".join(str(error).split())) or type(error).__name__
         return f"not the URI of a database ({reason}); expected one"

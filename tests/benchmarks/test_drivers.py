@@ -129,7 +129,10 @@ def searched(engine: tuned.Engine, search: Search) -> list[str]:
 
 
 def without_where(trials: dict[str, list[dict[str, Any]]]) -> Any:
-    return {of: [{k: v for k, v in t.items() if k != "mlflow_run"} for t in its] for of, its in trials.items()}
+    return {
+        of: [{k: v for k, v in t.items() if k not in ("mlflow_run", "trained_in")} for t in its]
+        for of, its in trials.items()
+    }
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])

@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "half a seed": (["run", "gaussian", "--seeds", "1.5"], ["--seeds", "integer"]),
     "more seeds than there are": (
         ["run", "gaussian", *SMOKE, "--seeds", str(10**30)],
-        ["--seeds", "at most 10,000 seeds"],
+        ["--seeds", "at most 50,000 seeds"],
     ),
     "seeds of thousands of digits": (["run", "gaussian", "--seeds", "9" * 5000], ["--seeds"]),
     "no workers": (["run", "gaussian", "--workers", "0"], ["--workers"]),

@@ -158,7 +158,7 @@ def test_a_search_of_more_than_can_be_tried_is_refused(ganbench: Ganbench, tmp_p
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ("seeds = 16", "seeds = 99_999", "scales.laptop.seeds: 599,994 replicas"),
+        ("seeds = 16", "seeds = 99_999", "scales.laptop.seeds: 1,199,988 replicas"),
         ("evaluations = 10 ", "evaluations = 1_000_000_000", "scoring.evaluations"),
         ("batch_size = 128", "batch_size = 900_000", "batch_size: .* numbers"),
         ("batch_size = 128", "batch_size = 1_000_001", "base.batch_size"),
@@ -175,6 +175,7 @@ def test_more_than_a_machine_holds_is_refused_before_anything_is_made(
     old: str, new: str, place: str, ganbench: Ganbench, tmp_path: Path
 ) -> None:
     text = good().decode().replace("discriminator_hidden = [32, 64, 32]", "discriminator_hidden = [32, 2_000, 32]")
+    text = text.replace("lr_ratio = [0.5, 1.0, 2.0]", "lr_ratio = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0]")
     assert old in text
     (tmp_path / STUDY).write_text(text.replace(old, new, 1))
     assert not problem(ganbench("run", STUDY, "--dry-run"), f"{STUDY}: ", place)

@@ -109,7 +109,7 @@ def test_a_study_of_200_replicas_survives_a_server_killed_three_times(
                 time.sleep(0.05)
             server.kill()
             server.start()
-        assert study.wait(300) == 0 and doings[-1].wait(300) in (0, 1)
+        assert study.wait(300) == 0 and doings[-1].wait(300) in (0, 1, 2)
     before = server.figures()
     synced = [json.loads(ganbench(folder, "sync", name, *where, "--json").stdout)[0] for _ in range(2)]
     figures = server.figures()

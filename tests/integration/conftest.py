@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .browser import browser, page
+from .browser import browser, page, shoot
 from .cluster import start_cluster
 from .postgres import postgres
 
-__all__ = ["browser", "page", "postgres", "start_cluster"]
+__all__ = ["browser", "page", "postgres", "shoot", "start_cluster"]

@@ -13,12 +13,11 @@ from urllib.parse import quote
 import pytest
 
 from ..faults.commands import ROOT
-from .browser import Shoot, browser, page, served, shoot
+from .browser import Shoot, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["browser", "page", "shoot"]
 pytestmark = pytest.mark.integration
 
 TRAINING = "?workflowType=machine_learning"  # the half of MLflow's UI that shows runs first

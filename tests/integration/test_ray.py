@@ -17,9 +17,7 @@ from ..faults.contents import contents_of, differences, left_behind
 from ..faults.kills import Study, undisturbed
 from ..faults.test_interrupts import ended, press, stopped_well
 from ..faults.test_two_at_once import copied, wait_until
-from .cluster import DOINGS, Start, start_cluster
-
-__all__ = ["start_cluster"]
+from .cluster import DOINGS, Start
 
 pytestmark = [
     pytest.mark.integration,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,7 @@ def make_plan(
     finished: Collection[str] = (),
     mode: Mode | None = None,
     rounds: int = 1,
+    shares: Mapping[Any, float] | None = None,
 ) -> Plan:
     """Plan a study.
 
@@ -141,6 +142,8 @@ def make_plan(
         finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
         mode: Instead of the mode chosen by measurement.
         rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
+        shares: Of a search that several drivers share, which part of the replicas of a shape this plan has: whether a
+            shape is compiled, and so its results, does not depend on how many drivers there are.
 
     Raises:
         InputError: The study asks for a precision that the device has not.
@@ -170,7 +173,11 @@ def make_plan(
     for replica in replicas.values():
         if replica.id not in settled:
             groups[replica.variant.shape()].append(replica)
-    fresh = [c for group in groups.values() for c in _partition(group, study, device, compiler, mode, rounds)]
+    fresh = [
+        cohort
+        for shape, group in groups.items()
+        for cohort in _partition(group, study, device, compiler, mode, rounds / (shares or {}).get(shape, 1.0))
+    ]
     cohorts = tuple(sorted([*kept, *fresh], key=_work, reverse=True))
     return Plan(study, device, command, names, cohorts, tuple(retired))
 
@@ -194,7 +201,7 @@ def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _partition(
-    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: int
+    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: float
 ) -> list[Cohort]:
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
     variant, dimension = group[0].variant, study.target.dimension
@@ -219,7 +226,7 @@ def choose_mode(variant: Variant, dimension: int, device: str) -> Mode:
     return "loop" if large_conv and device == "cpu" else "vmap"
 
 
-def compiling_pays(variant: Variant, dimension: int, device: str, replica_steps: int) -> bool:
+def compiling_pays(variant: Variant, dimension: int, device: str, replica_steps: float) -> bool:
     """Return whether a group of this shape saves, compiled, twice what compiling costs."""
     if choose_mode(variant, dimension, device) == "loop":
         return False

@@ -97,13 +97,16 @@ class Search:
         ]
         return "\n\n".join(parts)
 
-    def plan_stage(self, stage: Resolved, ledger: Ledger | None, replicas: int) -> Plan:
+    def plan_stage(
+        self, stage: Resolved, ledger: Ledger | None, replicas: int, shares: Mapping[Any, float] | None = None
+    ) -> Plan:
         """Plan a stage.
 
         Args:
             stage: Its grid.
             ledger: Where it is recorded; None to plan as if nothing were there.
             replicas: How many of a variant it trains at a time.
+            shares: Which part of the replicas of a shape it has, of a stage that several drivers share.
         """
         earlier, placed = ledger.begun() if ledger else ({}, set[str]())
         return make_plan(
@@ -115,6 +118,7 @@ class Search:
             finished=placed,
             mode=self.mode,
             rounds=rounds(self.resolved, replicas),
+            shares=shares,
         )
 
 

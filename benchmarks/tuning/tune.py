@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import runner
 from benchmarks.engines import Engine
@@ -253,7 +254,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
     for upto in seed_stages(found):
         seeds |= {c.name: upto for c in left}
         stage = stage_of([*kept, *batch], seeds, every, search)
-        plan = search.plan_stage(stage, ledger, found.batch * found.seeds)
+        plan = search.plan_stage(stage, ledger, found.batch * found.seeds, _shares(batch, every))
         judge = named(found, search.resolved.report.get("reached", {}), directions_of(search.resolved))
         parts.append(
             runner.run(
@@ -286,6 +287,13 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
         )
         trials[c.of].tell(c.trial, values, scores, pruned=c not in left)
     return parts
+
+
+def _shares(own: list[Candidate], every: list[Candidate]) -> dict[Any, float]:
+    """Return which part of the trials of each shape this driver has, of all that were drawn with its own."""
+    batches = {c.trial.batch for c in own}
+    of = Counter(c.variant.shape() for c in every if c.trial.batch in batches)
+    return {shape: count / of[shape] for shape, count in Counter(c.variant.shape() for c in own).items()}
 
 
 def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Search) -> bool:

@@ -75,7 +75,7 @@ def _ask(place: str, uri: str, what: str) -> str:
     if answer.status_code in (401, 403):
         raise InputError(
             f"{place}: the server does not let us in (HTTP {answer.status_code}); expected MLFLOW_TRACKING_USERNAME "
-            "and MLFLOW_TRACKING_PASSWORD of a user who may write"
+            "and MLFLOW_TRACKING_PASSWORD of a user who may write, and this name among its --allowed-hosts"
         )
     if not answer.ok:
         raise InputError(

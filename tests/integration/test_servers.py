@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..benchmarks.test_reachable import answering
 from ..faults import commands
 from ..faults.servers import TrackingServer
 from .postgres import PASSWORD, Postgres
@@ -125,38 +123,9 @@ def test_a_database_that_cannot_be_used_is_refused(postgres: Postgres, tmp_path:
     assert "Connection refused" in refused(tmp_path, *typed, closed)
 
 
-@contextmanager
-def answering(answers: dict[str, tuple[int, str]]) -> Iterator[str]:
-    """Serve fixed answers on 127.0.0.1; yield the address."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            code, text = answers.get(self.path.partition("?")[0], (404, ""))
-            self.send_response(code)
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_a_tracking_server_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+def test_a_tracking_server_that_cannot_be_used_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     study = commands.write_study(tmp_path)
     typed = ["run", f"{study}.toml", "--scale", "smoke", "--tracking-uri"]
     with answering({"/version": (200, "2.9.1")}) as other:
-        said = refused(tmp_path, *typed, other)
-        assert "the server is MLflow 2.9.1 and this is MLflow 3" in said
-    with answering({"/version": (401, "")}) as locked:
-        assert "does not let us in (HTTP 401)" in refused(tmp_path, *typed, locked.replace("//", "//me:a-secret@"))
-    with answering({"/version": (200, "<html>")}) as page:
-        assert "no MLflow server" in refused(tmp_path, *typed, page)
+        assert "the server is MLflow 2.9.1 and this is MLflow 3" in refused(tmp_path, *typed, other)
     assert "no server answers there" in refused(tmp_path, *typed, "http://127.0.0.1:9")

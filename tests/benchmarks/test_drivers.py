@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from benchmarks.runner import Summary
-from benchmarks.tuning import Search, StorageLost, tune
+from benchmarks.progress import Progress
+from benchmarks.runner import Options, Summary
+from benchmarks.tuning import Search, StorageLost, prepare, tune
 from benchmarks.tuning.claims import Claims, joined
 from benchmarks.tuning.storage import opened
+from benchmarks.tuning.tune import Driver, _claimed, next_batch, open_trials
 from gan.errors import InputError
+from studies import schema
 
 from . import tuned
 
@@ -172,6 +176,17 @@ def test_what_a_dead_driver_left_is_taken_over(board: Board, tmp_path: Path) -> 
     again, _ = tuned.tune(path, tmp_path / "dies", engine, storage=url)
     assert not searched(engine, again)
     assert without_where(tuned.trials_of(again)) == without_where(tuned.trials_of(alone))
+
+
+def test_what_another_told_a_moment_ago_is_not_claimed(tmp_path: Path) -> None:
+    path, options = tuned.write(tmp_path), Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path)
+    search = prepare(schema.load(str(path)), str(path), options)
+    search.ledger.open_for_writing()
+    trials = open_trials(opened(search.ledger.directory, None, print), search)
+    batch = next_batch(trials, search)
+    trials[batch[0].of].tell(batch[0].trial, [0.1], [0.1, 0.1])
+    driver = Driver(search, options, tuned.Engine(), Progress(Console(quiet=True)))
+    assert _claimed(batch, trials, driver) == batch[1:]
 
 
 def test_a_file_has_one_driver_at_a_time(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def connect(address: str | None, workers: int) -> None:
         return
     if address not in (None, "auto"):
         _answers(address)
-    more: dict[str, Any] = {"address": address} if address else {"num_cpus": workers, "include_dashboard": False}
+    # Without "local" Ray would look for a cluster that somebody else left on this machine.
+    own: dict[str, Any] = {"address": "local", "num_cpus": workers, "include_dashboard": False}
+    more: dict[str, Any] = {"address": address} if address else own
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
@@ -50,7 +52,7 @@ def connect(address: str | None, workers: int) -> None:
     except Exception as error:  # Ray raises many kinds, and a cluster of another version more
         reason = " ".join(str(error).split())
         raise InputError(
-            f"--address {address}: no Ray cluster to use there, or one of another token ({reason}); {_EXPECTED}"
+            f"--address {address or 'none'}: no Ray cluster to use, or one of another token ({reason}); {_EXPECTED}"
         ) from None
     finally:
         for number, handler in handlers.items():  # to stop well is our business

@@ -47,7 +47,7 @@ def in_environment(session: nox.Session, *command: str) -> None:
 
 @nox.session(reuse_venv=True)
 def environment(session: nox.Session) -> None:
-    """Make the shared environment (5.3 GB with torch from PyPI). The other sessions ask for it themselves."""
+    """Make the shared environment (6.6 GB with torch from PyPI). The other sessions ask for it themselves."""
     install_once(session, "-e", ".[dev]")
 
 

@@ -56,7 +56,8 @@ def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
 
 
 def _trial_json(trial: Trial, runs: Mapping[str, str]) -> dict[str, Any]:
-    notes = trial.notes
+    # Of a running one another driver may be writing the notes at this moment: some are there, and some not yet.
+    notes = trial.notes if trial.state != "RUNNING" else {}
     statuses = notes.get("statuses", [])
     scores = [s if status == "ok" else None for s, status in zip(notes.get("scores", []), statuses, strict=True)]
     return {

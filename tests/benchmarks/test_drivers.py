@@ -17,6 +17,7 @@ from benchmarks.progress import Progress
 from benchmarks.runner import Options, Summary
 from benchmarks.tuning import Search, StorageLost, prepare, tune
 from benchmarks.tuning.claims import Claims, joined
+from benchmarks.tuning.findings import write_findings
 from benchmarks.tuning.storage import opened
 from benchmarks.tuning.tune import Driver, _claimed, next_batch, open_trials
 from gan.errors import InputError
@@ -187,6 +188,22 @@ def test_what_another_told_a_moment_ago_is_not_claimed(tmp_path: Path) -> None:
     trials[batch[0].of].tell(batch[0].trial, [0.1], [0.1, 0.1])
     driver = Driver(search, options, tuned.Engine(), Progress(Console(quiet=True)))
     assert _claimed(batch, trials, driver) == batch[1:]
+
+
+def test_what_another_is_just_telling_does_not_disturb(tmp_path: Path) -> None:
+    path, options = tuned.write(tmp_path), Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path)
+    search = prepare(schema.load(str(path)), str(path), options)
+    search.ledger.open_for_writing()
+    trials = open_trials(opened(search.ledger.directory, None, print), search)
+    told = next_batch(trials, search)[0]
+    # Notes are written one by one, then the trial is told: findings are written between any two of them.
+    notes = {"name": told.name, "scores": [0.1, 0.1], "statuses": ["ok", "ok"], "replicas": ["a", "b"]}
+    for key, value in notes.items():
+        trials[told.of].note(told.trial, **{key: value})
+        write_findings(trials, search, complete=False)
+        [shown] = [t for t in search.ledger.tuning()["variants"][told.of]["trials"] if t["number"] == told.trial.number]
+        assert shown["state"] == "RUNNING"
+        assert not any(shown[what] for what in ("scores", "statuses", "replicas", "variant"))
 
 
 def test_a_file_has_one_driver_at_a_time(tmp_path: Path) -> None:

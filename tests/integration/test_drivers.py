@@ -24,6 +24,18 @@ def typed(study: str, url: str, runs: str) -> list[str]:
     return [*words, "--tracking-uri", "off", "--no-report", "--checkpoint-seconds", "1"]
 
 
+class Process:
+    """A driver, and what it said."""
+
+    def __init__(self, folder: Path, study: str, url: str, runs: str) -> None:
+        self._said = folder / f"{runs}.said"
+        with self._said.open("wb") as said:
+            self.process = commands.start(folder, *typed(study, url, runs), err=said)
+
+    def finishes(self) -> None:
+        assert self.process.wait(300) == 0, self._said.read_text()
+
+
 def found(folder: Path, runs: str, study: str) -> Any:
     """Return what a search found, but for where its trials were trained and are kept."""
     content = json.loads((folder / runs / study / "smoke/tuning.json").read_text())
@@ -48,8 +60,8 @@ def test_two_drivers_find_what_one_finds_and_repeat_no_trial(postgres: Postgres,
     study = commands.write_study(tmp_path, commands.STUDY + TUNE, steps="50")
     commands.ganbench(tmp_path, *typed(study, postgres.database("single"), "alone"))
     shared = postgres.database("shared")
-    started = [commands.start(tmp_path, *typed(study, shared, runs)) for runs in ("one", "two")]
-    assert [process.wait(300) for process in started] == [0, 0]
+    for driver in [Process(tmp_path, study, shared, runs) for runs in ("one", "two")]:
+        driver.finishes()
     own = [trained(tmp_path, runs, study) for runs in ("one", "two")]
     assert all(own)  # both have searched
     assert len(own[0] + own[1]) == len({*own[0], *own[1]}) == len(trained(tmp_path, "alone", study))
@@ -63,15 +75,15 @@ def test_a_killed_driver_leaves_its_trials_to_the_other(postgres: Postgres, tmp_
     study = commands.write_study(tmp_path, commands.STUDY + TUNE, steps="50")
     commands.ganbench(tmp_path, *typed(study, postgres.database("undisturbed"), "alone"))
     url = postgres.database("disturbed")
-    first = commands.start(tmp_path, *typed(study, url, "dies"))
+    first = Process(tmp_path, study, url, "dies").process
     give_up = time.monotonic() + 240
     while time.monotonic() < give_up and not trained(tmp_path, "dies", study):
         assert first.poll() is None
         time.sleep(0.05)
-    second = commands.start(tmp_path, *typed(study, url, "lives"))
+    second = Process(tmp_path, study, url, "lives")
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    assert second.wait(300) == 0
+    second.finishes()
     assert states(postgres, "disturbed") == {"COMPLETE": 8 * 8}
     assert found(tmp_path, "lives", study) == found(tmp_path, "alone", study)
     # The dead driver's command ends what it had begun, and trains no trial.

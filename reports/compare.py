@@ -14,7 +14,7 @@ from gan.errors import InputError
 from reports.evidence import Evidence, gather, level_label, plain
 from reports.findings import effect_interval, p_value
 from reports.paired import holm, signed_rank
-from reports.statistics import Interval, iqm_interval
+from reports.statistics import Interval, interval_kind, iqm_interval
 from reports.tables import goal, number, score_iqm, score_values, share, spread, summarise
 
 # Of the plan's study: what decides results. Titles, notes and the like may differ without a consequence.
@@ -208,8 +208,11 @@ def render(compared: dict[str, Any]) -> str:
     lines += ["", f"## {score['label']} ({score['direction']} is better)", ""]
     if compared["variants"]:
         what = "ratio of b to a" if score["ratio"] else "b minus a"
+        kind = interval_kind(
+            _interval(row[side]) for row in compared["variants"] for side in ("a", "b", "difference") if row[side]
+        )
         lines += [
-            f"Interquartile means with their 95 % bootstrap intervals. The {what} is paired by seed; its p is of "
+            f"Interquartile means with their 95 % {kind} intervals. The {what} is paired by seed; its p is of "
             "Wilcoxon's signed-rank test, corrected by Holm over these variants.",
             "",
             _table([_row(row, what) for row in compared["variants"]]),

@@ -28,7 +28,7 @@ from reports.layout import (
 )
 from reports.rates import performance_profile, profile_band
 from reports.records import Records
-from reports.statistics import survival
+from reports.statistics import interval_kind, survival
 from reports.tables import at_level, ranking, repeated, score_values
 
 MOST_EFFECTS = 40  # rows of a forest plot that stay legible on a page
@@ -101,12 +101,12 @@ def _forest_caption(
     ratio = found[0].ratio
     unit, joined = ("ratio", "multiply") if ratio else ("difference", "add up")
     held = ", ".join(f"`{f}` {level}" for f, level in evidence.reference.items() if len(evidence.factors[f]) > 1)
-    intervals = any(not math.isnan(e.low) for e in effects)
+    intervals, kind = any(not math.isnan(e.low) for e in effects), interval_kind(c.interval for c in found)
     parts = [
         f"Effect of each level on the {evidence.label(evidence.primary)}, against the reference ({held}): the "
         f"interquartile mean over seeds of the {unit} between the two"
         + (", each seed averaged over the other factors first" if "," in held else "")
-        + (", and its 95 % bootstrap interval." if intervals else "; one seed gives no interval.")
+        + (f", and its 95 % {kind} interval." if intervals else "; one seed gives no interval.")
     ]
     if any(c.kind != "main" for c in found):
         parts.append(f"An interaction is how far two levels together differ from what their own effects {joined} to.")

@@ -16,7 +16,7 @@ from reports.evidence import level_label
 from reports.figures_tuning import Point, plot_expected_best, plot_intervals, plot_trials
 from reports.layout import Picture, reference_lines, row_key, score_axis
 from reports.selection import POOLED, splits_of
-from reports.statistics import Interval
+from reports.statistics import Interval, interval_kind
 from reports.tables import score_iqm
 from reports.tuning import SECOND, Search, Trial, Tuning
 from reports.tuning_findings import Findings, second_values
@@ -53,9 +53,10 @@ def ranking(found: Findings) -> Picture:
     handles = [Line2D([], [], **mark) for mark in marks] + reference_lines(own.untuned, own.score, ax.axvline)
     ax.set_xlabel(f"{own.label} ({own.direction} is better)")
     draw.place_legend(fig, handles)
+    kind = interval_kind(interval for grid in grids for interval in grid)
     caption = (
         f"Interquartile mean of the {own.label} on test {splits_of(own).other} over the study's seeds, with its 95 % "
-        f"bootstrap interval, one row a variant {row_key(own.untuned)}, "
+        f"{kind} interval, one row a variant {row_key(own.untuned)}, "
         f"the best {'after' if own.tuned else 'before'} tuning on top"
         + ("; an arrow marks a mean that failed replicas reach." if _lost(grids) else ".")
     )
@@ -77,10 +78,11 @@ def selection(found: Findings) -> Picture:
     fig, ax = _rows(own, [variant_name(own, h.variant) for h in held], places, marks)
     ax.set_xlabel(f"objective: {_aggregate(own)} {own.label} ({own.direction} is better)")
     draw.place_legend(fig, [Line2D([], [], **mark) for mark in marks])
+    kind = interval_kind(interval for place in places for interval in place)
     caption = (
         f"The objective of each variant's winner {row_key(own.untuned)}: the number it was chosen by, of "
         f"{own.tune['seeds']} validation seeds; the same settings on the study's own seeds and the same validation "
-        f"{other}; and on test {other}, with 95 % bootstrap intervals over seeds. From the first to the second is the "
+        f"{other}; and on test {other}, with 95 % {kind} intervals over seeds. From the first to the second is the "
         "optimism of the selection; the third differs by the split itself too, as the untuned settings do."
     )
     return Picture("selection.png", "Selection and report apart", caption, fig)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,11 @@ class Interval(NamedTuple):
     low: float
     high: float
     method: str  # "BCa", "percentile", "normal", or "none": without repetition no interval, and the limits are NaN
+
+
+def interval_kind(intervals: Iterable[Interval]) -> str:
+    """What a caption calls intervals: "bootstrap", or "normal" where there are thousands of runs."""
+    return "normal" if any(interval.method == "normal" for interval in intervals) else "bootstrap"
 
 
 class Survival(NamedTuple):

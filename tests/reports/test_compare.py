@@ -14,6 +14,7 @@ from scipy import stats
 
 from benchmarks.ledger import Ledger
 from gan.errors import InputError
+from reports import statistics
 from reports.compare import compare, paired, render
 
 Make = Callable[..., Ledger]
@@ -32,9 +33,15 @@ def test_a_run_equals_itself_bit_for_bit(gaussian) -> None:
         assert row["a"] == row["b"] and row["difference"]["estimate"] == 1 and row["difference"]["equal"] == 10
         assert row["difference"]["p"] == 1
     text = render(compared)
+    assert "with their 95 % bootstrap intervals" in text
     assert "All 120 replicas that are in both have the same results, bit for bit." in text
     assert "No setting differs." in text
     json.dumps(compared)
+
+
+def test_intervals_of_thousands_of_runs_are_not_called_bootstrapped(gaussian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "MANY", 5)
+    assert "with their 95 % normal intervals" in render(compare(gaussian.directory, gaussian.directory))
 
 
 def test_one_bit_is_a_difference(small, copy_of: Make) -> None:

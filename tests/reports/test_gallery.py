@@ -13,9 +13,10 @@ import pytest
 from benchmarks.ledger import Ledger
 from gan.variant import Variant
 from gan.verdict import THRESHOLDS, VERDICTS
-from reports import figures, gallery, gallery_evidence, gallery_samples, gallery_training, layout
+from reports import figures, gallery, gallery_evidence, gallery_samples, gallery_training, layout, statistics
 from reports.evidence import Evidence, gather
 from reports.figures_evidence import plot_paths
+from reports.gallery_evidence import contrast_forest
 from reports.records import Records
 from reports.statistics import iqm
 
@@ -190,6 +191,17 @@ def test_what_never_changes_is_not_drawn(tmp_path: Path) -> None:
     assert "score_curves.png" not in pictures and "each evaluation" not in pictures["trajectories.png"].caption
     assert layout.equilibrium(evidence)[0].startswith("log 2")
     assert list(gallery_samples.sample_pictures(evidence, ledger)) == []
+
+
+# Contrasts.
+
+
+def test_intervals_of_thousands_of_seeds_are_not_called_bootstrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
+    assert "95 % bootstrap interval." in contrast_forest(evidence, evidence.contrasts()).caption
+    monkeypatch.setattr(statistics, "MANY", 50)
+    evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
+    assert "95 % normal interval." in contrast_forest(evidence, evidence.contrasts()).caption
 
 
 # Scores.

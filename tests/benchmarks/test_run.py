@@ -123,7 +123,18 @@ def test_resumed_equals_uninterrupted(finished: Path, tmp_path: Path) -> None:
 
 def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(STUDY)
-    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report", "--json")
+    words = (
+        "run",
+        "small.toml",
+        "--scale",
+        "smoke",
+        "--tracking-uri",
+        "off",
+        "--workers",
+        "1",
+        "--no-report",
+        "--json",
+    )
     first = json.loads(ganbench(*words, "--seeds", "1", cwd=tmp_path).stdout)
     assert first[0]["trained"] == 8
     second = json.loads(ganbench(*words, cwd=tmp_path).stdout)
@@ -134,7 +145,7 @@ def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path) -> No
 
 def test_a_study_in_which_all_diverge_is_a_result(tmp_path: Path) -> None:
     (tmp_path / "wild.toml").write_text(STUDY.replace("[1e-3, 1e30]", "[1e30]").replace('"none", "batch"', '"none"'))
-    words = ("run", "wild.toml", "--scale", "smoke", "--tracking-uri", "off", "--json")
+    words = ("run", "wild.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1", "--json")
     (summary,) = json.loads(ganbench(*words, cwd=tmp_path).stdout)
     assert (summary["diverged"], summary["failed"]) == (4, 0)
     report = Path(tmp_path, summary["report"]).read_text()
@@ -151,7 +162,7 @@ def test_what_could_not_be_run_is_recorded_and_retried_when_asked(finished: Path
     rows.assign(status="failed", reason="MemoryError").to_parquet(path, index=False)
     ledger.file("digests", cohort).unlink()  # as if it had been written so
     assert ledger.finished() - ledger.finished(but_failed=True) == set(rows["replica"])
-    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--json")
+    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1", "--json")
     (left,) = json.loads(ganbench(*words, cwd=here, check=1).stdout)
     assert (left["trained"], left["failed"]) == (0, len(rows))
     (again,) = json.loads(ganbench(*words, "--retry-failed", cwd=here).stdout)

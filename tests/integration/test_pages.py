@@ -166,3 +166,14 @@ def test_the_page_fits_a_telephone(runs: Path, page: Page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto((runs / "digits/smoke/report/report.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_page_fits_paper_without_the_table_of_replicas(runs: Path, page: Page) -> None:
+    page.set_viewport_size({"width": 718, "height": 1047})  # A4 within its margins
+    page.goto((runs / "digits/smoke/report/report.html").as_uri())
+    said = page.get_by_text("It is not printed")
+    assert page.locator("#results").is_visible() and not said.is_visible()
+    page.emulate_media(media="print")
+    assert not page.locator("#results").is_visible() and said.is_visible()
+    wide = "[...document.querySelectorAll('.wide')].filter((e) => e.scrollWidth > 718).length"
+    assert page.evaluate("document.querySelectorAll('.wide').length") > 3 and not page.evaluate(wide)

@@ -129,9 +129,10 @@ def test_ctrl_c_may_come_at_any_time(stormy: Study, tmp_path: Path) -> None:
                 except subprocess.TimeoutExpired:
                     press(driver)
                 how = ended(driver, said, time.monotonic())
-            assert how.code in (0, 130) and how.left == [] and "Traceback" not in how.err, how
+            # While Python itself ends it heeds no handler any more: then all must be there.
+            ends = how.code in (0, -signal.SIGINT)
+            assert (ends or how.code == 130) and how.left == [] and "Traceback" not in how.err, how
             assert how.seconds < SOON
-            ends = how.code == 0
         assert differences(stormy.truth, contents_of(commands.run_directory(folder))) == []
 
 

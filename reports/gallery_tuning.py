@@ -78,11 +78,10 @@ def selection(found: Findings) -> Picture:
     fig, ax = _rows(own, [variant_name(own, h.variant) for h in held], places, marks)
     ax.set_xlabel(f"objective: {_aggregate(own)} {own.label} ({own.direction} is better)")
     draw.place_legend(fig, [Line2D([], [], **mark) for mark in marks])
-    kind = interval_kind(interval for place in places for interval in place)
     caption = (
         f"The objective of each variant's winner {row_key(own.untuned)}: the number it was chosen by, of "
         f"{own.tune['seeds']} validation seeds; the same settings on the study's own seeds and the same validation "
-        f"{other}; and on test {other}, with 95 % {kind} intervals over seeds. From the first to the second is the "
+        f"{other}; and on test {other}, with 95 % bootstrap intervals over seeds. From the first to the second is the "
         "optimism of the selection; the third differs by the split itself too, as the untuned settings do."
     )
     return Picture("selection.png", "Selection and report apart", caption, fig)

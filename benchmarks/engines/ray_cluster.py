@@ -19,6 +19,7 @@ from benchmarks.interrupts import SIGNALS
 from gan.errors import InputError
 
 CONNECT_SECONDS = 10.0  # for an address to answer
+ATTEMPTS = 3  # to have a server for a machine outside the cluster
 _EXPECTED: Final = "expected auto on a machine of a running cluster, HOST:PORT of its head, or ray://HOST:10001"
 
 
@@ -43,12 +44,7 @@ def connect(address: str | None, workers: int) -> None:
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         with _quiet():
-            ray.init(
-                **more,
-                runtime_env={"env_vars": ONE_THREAD},
-                log_to_driver=False,
-                logging_level=logging.CRITICAL,
-            )
+            _init(more)
     except Exception as error:  # Ray raises many kinds, and a cluster of another version more
         reason = " ".join(str(error).split())
         raise InputError(
@@ -57,6 +53,26 @@ def connect(address: str | None, workers: int) -> None:
     finally:
         for number, handler in handlers.items():  # to stop well is our business
             signal.signal(number, handler)
+
+
+def _init(more: dict[str, Any]) -> None:
+    """Call `ray.init`, again where a cluster did not get a server to run for a machine outside it.
+
+    The head forks such a server from a process with threads in gRPC; now and then it dies of that before its first
+    line (https://github.com/grpc/grpc/blob/master/doc/fork_support.md), and the next one lives.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            ray.init(
+                **more,
+                runtime_env={"env_vars": ONE_THREAD},
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
+            return
+        except ConnectionAbortedError:
+            if attempt == ATTEMPTS:
+                raise
 
 
 @contextmanager

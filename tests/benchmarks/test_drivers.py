@@ -19,6 +19,7 @@ from benchmarks.tuning import Search, StorageLost, prepare, tune
 from benchmarks.tuning.claims import Claims, joined
 from benchmarks.tuning.findings import write_findings
 from benchmarks.tuning.storage import opened
+from benchmarks.tuning.trials import Trials
 from benchmarks.tuning.tune import Driver, _claimed, next_batch, open_trials
 from gan.errors import InputError
 from studies import schema
@@ -179,11 +180,17 @@ def test_what_a_dead_driver_left_is_taken_over(board: Board, tmp_path: Path) -> 
     assert without_where(tuned.trials_of(again)) == without_where(tuned.trials_of(alone))
 
 
-def test_what_another_told_a_moment_ago_is_not_claimed(tmp_path: Path) -> None:
-    path, options = tuned.write(tmp_path), Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path)
+def opened_search(folder: Path) -> tuple[Search, dict[str, Trials], Options]:
+    """A search that has just begun: what it is, its trials, and the options it was begun with."""
+    path, options = tuned.write(folder), Options("smoke", "cpu", 1, folder / "runs", folder)
     search = prepare(schema.load(str(path)), str(path), options)
     search.ledger.open_for_writing()
     trials = open_trials(opened(search.ledger.directory, None, print), search)
+    return search, trials, options
+
+
+def test_what_another_told_a_moment_ago_is_not_claimed(tmp_path: Path) -> None:
+    search, trials, options = opened_search(tmp_path)
     batch = next_batch(trials, search)
     trials[batch[0].of].tell(batch[0].trial, [0.1], [0.1, 0.1])
     driver = Driver(search, options, tuned.Engine(), Progress(Console(quiet=True)))
@@ -191,10 +198,7 @@ def test_what_another_told_a_moment_ago_is_not_claimed(tmp_path: Path) -> None:
 
 
 def test_what_another_is_just_telling_does_not_disturb(tmp_path: Path) -> None:
-    path, options = tuned.write(tmp_path), Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path)
-    search = prepare(schema.load(str(path)), str(path), options)
-    search.ledger.open_for_writing()
-    trials = open_trials(opened(search.ledger.directory, None, print), search)
+    search, trials, _ = opened_search(tmp_path)
     told = next_batch(trials, search)[0]
     # Notes are written one by one, then the trial is told: findings are written between any two of them.
     notes = {"name": told.name, "scores": [0.1, 0.1], "statuses": ["ok", "ok"], "replicas": ["a", "b"]}

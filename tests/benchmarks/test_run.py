@@ -123,18 +123,8 @@ def test_resumed_equals_uninterrupted(finished: Path, tmp_path: Path) -> None:
 
 def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(STUDY)
-    words = (
-        "run",
-        "small.toml",
-        "--scale",
-        "smoke",
-        "--tracking-uri",
-        "off",
-        "--workers",
-        "1",
-        "--no-report",
-        "--json",
-    )
+    run = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off")
+    words = (*run, "--workers", "1", "--no-report", "--json")
     first = json.loads(ganbench(*words, "--seeds", "1", cwd=tmp_path).stdout)
     assert first[0]["trained"] == 8
     second = json.loads(ganbench(*words, cwd=tmp_path).stdout)

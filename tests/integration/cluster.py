@@ -60,7 +60,8 @@ def start_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
             patch.chdir(place)
             patch.delenv("GAN_DATA_DIR", raising=False)
             patch.setenv("GAN_CACHE_DIR", str(place / "cache"))
-            patch.setenv("PYTHONPATH", os.pathsep.join(map(str, [ROOT, DOINGS])))
+            more = filter(None, [os.environ.get("PYTHONPATH")])
+            patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(DOINGS), *more]))
             patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
             started.append(TwoNodes(head or {}, **environment))
         return started[-1]

@@ -62,10 +62,32 @@ def test_two_nodes_give_the_results_of_one_machine(alone: Study, start_cluster: 
     assert "nothing to train" in again.stderr
 
 
-def test_a_machine_from_outside_the_cluster_can_ask(alone: Study, start_cluster: Start, tmp_path: Path) -> None:
-    folder = copied(alone, tmp_path / "here")
-    cluster = start_cluster(head={"ray_client_server_port": 23789})
+DIES_ONCE = """
+import os
+import sys
+
+if "--mode=specific-server" in sys.orig_argv:
+    try:
+        os.mkdir({mark!r})
+    except FileExistsError:
+        pass
+    else:
+        os._exit(1)
+"""
+
+
+def test_a_machine_from_outside_can_ask_though_the_first_server_for_it_dies(
+    alone: Study, start_cluster: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, starts, mark = copied(alone, tmp_path / "here"), tmp_path / "starts", tmp_path / "died"
+    starts.mkdir()
+    (starts / "sitecustomize.py").write_text(DIES_ONCE.format(mark=str(mark)), encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(starts))
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "10")  # it would be half a minute
+        cluster = start_cluster(head={"ray_client_server_port": 23789})
     commands.ganbench(folder, *typed(alone, f"ray://{cluster.address.split(':')[0]}:23789"))
+    assert mark.exists()
     same(alone, folder)
 
 

@@ -17,6 +17,8 @@ from .postgres import PASSWORD, Postgres
 
 pytestmark = pytest.mark.integration
 
+PATIENCE = 480.0  # seconds, where a command takes half a minute on a quiet machine
+
 
 @pytest.fixture(scope="module")
 def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrackingServer]:
@@ -79,7 +81,7 @@ def test_two_drivers_mirror_to_one_server_at_once(
         for seeds, where in (("1", "one"), ("2", "two"))
     ]
     started = [commands.start(tmp_path, *own, "--tracking-uri", mlflow_server.uri) for own in words]
-    assert [process.wait(240) for process in started] == [0, 0]
+    assert [process.wait(PATIENCE) for process in started] == [0, 0]
     for own in ("one", "two"):
         commands.ganbench(
             tmp_path, "sync", study, "--scale", "smoke", "--runs-dir", own, "--tracking-uri", mlflow_server.uri

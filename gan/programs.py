@@ -1,10 +1,12 @@
-"""The step as a program: alone or mapped over replicas, compiled or not."""
+"""The step as a program: alone or mapped over replicas, compiled, traced, or as it is written."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,44 +18,52 @@ from torch.utils import _pytree as pytree
 
 from gan.replica import PROGRAMS, Cohort, batch_shapes
 from gan.step import Batch, Game, Hyper, State, step
+from gan.traced import trace
 
 StepFunction = Callable[[State, Hyper, Batch, Tensor, Tensor], tuple[State, Tensor]]
 
-_compiled: dict[Any, _Compiled] = {}
+TRACED_AFTER = 300
+"""Steps of one shape that run as they are written, on a CPU, before they are traced: that takes about a second, as much
+as they lost. On CUDA the host is out of the way in a graph."""
+
+_programs: dict[bool, dict[Any, _Program]] = {True: {}, False: {}}  # compiled and not, by what shapes them
 
 
 def step_function(game: Game, cohort: Cohort) -> StepFunction:
     """Return the step of a cohort: alone or mapped over replicas, compiled or not.
 
-    A worker that goes from shape to shape, as tuning does, finds what it compiled before; `PROGRAMS` at most are kept.
+    A worker that goes from shape to shape, as tuning does, finds what it made before; of each kind `PROGRAMS` at most
+    are kept.
     """
-    one = partial(step, game)
-    mapped = one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
-    if not cohort.compiled:
-        return mapped
     variant = cohort.replicas[0].variant
     needed = batch_shapes(variant, cohort.target)
-    assert needed <= PROGRAMS, "the plan compiles no cohort that needs more"
+    assert not cohort.compiled or needed <= PROGRAMS, "the plan compiles no cohort that needs more"
+    kept = _programs[cohort.compiled]
     key = (game, variant.shape(), cohort.mode, cohort.width)
-    if key not in _compiled:
-        if sum(step.needed for step in _compiled.values()) + needed > PROGRAMS:
-            forget()
-        _compiled[key] = _Compiled(mapped, needed)
-    return _compiled[key]
+    if key not in kept:
+        if sum(program.needed for program in kept.values()) + needed > PROGRAMS:
+            forget(cohort.compiled)
+        one = partial(step, game)
+        mapped = one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
+        kept[key] = (_Compiled if cohort.compiled else _Traced)(mapped, needed)
+    return kept[key]
 
 
-def forget() -> None:
-    """Let go of every compiled program; on disk the compiler's own cache keeps them all."""
-    _compiled.clear()
-    torch.compiler.reset()
+def trace_at_once() -> None:
+    """Trace steps at their first run from now on, in this process: for who measures what long runs come to."""
+    global TRACED_AFTER
+    TRACED_AFTER = 0
 
 
-class _Compiled:
-    """A step that is compiled for each shape of its batches, and that changes the state it is given in place.
+def forget(compiled: bool) -> None:
+    """Let go of every program of a kind; on disk the compiler's own cache keeps all that it compiled."""
+    _programs[compiled].clear()
+    if compiled:
+        torch.compiler.reset()
 
-    The step is first traced down to operations on tensors, so that the compiler reads one flat list of them: a program
-    without branches, whose shapes are known. Nothing about it needs to be checked at each call, as the compiler would
-    (which takes longer than a narrow step): the caller's key stands for all that shapes it, the batch aside.
+
+class _Program(ABC):
+    """A step that changes the state it is given in place, with a program for each shape of its batches.
 
     Args:
         mapped: The step.
@@ -67,20 +77,63 @@ class _Compiled:
 
     def __call__(self, state: State, hyper: Hyper, batch: Batch, t: Tensor, progress: Tensor) -> tuple[State, Tensor]:
         """Train one step; see `gan.step.step`."""
+        key = t.device, *(real.shape for real in batch.real)  # the other shapes follow
+        if key not in self.programs:
+            program = self.make(key, state, hyper, batch, t, progress)
+            if program is None:
+                return self.mapped(state, hyper, batch, t, progress)
+            self.programs[key] = program
         if self._held is None or self._held[0] is not state or self._held[1] is not hyper:
             self._held = state, hyper, [*pytree.tree_leaves(state), *pytree.tree_leaves(hyper)]
         drawn = [*batch.real, *batch.z_d, batch.z_g, *batch.between]
-        key = t.device, *(real.shape for real in batch.real)  # the other shapes follow
-        if key not in self.programs:
-            self.programs[key] = self._compile(state, hyper, batch, t, progress)
         return state, self.programs[key](*self._held[2], *drawn, t, progress)
 
-    def _compile(self, *given: Any) -> Callable[..., Tensor]:
-        flat, spec = pytree.tree_flatten(given)
+    @abstractmethod
+    def make(self, key: Any, *given: Any) -> Callable[..., Tensor] | None:
+        """Make a program: of all tensors in `given` to the metrics. None: not yet, the step runs as it is written."""
+
+    def flat(self, given: Sequence[Any]) -> tuple[Callable[..., list[Tensor]], list[Tensor]]:
+        """Return the step as a function of tensors to the new state's and the metrics, and the tensors in `given`."""
+        leaves, spec = pytree.tree_flatten(given)
+
+        def function(*leaves: Tensor) -> list[Tensor]:
+            after, metrics = self.mapped(*pytree.tree_unflatten(leaves, spec))
+            return [*pytree.tree_leaves(after), metrics]
+
+        return function, leaves
+
+
+class _Traced(_Program):
+    """A step that is not compiled. On a CPU it is traced when it has run so often that it will run on."""
+
+    def __init__(self, mapped: StepFunction, needed: int) -> None:
+        super().__init__(mapped, needed)
+        self.seen = Counter[Any]()
+
+    def make(self, key: Any, *given: Any) -> Callable[..., Tensor] | None:
+        """Trace the step of a shape that has come often."""
+        self.seen[key] += 1
+        if self.seen[key] <= TRACED_AFTER or given[-1].device.type != "cpu":
+            return None
+        function, leaves = self.flat(given)
+        return trace(function, leaves, len(pytree.tree_leaves(given[0])))
+
+
+class _Compiled(_Program):
+    """A step that is compiled for each shape of its batches.
+
+    It is first traced down to operations on tensors, so that the compiler reads one flat list of them: a program
+    without branches, whose shapes are known. Nothing about it needs to be checked at each call, as the compiler would
+    (which takes longer than a narrow step): the caller's key stands for all that shapes it, the batch aside.
+    """
+
+    def make(self, key: Any, *given: Any) -> Callable[..., Tensor]:
+        """Compile the step for the shapes of `given`."""
+        function, flat = self.flat(given)
 
         def in_place(*leaves: Tensor) -> Tensor:
-            after, metrics = self.mapped(*pytree.tree_unflatten(leaves, spec))
-            for own, new in zip(leaves, pytree.tree_leaves(after), strict=False):  # the state's are the first
+            *after, metrics = function(*leaves)
+            for own, new in zip(leaves, after, strict=False):  # the state's are the first
                 own.copy_(new)
             return metrics
 

@@ -26,10 +26,11 @@ ratio is the median of the rounds' own ratios, its range beside it. {clock} The 
 `benchmarks/speed/plain.py`: as written, both losses are read on the host at each step; without host reads they stay
 tensors; compiled, torch.compile has each player's loss and Adam is PyTorch's fused one, still without host reads. The
 engine's times include drawing each replica's random numbers, and the history of its losses and gradients, which the
-plain loop does not keep. Compiling is apart: the seconds of the first step, with an empty cache. Memory is {memory}.
-The bound is the time that the operations of a step take at the machine's best matrix product, or its bytes at the best
-copy, whichever is longer; a row that reaches less than a third of both peaks is limited by overhead, and else by what
-it reaches the larger share of."""
+plain loop does not keep. What is not compiled is traced, on a CPU, as it is from step 301 of a run on; runs that are
+shorter are not. Compiling and tracing are apart: the seconds of the first step, with an empty cache. Memory is
+{memory}. The bound is the time that the operations of a step take at the machine's best matrix product, or its bytes at
+the best copy, whichever is longer; a row that reaches less than a third of both peaks is limited by overhead, and else
+by what it reaches the larger share of."""
 CLOCKS = {
     "cpu": "Times are the processor's, so that other work on the machine does not count.",
     "wall": "Times are the clock's, taken when the GPU has done its work.",
@@ -211,8 +212,8 @@ def _limits(rows: list[results.Row]) -> str:
     ]
     if best.bound_share > 1:
         said.append(
-            "More than the bound: the count has the gradients on a network's inputs too, which no program needs where "
-            "they are data, and convolutions may be faster than the matrix products that the peak was measured with."
+            "More than the bound: the library's matrix products, which the peak was measured with, leave some of the "
+            "processor's multiply-adds unused, and convolutions skip those on the border's zeros, which are counted."
         )
     eager = {row.asked: row for row in rows if row.side_by_side and not row.compiled}
     gains = [eager[r.asked].seconds / r.seconds for r in rows if r.side_by_side and r.compiled and r.asked in eager]

@@ -127,6 +127,7 @@ class Running:
         import torch
 
         from benchmarks.speed import plain
+        from gan import programs
         from gan.cohort import Run
         from gan.process import one_thread
 
@@ -141,6 +142,8 @@ class Running:
         else:
             cohort = work.cohort
             stack = cohort.replicas[:1] if cohort.mode == "loop" else cohort.replicas
+            if cohort.steps > programs.TRACED_AFTER:
+                programs.trace_at_once()  # as it is for all but the first steps of the run
             self.run = Run(cohort, stack, place.data_dir or Path(), device)
             self.length = cohort.steps
         self.ours = isinstance(work, Engine)

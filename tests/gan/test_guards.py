@@ -207,11 +207,11 @@ def unbuilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return real(function, dynamic=dynamic, fullgraph=fullgraph, backend="aot_eager")
 
     monkeypatch.setattr(torch, "compile", compiled)
-    programs._compiled.clear()
+    programs._programs[True].clear()
     torch.compiler.reset()
     counters.clear()
     yield
-    programs._compiled.clear()
+    programs._programs[True].clear()
     torch.compiler.reset()
 
 

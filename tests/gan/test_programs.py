@@ -59,10 +59,10 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
         made.append(traced)
         return traced
 
-    module.forget()
+    module.forget(True)
     monkeypatch.setattr(torch, "compile", compile)
     yield lambda: len(made)
-    module.forget()
+    module.forget(True)
 
 
 def test_going_back_and_forth_between_shapes_compiles_each_once(programs: Callable[[], int]) -> None:
@@ -74,18 +74,18 @@ def test_going_back_and_forth_between_shapes_compiles_each_once(programs: Callab
     for _ in range(3):
         for cohort, metrics in zip(cohorts, expected, strict=True):
             torch.testing.assert_close(metrics_of(cohort), metrics)
-    assert programs() == len(module._compiled) == 2
+    assert programs() == len(module._programs[True]) == 2
 
 
 @pytest.mark.usefixtures("programs")
 def test_programs_are_forgotten_before_the_compiler_would_give_up() -> None:
     for i in range(PROGRAMS + 1):
         step_of(cohort_of(Gaussian(), batch_size=8 + i))
-        assert len(module._compiled) == (i + 1 if i < PROGRAMS else 1)
+        assert len(module._programs[True]) == (i + 1 if i < PROGRAMS else 1)
     # What they may come to counts, not how many there are: 1 + 4, 1 + 4 + 3, and 5 that no longer fit.
     for critic_steps, kept in ((3, 2), (2, 3), (4, 1)):
         step_of(cohort_of(DIGITS, critic_steps=critic_steps))
-        assert len(module._compiled) == kept
+        assert len(module._programs[True]) == kept
 
 
 def shapes(cohort: Cohort) -> int:

@@ -22,7 +22,7 @@ from gan.traced import trace
 
 StepFunction = Callable[[State, Hyper, Batch, Tensor, Tensor], tuple[State, Tensor]]
 
-TRACED_AFTER = 300
+traced_after = 300
 """Steps of one shape that run as they are written, on a CPU, before they are traced: that takes about a second, as much
 as they lost. On CUDA the host is out of the way in a graph."""
 
@@ -51,8 +51,8 @@ def step_function(game: Game, cohort: Cohort) -> StepFunction:
 
 def trace_at_once() -> None:
     """Trace steps at their first run from now on, in this process: for who measures what long runs come to."""
-    global TRACED_AFTER
-    TRACED_AFTER = 0
+    global traced_after
+    traced_after = 0
 
 
 def forget(compiled: bool) -> None:
@@ -113,7 +113,7 @@ class _Traced(_Program):
     def make(self, key: Any, *given: Any) -> Callable[..., Tensor] | None:
         """Trace the step of a shape that has come often."""
         self.seen[key] += 1
-        if self.seen[key] <= TRACED_AFTER or given[-1].device.type != "cpu":
+        if self.seen[key] <= traced_after or given[-1].device.type != "cpu":
             return None
         function, leaves = self.flat(given)
         return trace(function, leaves, len(pytree.tree_leaves(given[0])))

@@ -17,6 +17,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.passes.dialect.common.cse_pass import CSEPass
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
+from torch.multiprocessing.reductions import StorageWeakRef
 
 _ATEN = torch.ops.aten
 _IN_PLACE: dict[Any, Any] = {
@@ -141,7 +142,7 @@ class _Overwriting:
 def _storage(node: Node) -> Any:
     """Return what tells the storage of a node's value; None where it has no value, or several."""
     value = node.meta.get("val")
-    return value.untyped_storage()._cdata if isinstance(value, Tensor) else None
+    return StorageWeakRef(value.untyped_storage()).cdata if isinstance(value, Tensor) else None
 
 
 def _layout(node: Node) -> tuple[Any, ...]:

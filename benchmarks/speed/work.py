@@ -142,7 +142,7 @@ class Running:
         else:
             cohort = work.cohort
             stack = cohort.replicas[:1] if cohort.mode == "loop" else cohort.replicas
-            if cohort.steps > programs.TRACED_AFTER:
+            if cohort.steps > programs.traced_after:
                 programs.trace_at_once()  # as it is for all but the first steps of the run
             self.run = Run(cohort, stack, place.data_dir or Path(), device)
             self.length = cohort.steps

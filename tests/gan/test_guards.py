@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch._dynamo.utils import counters
 from torch.func import vmap
+from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -194,6 +195,31 @@ def test_a_step_takes_no_more_operations_at_any_width(name: str) -> None:
     assert narrow == wide
     if torch.__version__.startswith(f"{TORCH}."):
         assert narrow == OPERATIONS[name]
+
+
+# The same, of what a traced step comes to.
+TRACED = {
+    "non-saturating": 265,
+    "wasserstein with wgan_gp": 315,
+    "BatchNorm": 380,
+    "critic steps": 379,
+    "bfloat16": 367,
+    "convolutions": 361,
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_a_traced_step_takes_no_more_operations(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "traced_after", 0)
+    programs.forget(False)
+    run = run_of(variant_of(name), GAMES[name][1], 8)
+    run.advance(0, 1)
+    ((program,),) = (traced.programs.values() for traced in programs._programs[False].values())
+    programs.forget(False)
+    operations = [node.target for node in cast(GraphModule, program).graph.nodes if node.op == "call_function"]
+    computing = [x for x in operations if not (isinstance(x, torch._ops.OpOverload) and x.is_view)]
+    if torch.__version__.startswith(f"{TORCH}."):
+        assert len(computing) == TRACED[name]
 
 
 # Compiled, but for the compiler's own backend: what is counted is how often it would be called.

@@ -98,7 +98,7 @@ def test_a_traced_step_gives_the_bits_of_the_step_as_it_is_written(
 ) -> None:
     written = trained(run_of(name, mode))
     assert not made()
-    monkeypatch.setattr(programs, "TRACED_AFTER", 1)
+    monkeypatch.setattr(programs, "traced_after", 1)
     run = run_of(name, mode)
     programs.forget(False)
     run.chunks.step = programs.step_function(run.game, run.cohort)
@@ -113,7 +113,7 @@ def made() -> list[Any]:
 
 
 def test_a_replica_finds_what_the_one_before_it_traced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(programs, "TRACED_AFTER", STEPS + 2)
+    monkeypatch.setattr(programs, "traced_after", STEPS + 2)
     for _ in range(3):
         trained(run_of("non-saturating", "loop"))
     assert len(made()) == 1
@@ -135,7 +135,7 @@ FUNCTIONS: dict[str, Function] = {
     "an operand that is broadcast": lambda a, b: (a + (x := b[0] * 2.0), b + x, x.sum()),
     "an input that stays": lambda a, b: (a, b + a, a.sum()),
     "moments": lambda a, b: (torch.lerp(a, b, 0.1), b * 0.9 + 0.1 * a * a, torch.sqrt(b.abs()).sum()),
-    "parts": lambda a, b: (torch.cat([x * 2.0 for x in a.split(1)]), b + a, sum(x.sum() for x in a.unbind())),
+    "parts": lambda a, b: (torch.cat([x * 2.0 for x in a.split(1)]), b + a, torch.stack(a.unbind()).sum()),
 }
 
 

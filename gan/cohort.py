@@ -28,7 +28,7 @@ from gan.evaluation import Evaluation, Side, references_of, sides_of
 from gan.graph import GraphChunks
 from gan.precision import products
 from gan.process import one_thread
-from gan.programs import step_function
+from gan.programs import let_go, step_function
 from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult, load_plugins
 from gan.step import Batch, Game, Hyper, State
 from gan.summary import summarise
@@ -80,6 +80,7 @@ def train(
         for result in finished:
             result.row["train_seconds"] = (time.perf_counter() - started + run.seconds_before) / len(replicas)
         results += finished
+    let_go()
     return CohortResult(results, *references(cohort, data_dir, device))
 
 

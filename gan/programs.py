@@ -62,6 +62,12 @@ def forget(compiled: bool) -> None:
         torch.compiler.reset()
 
 
+def let_go() -> None:
+    """Let go of the states that programs were last given: a worker between two cohorts holds none of its weights."""
+    for program in (*_programs[True].values(), *_programs[False].values()):
+        program.held = None
+
+
 class _Program(ABC):
     """A step that changes the state it is given in place, with a program for each shape of its batches.
 
@@ -73,7 +79,7 @@ class _Program(ABC):
     def __init__(self, mapped: StepFunction, needed: int) -> None:
         self.mapped, self.needed = mapped, needed
         self.programs: dict[Any, Callable[..., Tensor]] = {}
-        self._held: tuple[State, Hyper, list[Tensor]] | None = None
+        self.held: tuple[State, Hyper, list[Tensor]] | None = None
 
     def __call__(self, state: State, hyper: Hyper, batch: Batch, t: Tensor, progress: Tensor) -> tuple[State, Tensor]:
         """Train one step; see `gan.step.step`."""
@@ -83,10 +89,10 @@ class _Program(ABC):
             if program is None:
                 return self.mapped(state, hyper, batch, t, progress)
             self.programs[key] = program
-        if self._held is None or self._held[0] is not state or self._held[1] is not hyper:
-            self._held = state, hyper, [*pytree.tree_leaves(state), *pytree.tree_leaves(hyper)]
+        if self.held is None or self.held[0] is not state or self.held[1] is not hyper:
+            self.held = state, hyper, [*pytree.tree_leaves(state), *pytree.tree_leaves(hyper)]
         drawn = [*batch.real, *batch.z_d, batch.z_g, *batch.between]
-        return state, self.programs[key](*self._held[2], *drawn, t, progress)
+        return state, self.programs[key](*self.held[2], *drawn, t, progress)
 
     @abstractmethod
     def make(self, key: Any, *given: Any) -> Callable[..., Tensor] | None:

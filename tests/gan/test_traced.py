@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -117,6 +119,17 @@ def test_a_replica_finds_what_the_one_before_it_traced(monkeypatch: pytest.Monke
     for _ in range(3):
         trained(run_of("non-saturating", "loop"))
     assert len(made()) == 1
+
+
+def test_what_is_kept_holds_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "traced_after", 0)
+    run = run_of("non-saturating", "vmap")
+    trained(run)
+    leaf = weakref.ref(pytree.tree_leaves(run.state)[0])
+    programs.let_go()
+    del run
+    gc.collect()
+    assert leaf() is None and made()
 
 
 # The rewriting, on functions of its own.

@@ -45,7 +45,8 @@ def step_function(game: Game, cohort: Cohort) -> StepFunction:
             forget(cohort.compiled)
         one = partial(step, game)
         mapped = one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
-        kept[key] = (_Compiled if cohort.compiled else _Traced)(mapped, needed)
+        # A plugin's code may do what a trace does not hold: draw numbers, branch on values, change tensors in place.
+        kept[key] = _Compiled(mapped, needed) if cohort.compiled else _Traced(mapped, needed, not variant.own())
     return kept[key]
 
 
@@ -110,16 +111,23 @@ class _Program(ABC):
 
 
 class _Traced(_Program):
-    """A step that is not compiled. On a CPU it is traced when it has run so often that it will run on."""
+    """A step that is not compiled. On a CPU it is traced when it has run so often that it will run on.
 
-    def __init__(self, mapped: StepFunction, needed: int) -> None:
+    Args:
+        mapped: The step.
+        needed: How many programs it may come to.
+        ours: All of its code is ours, which is known to be traceable.
+    """
+
+    def __init__(self, mapped: StepFunction, needed: int, ours: bool) -> None:
         super().__init__(mapped, needed)
+        self.ours = ours
         self.seen = Counter[Any]()
 
     def make(self, key: Any, *given: Any) -> Callable[..., Tensor] | None:
         """Trace the step of a shape that has come often."""
         self.seen[key] += 1
-        if self.seen[key] <= traced_after or given[-1].device.type != "cpu":
+        if self.seen[key] <= traced_after or not self.ours or given[-1].device.type != "cpu":
             return None
         function, leaves = self.flat(given)
         return trace(function, leaves, len(pytree.tree_leaves(given[0])))

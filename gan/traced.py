@@ -38,7 +38,8 @@ def trace(function: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], st
     """Trace a function, and have it change its first arguments in place.
 
     Args:
-        function: Of tensors alone, to one tensor more than `states`. It changes none that it is given.
+        function: Of tensors alone, to one tensor more than `states`. It changes no tensor, also none of its own, and
+            draws no random numbers: what is written twice is taken for the same.
         given: What it may be given. Shapes, strides and types are those of each later call.
         states: So many of the first arguments become what the function returns at their places.
 
@@ -47,6 +48,8 @@ def trace(function: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], st
     """
     # What is not given, such as a constant of a plugin's layer, is taken as it is.
     traced = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*given)
+    targets: list[Any] = [node.target for node in traced.graph.nodes if hasattr(node.target, "overloadpacket")]
+    assert not any(x._schema.is_mutable or torch.Tag.nondeterministic_seeded in x.tags for x in targets)
     once = CSEPass()(traced)
     assert once is not None
     once.graph_module.graph.eliminate_dead_code()

@@ -132,6 +132,12 @@ def test_what_is_kept_holds_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert leaf() is None and made()
 
 
+def test_a_function_that_changes_tensors_or_draws_numbers_is_not_taken() -> None:
+    for function in (lambda a: (a, torch.zeros_like(a).add_(a).sum()), lambda a: (a, (a + torch.randn(3)).sum())):
+        with pytest.raises(AssertionError):
+            trace(function, [torch.ones(3)], 1)
+
+
 # The rewriting, on functions of its own.
 
 Function = Callable[..., Sequence[Tensor]]

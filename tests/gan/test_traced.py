@@ -180,6 +180,16 @@ def test_inputs_become_what_the_function_returns(name: str) -> None:
     holds(FUNCTIONS[name], *matrices(0))
 
 
+def test_what_is_given_beside_the_states_stays_as_it_is() -> None:
+    (a, b), (_, expected) = matrices(0), matrices(0)
+    trace(lambda a, b: (torch.neg(b) + a, (b * 2.0).sum()), (a, b), 1)(a, b)
+    assert torch.equal(b, expected)
+
+
+def test_an_input_is_overwritten_by_its_own_new_value_alone() -> None:
+    holds(lambda a, b: (b * 2.0, torch.neg(a) + b.sum(), b.sum()), *matrices(0))
+
+
 UNARY: tuple[Callable[[Tensor], Tensor], ...] = (
     torch.neg,
     lambda x: x.t(),

@@ -46,7 +46,7 @@ def trace(function: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], st
     Returns:
         A program that takes the same arguments and returns the last tensor.
     """
-    # What is not given, such as a constant of a plugin's layer, is taken as it is.
+    # A tensor that is not given is a constant, and is taken as it is.
     traced = make_fx(function, tracing_mode="fake", _allow_non_fake_inputs=True)(*given)
     targets: list[Any] = [node.target for node in traced.graph.nodes if hasattr(node.target, "overloadpacket")]
     assert not any(x._schema.is_mutable or torch.Tag.nondeterministic_seeded in x.tags for x in targets)

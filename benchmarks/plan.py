@@ -47,9 +47,9 @@ LARGE_STEP_WIDTH = 16
 LOOP_WIDTH = 2
 
 # Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured on a
-# CPU, of system A: 0.3 ms of 0.35 at batch 64, 1.0 of 1.5 at 512; of MNIST's networks 3 to 8 ms, a half of it; less against
-# traced steps, which came later: reports/speed). A group of cohorts of one shape is compiled where it saves twice what
-# it costs: short runs are not.
+# CPU, of system A: 0.3 ms of 0.35 at batch 64, 1.0 of 1.5 at 512; of MNIST's networks 3 to 8 ms, a half of it; it saves
+# less against traced steps, which came later: reports/speed). A group of cohorts of one shape is compiled where it
+# saves twice what it costs: short runs are not.
 COMPILE_SECONDS = 25.0
 SAVED_SECONDS = 1.5e-4
 SAVED_SECONDS_PER_FLOP = 1 / 8e10

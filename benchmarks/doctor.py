@@ -26,6 +26,7 @@ def check_all(runs_dir: Path, data_dir: Path) -> list[Check]:
     return [
         _check("torch", _torch),
         _check("device", _device),
+        _check("processor", _processor),
         _check("compiler", _compiler),
         _check("tuning", _tuning),
         _check("ray", _ray),
@@ -76,6 +77,10 @@ def _device() -> tuple[str, str, str]:
     if torch.cuda.is_available():
         return "ok", f"cuda: {torch.cuda.get_device_name(0)}", ""
     return "ok", f"cpu, {system.default_workers('cpu')} cores", "a CUDA GPU makes scale full practical"
+
+
+def _processor() -> tuple[str, str, str]:
+    return "ok", f"{system.processor()}; vectors: {system.vectors()}", ""
 
 
 def _compiler() -> tuple[str, str, str]:

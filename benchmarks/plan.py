@@ -34,8 +34,7 @@ from gan.variant import PER_REPLICA, Variant
 from studies.fit import check_device
 from studies.schema import Resolved
 
-# Replicas side by side. On a CPU the gain has flattened out by 32, and up to 32 the bits do not depend on the
-# width (measured); on a GPU a wider program fills the machine.
+# Replicas side by side. On a CPU the gain has flattened out by 32; on a GPU a wider program fills the machine.
 MAX_WIDTH = {"cpu": 32, "cuda": 256}
 
 # A step with this much work for each replica gains nothing from more neighbours than 16 on a CPU, and two narrower
@@ -76,7 +75,7 @@ class Plan:
     def missing(self, finished: set[str]) -> list[Cohort]:
         """Return what there is to train: cohorts without a result, and of those recorded in part the rest."""
         left = [(c, tuple(r for r in c.replicas if r.id not in finished)) for c in self.cohorts]
-        return [_rest(c, rest) for c, rest in left if any(r.id in self.replicas for r in rest)]
+        return [c.part(rest) for c, rest in left if any(r.id in self.replicas for r in rest)]
 
     def plugins(self) -> dict[str, str]:
         """Return the sha256 of the source of each plugin that decides a result, by the module's name."""
@@ -190,13 +189,6 @@ def rounds(study: Resolved, replicas: int) -> int:
     return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
 
 
-def _rest(cohort: Cohort, replicas: tuple[Replica, ...]) -> Cohort:
-    """Return what is left of a cohort, as wide as it was: the program and the bits stay the same."""
-    if replicas == cohort.replicas:
-        return cohort
-    return dataclasses.replace(cohort, id=digest_of([r.id for r in replicas]), replicas=replicas)
-
-
 def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
     return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
 
@@ -269,7 +261,7 @@ def _cohort_json(cohort: Cohort) -> dict[str, Any]:
 
 
 def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
-    """Return a cohort that trains one replica of a `plan.json` again, as it was trained: in its mode and width.
+    """Return a cohort that trains one replica of a `plan.json` again, as planned: in its mode, width and place.
 
     Raises:
         InputError: The plan does not know the replica.
@@ -291,5 +283,6 @@ def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
         mode=trained["mode"],
         compiled=trained["compiled"],
         width=trained["width"],
+        places=() if trained["mode"] == "loop" else (trained["replicas"].index(id),),
         plugins=plugins_of(variant, scoring),
     )

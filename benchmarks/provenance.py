@@ -47,6 +47,8 @@ class Session:
         self.cohorts: dict[str, float] = {}
         self.machines: dict[str, dict[str, Any]] = {}
         """Those that trained, where these may be others, by host: what each is, and how many cohorts it trained."""
+        self.halved: dict[str, list[str]] = {}
+        """Replicas of cohorts that were not trained as planned, whose last bits may differ."""
         self._noted = 0
         self.trained = 0
         self.checkpoint_seconds = self.recording_seconds = 0.0
@@ -70,6 +72,8 @@ class Session:
         self.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
         self.trained += len(outcome.cohort.replicas)
         self.checkpoint_seconds += outcome.checkpoint_seconds
+        if not outcome.cohort.planned:
+            self.halved[outcome.cohort.id] = [r.id for r in outcome.cohort.replicas]
         is_known = not outcome.machine or outcome.machine["host"] in self.machines
         if outcome.machine:
             known = self.machines.setdefault(outcome.machine["host"], {**outcome.machine, "cohorts": 0})
@@ -90,6 +94,7 @@ class Session:
             "tracking_seconds": round(self.mlflow.get("write_seconds", 0.0), 1),
             "cohort_seconds": self.cohorts,
             **({"machines": list(self.machines.values())} if self.machines else {}),
+            **({"halved": self.halved} if self.halved else {}),
             "checkpoint_seconds": round(self.checkpoint_seconds, 3),
             "recording_seconds": round(self.recording_seconds, 3),
         }

@@ -127,9 +127,11 @@ class Run:
         self.variant = replicas[0].variant
         self.game, *others = {Game.of(r.variant, cohort.target.dimension) for r in replicas}
         assert not others, "replicas of one cohort play one game"
-        # Padding repeats the first replica: the arithmetic of the others does not depend on it.
-        padding = 0 if self.looped else cohort.width - len(replicas)
-        stacked = [*replicas, *[replicas[0]] * padding]
+        # The first replica fills the places that are left: the arithmetic of the others does not depend on it.
+        stacked = [replicas[0]] * (1 if self.looped else cohort.width)
+        self.places = (0,) if self.looped else cohort.stack_places()
+        for place, replica in zip(self.places, replicas, strict=True):
+            stacked[place] = replica
         state = cast(State, self._stack([self._initial(r) for r in stacked]))
         self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant)) for r in stacked])
         images = _train_images(cohort.target, data_dir, device) if isinstance(cohort.target, Images) else None
@@ -201,7 +203,7 @@ class Run:
 
     def first_failure(self, k: int, until: int) -> int | None:
         """Return the number of the first step, from 1, at which replica `k` was not finite, or None."""
-        broken = ~torch.isfinite(self.metrics[:until, k]).all(dim=1)
+        broken = ~torch.isfinite(self.metrics[:until, self.places[k]]).all(dim=1)
         if broken.any():
             return int(broken.nonzero()[0]) + 1
         leaves = cast("list[Tensor]", pytree.tree_leaves(self.of(k)))
@@ -209,7 +211,7 @@ class Run:
 
     def of(self, k: int) -> State:
         """Return the state of replica `k` alone."""
-        return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[k], self.state))
+        return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[self.places[k]], self.state))
 
     def _keep(self, kept: _Kept, done: int) -> None:
         """Keep all that decides the rest of the training, and all that there is to tell of what is behind."""
@@ -252,10 +254,12 @@ class Run:
             "engine": ENGINE_VERSION,
             "torch": torch.__version__,
             "device": self.device.type,
+            "vectors": torch.backends.cpu.get_cpu_capability(),
             "replicas": [r.id for r in self.replicas],
             "mode": cohort.mode,
             "compiled": cohort.compiled,
             "width": cohort.width,
+            "places": list(self.places),
         }
 
     def _initial(self, replica: Replica) -> State:
@@ -276,7 +280,8 @@ class Run:
     def _result(self, k: int, failed_step: int | None, evaluation: Evaluation) -> ReplicaResult:
         epoch = self.inputs.real.steps_per_epoch
         epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
-        row, history = summarise(self.metrics[:, k].double().cpu().numpy(), self.game.metrics, failed_step, epoch)
+        metrics = self.metrics[:, self.places[k]].double().cpu().numpy()
+        row, history = summarise(metrics, self.game.metrics, failed_step, epoch)
         result = ReplicaResult(self.replicas[k], row, history + evaluation.history, evaluation.progress())
         if failed_step is None:
             state = self.of(k)

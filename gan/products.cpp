@@ -2,16 +2,14 @@
 //
 // Every number of c is one chain of fused multiply-adds over p = 0, 1, ..., whatever the tile it falls in: it depends
 // neither on how many matrices there are, nor on the others, nor on how wide the registers are of a processor that has
-// such an operation.
+// such an operation. `fused` says whether the target has one.
 
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
-#if defined(__clang__)
-#pragma clang fp contract(fast)
-#else
-#pragma GCC optimize("fp-contract=fast")
+#if defined(__AVX512F__) || defined(__FMA__)
+#include <immintrin.h>
 #endif
 
 // A tile of c is ROWS by W registers of LANES columns. With b's W registers it must fit into the register file, and
@@ -26,6 +24,19 @@ constexpr int rows(int w) { return w == 2 ? 6 : 8; }
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
 typedef int32_t Lanes __attribute__((vector_size(LANES * sizeof(float))));
 
+// Return x * b + sum in each lane, rounded once. The operation is explicit: left to contraction, a compiler fuses some
+// tiles and not others.
+static inline Vector multiply_add(float x, Vector b, Vector sum) {
+#if defined(__AVX512F__)
+    return (Vector)_mm512_fmadd_ps(_mm512_set1_ps(x), (__m512)b, (__m512)sum);
+#elif defined(__FMA__)
+    return (Vector)_mm256_fmadd_ps(_mm256_set1_ps(x), (__m256)b, (__m256)sum);
+#else
+    for (int l = 0; l < LANES; l++) sum[l] = __builtin_fmaf(x, b[l], sum[l]);
+    return sum;
+#endif
+}
+
 struct Matrix {
     const float* at;
     int64_t row, column;  // strides, in numbers
@@ -39,7 +50,7 @@ static inline void tile(Matrix a, Matrix b, float* c, int64_t c_row, int64_t inn
         for (int w = 0; w < W; w++) b_row[w] = *(const Vector*)(b.at + p * b.row + w * LANES);
         for (int r = 0; r < R; r++) {
             const float x = a.at[r * a.row + p * a.column];
-            for (int w = 0; w < W; w++) sums[r][w] += x * b_row[w];
+            for (int w = 0; w < W; w++) sums[r][w] = multiply_add(x, b_row[w], sums[r][w]);
         }
     }
     for (int r = 0; r < R; r++) {
@@ -116,6 +127,15 @@ static void columns_of(Matrix a, Matrix b, float* c, int64_t m, int64_t inner, i
         b = {packed.data(), W * LANES, 1};
     }
     panel<rows(W), W>(a, b, c, n, 0, m, inner, columns);
+}
+
+// Whether the target multiplies and adds in one operation. Where it does not, a library would do so in software.
+extern "C" int fused() {
+#if defined(__AVX512F__) || defined(__FMA__) || defined(__FP_FAST_FMAF)
+    return 1;
+#else
+    return 0;
+#endif
 }
 
 // a [count, m, inner] and b [count, inner, n], each with its three strides; c [count, m, n] contiguous.

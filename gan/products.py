@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._inductor.codecache import CppCodeCache
+from torch._inductor.cpu_vec_isa import pick_vec_isa
 from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 from torch.fx import Graph
 from torch.library import Library, register_fake
@@ -56,10 +57,20 @@ def _like(a: Tensor, b: Tensor) -> Tensor:
 register_fake("gan::bmm", _like)
 
 
+def is_fused() -> bool:
+    """Return whether the compiler's target has a fused multiply-add; without one `torch.bmm` stays in place."""
+    return bool(_library_of_kernel().fused())
+
+
+@cache
+def _library_of_kernel() -> Any:
+    """Compile the kernel for this processor, or find it in the compiler's cache."""
+    return CppCodeCache.load(SOURCE.read_text(encoding="utf-8"))
+
+
 @cache
 def _kernel() -> Any:
-    """Compile the kernel for this processor, or find it in the compiler's cache."""
-    kernel = CppCodeCache.load(SOURCE.read_text(encoding="utf-8")).products
+    kernel = _library_of_kernel().products
     matrix = [ctypes.c_void_p, *[ctypes.c_int64] * 3]
     kernel.argtypes = [*matrix, *matrix, ctypes.c_void_p, *[ctypes.c_int64] * 4]
     kernel.restype = None
@@ -71,14 +82,18 @@ class OurProducts(CustomGraphPass):
 
     def __call__(self, graph: Graph) -> None:
         """Replace every batched product of float32 matrices; thin ones become elementwise work for the compiler."""
+        if not is_fused():
+            return
         for node in graph.find_nodes(op="call_function", target=torch.ops.aten.bmm.default):
             a, b = (x.meta["val"] for x in node.args)
             m, inner, n = a.shape[1], a.shape[2], b.shape[2]
             if a.device.type != "cpu" or a.dtype != torch.float32 or m == 1 or n == 1:
                 continue  # the compiler itself makes a sum of products where m or n is 1
             node.target = torch.ops.aten.mul.Tensor if inner == 1 else torch.ops.gan.bmm.default
-        _kernel()
 
     def uuid(self) -> Any:
-        """Return what names this pass in the compiler's cache."""
-        return get_hash_for_files((__file__, str(SOURCE)))
+        """Return what names this pass in the compiler's cache: with its target, which the compiler's own key leaves out.
+
+        A program compiled for wide registers would else be found, and run, where narrower ones are emulated.
+        """
+        return get_hash_for_files((__file__, str(SOURCE))), str(pick_vec_isa()), is_fused()

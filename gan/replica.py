@@ -96,12 +96,31 @@ class Cohort:
     compiled: bool
     width: int
     """Replicas side by side; a short cohort is padded to it, so that one compiled program serves all."""
+    places: tuple[int, ...] = ()
+    """Where each replica stands among those side by side; empty: in order, from the first. Elementwise functions round
+    the last numbers of a stack in another way where the stack does not fill whole vector registers, so the last bits
+    of a replica can depend on its place."""
+    planned: bool = True
+    """Its width and places are the plan's: bits are promised for those alone."""
     plugins: tuple[str, ...] = ()
     """Modules that its replicas or its scoring need: whoever trains it loads them first."""
 
     def __post_init__(self) -> None:
         assert self.replicas and len({r.variant.shape() for r in self.replicas}) == 1
         assert self.mode == "loop" or len(self.replicas) <= self.width
+        assert not self.places or (len(set(self.places)) == len(self.replicas) and max(self.places) < self.width)
+
+    def part(self, replicas: tuple[Replica, ...]) -> Cohort:
+        """Return a cohort of some of these replicas, as wide as this one and each in its place: to the same bits."""
+        if replicas == self.replicas:
+            return self
+        place = dict(zip([r.id for r in self.replicas], self.stack_places(), strict=True))
+        kept = () if self.mode == "loop" else tuple(place[r.id] for r in replicas)
+        return dataclasses.replace(self, id=digest_of([r.id for r in replicas]), replicas=replicas, places=kept)
+
+    def stack_places(self) -> tuple[int, ...]:
+        """Return where each replica stands among those side by side."""
+        return self.places or tuple(range(len(self.replicas)))
 
 
 @dataclass
@@ -183,11 +202,11 @@ def load_plugins(cohort: Cohort, device: str) -> None:
 
 
 def width_for(variant: Variant, replicas: int) -> int:
-    """Return how many replicas of a variant to stack, of which `replicas` are real, so that none's bits depend on it.
+    """Return how many replicas of a variant to stack, of which `replicas` are real, so that sums do not depend on it.
 
     From two on a product has the same bits at any width (measured). A sum over the batch, as BatchNorm's gradients
     are, is taken over 32 columns of all replicas at a time, and otherwise over what is left of them: there must be
-    nothing left.
+    nothing left. Elementwise functions still depend on the width and the place, unless each batch is a multiple of 32.
     """
     widths: tuple[int, ...] = ()
     if variant.generator_norm == "batch":

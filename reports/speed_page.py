@@ -128,8 +128,9 @@ def _loaded(measured: Mapping[str, Any]) -> str:
 def _facts(measured: Mapping[str, Any]) -> list[tuple[str, str]]:
     hardware, versions = measured["hardware"], measured["versions"]
     gpu = f"{hardware['gpu']}; " if "gpu" in hardware else ""
+    vectors = f"vectors {hardware['vectors']}, " if "vectors" in hardware else ""  # older measurements lack it
     facts = [
-        ("machine", f"{gpu}{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB"),
+        ("machine", f"{gpu}{hardware['processor']}, {vectors}{hardware['cores']} cores, {hardware['memory_gib']} GiB"),
         ("software", f"Python {versions['python']}, PyTorch {versions['torch']}, {hardware['system']}"),
         ("measured", f"{measured['date'][:10]}, `{measured['command']}`, {measured['minutes']:.0f} minutes"),
         ("commit", f"`{measured['commit'] or 'unknown'}`"),

@@ -40,7 +40,7 @@ class Attempt:
         """
         again = self.after_death()
         if again:
-            parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
+            parts = "it is tried again" if len(again) == 1 else f"its replicas are tried in two halves{_halved(again[0])}"
             return again, f"a worker died ({why}) over cohort {self.cohort.id}; {parts}", []
         (replica,) = self.cohort.replicas
         said = f"a worker died ({why}) over replica {replica.id} alone, again; it is recorded as failed"
@@ -62,8 +62,8 @@ class Attempt:
     def _halves(self) -> list[Attempt]:
         """Cut it in two.
 
-        A piece is as wide as its replicas are many, so that it needs less memory; but wide enough for the bits of
-        mapped MLPs not to depend on the width.
+        A piece is narrower than the whole, because a lack of memory is the likeliest cause. So its replicas leave
+        their places: unless their batches are multiples of 32, their last bits may not be those of the whole.
         """
         replicas, cohort = self.cohort.replicas, self.cohort
         middle = math.ceil(len(replicas) / 2)
@@ -73,9 +73,16 @@ class Attempt:
                     cohort,
                     id=digest_of([r.id for r in part]),
                     replicas=part,
+                    places=(),
+                    planned=cohort.mode == "loop",
                     width=1 if cohort.mode == "loop" else width_for(part[0].variant, len(part)),
                 ),
                 piece=True,
             )
             for part in (replicas[:middle], replicas[middle:])
         ]
+
+
+def _halved(half: Attempt) -> str:
+    batch = half.cohort.replicas[0].variant.batch_size
+    return "" if half.cohort.planned or batch % 32 == 0 else ", whose last bits may not be those of the whole"

@@ -134,6 +134,7 @@ def test_of_a_cohort_recorded_in_part_the_rest_is_trained_as_wide_as_it_was() ->
     rest, *others = plan.missing(recorded)
     assert [r.id for r in rest.replicas] == [r.id for r in whole.replicas[3:]] and others == list(plan.cohorts[1:])
     assert (rest.width, rest.mode, rest.compiled) == (whole.width, whole.mode, whole.compiled) and rest.id != whole.id
+    assert rest.places == tuple(range(3, len(whole.replicas)))  # each stays where it stood
 
 
 def test_a_plan_that_was_damaged_has_a_misnamed_cohort() -> None:
@@ -214,10 +215,12 @@ def test_large_convolutions_are_looped_on_a_cpu() -> None:
 
 def test_a_replica_can_be_planned_alone_from_the_file() -> None:
     plan = plan_of("digits")
-    id = next(iter(plan.replicas))
+    whole = plan.cohorts[-1]
+    id = whole.replicas[3].id
     one = cohort_of_one(plan.to_json(), id)
     (replica,) = one.replicas
     assert (one.width, one.mode, one.steps) == (25, "vmap", plan.study.steps)
+    assert one.places == (3,)
     assert replica.variant == plan.study.variants[plan.replicas[id][0]]
     assert one.target == plan.study.target and one.scoring == plan.study.scoring
     with pytest.raises(InputError, match="not in the present plan"):

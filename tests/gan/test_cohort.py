@@ -225,6 +225,37 @@ def test_padding_changes_nothing() -> None:
         assert one.history == other.history
 
 
+PLACES: dict[str, tuple[Target, dict[str, Any]]] = {
+    "odd batches": (Gaussian(), {"batch_size": 33}),
+    "an odd last batch": (DIGITS, {**IMAGE, "batch_size": 250, "generator_norm": "batch"}),  # 250 three times, then 247
+    "penalised": (Gaussian(), {"batch_size": 15, "loss": "wasserstein", "penalty": "wgan_gp"}),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_a_part_of_a_cohort_keeps_its_places_and_so_its_bits(case: str) -> None:
+    target, settings = PLACES[case]
+    whole = cohort_of(replicas_of(Variant(**settings), range(5)), target=target, width=6)
+    results = {r.replica.id: r for r in train(whole, Path(), "cpu").replicas}
+    for seeds in ((4,), (1, 3)):
+        part = whole.part(tuple(whole.replicas[seed] for seed in seeds))
+        assert (part.width, part.places) == (6, seeds)
+        again = part.part(part.replicas[-1:])  # of what is left, what is left
+        assert again.places == seeds[-1:]
+        for result in [*train(part, Path(), "cpu").replicas, *train(again, Path(), "cpu").replicas]:
+            assert result.history == results[result.replica.id].history
+            for name, weights in result.weights.items():
+                assert weights.tobytes() == results[result.replica.id].weights[name].tobytes()
+
+
+def test_a_broken_replica_is_found_in_its_place() -> None:
+    variant = Variant(batch_size=32)
+    broken = Replica("b", dataclasses.replace(variant, lr=1e30), 1)
+    whole = cohort_of([Replica("a", variant, 0), broken, Replica("c", variant, 2)], width=4)
+    rows = [r.row for r in train(whole.part((broken, whole.replicas[2])), Path(), "cpu").replicas]
+    assert [row["status"] for row in rows] == ["diverged", "ok"]
+
+
 @pytest.mark.parametrize("output", ["logit", "probability"])
 def test_a_broken_replica_is_recorded_and_its_neighbours_do_not_change_by_a_bit(output: Any) -> None:
     # A learning rate of 1e30 overflows within a few steps.

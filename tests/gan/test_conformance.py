@@ -56,7 +56,7 @@ LOSS = "COMPONENTS = [Loss('mine', real, fake, lambda o: -o{extra})]\n"
 HINGE = {"real": "F.relu(1 - o)", "fake": "F.relu(1 + o)"}
 
 # What the hinge loss's cost of real samples is instead, and the check that must notice.
-BROKEN_LOSSES = {
+BROKEN_LOSSES: dict[str, tuple[str, str]] = {
     "a mean": ("F.relu(1 - o).mean().expand_as(o)", "a cost for each logit, of that logit alone"),
     "one number": ("F.relu(1 - o).mean()", "a cost for each logit, of that logit alone"),
     "in place": ("o.neg_().add_(1).relu_()", "the same logits cost the same, and stay as they are"),
@@ -72,14 +72,50 @@ BROKEN_LOSSES = {
         "F.relu(1 - o) if o.max() < 1e9 else o",
         "mapped over replicas as each alone",
     ),
+    "a leak between replicas": ("F.relu(1 - Leak.apply(o))", "mapped over replicas as each alone"),
     "its own error": ("F.relu(1 - o) / len(None)", "a cost for each logit, of that logit alone"),
 }
 
 
+# What adds a part of one replica's numbers to another's where they are mapped, and does nothing else.
+LEAK = """
+class Leak(torch.autograd.Function):
+    @staticmethod
+    def forward(x):
+        return x.clone()
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+    @staticmethod
+    def vmap(info, in_dims, x):
+        return x + {part} * x.mean(), in_dims[0]
+"""
+
+
 def loss_of(real: str, extra: str = "", fake: str = HINGE["fake"]) -> str:
-    return (
-        f"{IMPORTS}\ndef real(o):\n    return {real}\n\ndef fake(o):\n    return {fake}\n\n{LOSS.format(extra=extra)}"
-    )
+    functions = f"def real(o):\n    return {real}\n\ndef fake(o):\n    return {fake}\n\n"
+    return f"{IMPORTS}\n{functions}{LEAK.format(part=1e-3)}\n{LOSS.format(extra=extra)}"
+
+
+# Right, and rounded by a processor in one way in its vector registers, and in another where few numbers are left.
+GOOD_LOSSES = {
+    "standard": ("F.softplus(-o)", "F.softplus(o)"),
+    "label smoothing": ("0.9 * F.softplus(-o) + 0.1 * F.softplus(o)", "F.softplus(o)"),
+    "a target of 0.9": (
+        "F.binary_cross_entropy_with_logits(o, torch.full_like(o, 0.9), reduction='none')",
+        "F.binary_cross_entropy_with_logits(o, torch.zeros_like(o), reduction='none')",
+    ),
+    "least squares": ("(torch.sigmoid(o) - 1).square()", "torch.sigmoid(o).square()"),
+    "hyperbolic": ("1 - torch.tanh(o)", "torch.log1p(torch.exp(o.clamp(max=80)))"),
+}
+
+
+@pytest.mark.parametrize(("real", "fake"), GOOD_LOSSES.values(), ids=list(GOOD_LOSSES))
+def test_a_loss_that_is_equal_to_rounding_conforms(load: Load, real: str, fake: str) -> None:
+    assert broken(conformance.check_plugins([load(loss_of(real, extra=", compiles=True", fake=fake))])) == {}
 
 
 @pytest.mark.parametrize(("real", "check"), BROKEN_LOSSES.values(), ids=list(BROKEN_LOSSES))
@@ -129,21 +165,6 @@ PARTS = {
     "player": "generator",
     "extra": "",
 }
-LEAK = """
-class Leak(torch.autograd.Function):
-    @staticmethod
-    def forward(x):
-        return x.clone()
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        pass
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient
-    @staticmethod
-    def vmap(info, in_dims, x):
-        return x + 1e-6 * x.mean(), in_dims[0]
-"""
 # What a good network has instead, and the check that must notice.
 BROKEN_NETWORKS: dict[str, tuple[dict[str, str], str]] = {
     "built by a learning rate": ({"width": "round(1e6 * variant.lr)"}, "layers follow from what shapes a cohort"),
@@ -187,7 +208,7 @@ BROKEN_NETWORKS: dict[str, tuple[dict[str, str], str]] = {
         "20 steps of training stay finite and move every parameter",
     ),
     "a leak": (
-        {"more": LEAK, "apply": "return Leak.apply(x + F.relu(F.linear(x, p['weight'], p['bias'])))"},
+        {"more": LEAK.format(part=1e-6), "apply": "return Leak.apply(x + F.relu(F.linear(x, p['weight'], p['bias'])))"},
         "neighbours change no bit",
     ),
     "no compiler": (

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
+from torch._inductor import config as inductor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from gan import products
 from gan.products import OurProducts, bmm
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the kernel needs a C++ compiler")
+
+
+@pytest.fixture
+def unfused() -> Iterator[None]:
+    """Compile for a processor without a fused multiply-add."""
+    products._library_of_kernel.cache_clear()
+    with inductor.patch({"cpp.march": "x86-64"}):
+        yield
+    products._library_of_kernel.cache_clear()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="every other processor that PyTorch runs on has one")
+@pytest.mark.usefixtures("unfused")
+def test_without_a_fused_multiply_add_the_product_stays_pytorchs() -> None:
+    traced = make_fx(torch.bmm, tracing_mode="fake")(drawn(2, 4, 6), drawn(2, 6, 5))
+    OurProducts()(traced.graph)
+    assert [str(node.target) for node in traced.graph.nodes if node.op == "call_function"] == ["aten.bmm.default"]
+    assert not products.is_fused() and OurProducts().uuid()[-1] is False
 
 SHAPES = (
     *((2, 512, 20, 32), (3, 7, 5, 3), (2, 64, 33, 64), (2, 29, 40, 65), (1, 2, 2, 2)),
@@ -61,11 +83,11 @@ def test_every_number_is_one_chain_of_fused_multiply_adds() -> None:
 
 
 def test_the_pass_takes_the_products_it_can_do() -> None:
-    def products(a: Tensor, b: Tensor, thin: Tensor, outer: Tensor, half: Tensor) -> tuple[Tensor, ...]:
+    def both(a: Tensor, b: Tensor, thin: Tensor, outer: Tensor, half: Tensor) -> tuple[Tensor, ...]:
         return torch.bmm(a, b), torch.bmm(thin, b), torch.bmm(outer, outer.mT), torch.bmm(half, half)
 
     given = drawn(2, 4, 6), drawn(2, 6, 5), drawn(2, 1, 6), drawn(2, 3, 1), drawn(2, 4, 4).bfloat16()
-    traced = make_fx(products, tracing_mode="fake")(*given)
+    traced = make_fx(both, tracing_mode="fake")(*given)
     OurProducts()(traced.graph)
     targets = [str(node.target) for node in traced.graph.nodes if node.op == "call_function"]
     assert targets == [
@@ -76,5 +98,5 @@ def test_the_pass_takes_the_products_it_can_do() -> None:
         "aten.bmm.default",
     ]
     traced.recompile()
-    for found, expected in zip(traced(*given), products(*given), strict=True):
+    for found, expected in zip(traced(*given), both(*given), strict=True):
         torch.testing.assert_close(found, expected)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -20,6 +21,12 @@ SETTINGS = {
     "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",  # no look on the network for a newer pyright
     "UV_HTTP_TIMEOUT": "300",  # seconds; torch's largest wheel is half a gigabyte
 }
+NARROWER = {
+    "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3",  # of what torch compiles: AVX2 and a fused multiply-add
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+}
+"""Of a processor without AVX512, for the compiler and the libraries behind torch."""
 WORKERS = str(min(os.cpu_count() or 1, 8))
 TESTS = ("python", "-m", "pytest", "-n", WORKERS, "--dist", "loadfile")
 
@@ -32,16 +39,17 @@ def install_once(session: nox.Session, *requirements: str) -> None:
     if stamp.exists() and stamp.read_text() == digest:
         session.log("The environment is up to date.")
         return
-    session.install("-c", CONSTRAINTS, *requirements, env=SETTINGS)
+    # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, each process would compile torch anew, for seconds.
+    session.install("-c", CONSTRAINTS, *requirements, env={**SETTINGS, "UV_COMPILE_BYTECODE": "1"})
     stamp.write_text(digest)
 
 
-def in_environment(session: nox.Session, *command: str) -> None:
-    """Run one of the shared environment's programs. GAN_DATA_DIR and the like pass through."""
+def in_environment(session: nox.Session, *command: str, **settings: str) -> None:
+    """Run one of the shared environment's programs, with settings of its environment. GAN_DATA_DIR and the like pass."""
     environment = (session.env_dir.parent / "environment").resolve()
     programs = environment / ("Scripts" if os.name == "nt" else "bin")
     path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])
-    env = {**SETTINGS, "PATH": path, "VIRTUAL_ENV": str(environment)}
+    env = {**SETTINGS, "PATH": path, "VIRTUAL_ENV": str(environment), **settings}
     session.run(str(programs / command[0]), *command[1:], env=env, external=True)
 
 
@@ -61,6 +69,17 @@ def benchmark(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests, without the slow ones and with a bounded part of the faults; arguments go to pytest."""
     in_environment(session, *TESTS, "-m", "not slow and not faults and not integration", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def emulated(session: nox.Session) -> None:
+    """Run the tests of gan as on older processors: with AVX2 at most, then without vectors; arguments go to pytest."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        session.skip("Emulates x86-64 processors, on one of them.")
+    chosen = ("-m", "not slow and not faults and not integration", *(session.posargs or ["tests/gan"]))
+    for capability in ("avx2", "default"):
+        session.log(f"Vector registers: {capability}")
+        in_environment(session, *TESTS, *chosen, ATEN_CPU_CAPABILITY=capability, **NARROWER)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

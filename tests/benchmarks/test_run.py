@@ -1,4 +1,8 @@
-"""From a study file to a ledger, a mirror and a report, through the command line, in processes of their own."""
+"""From a study file to a ledger, a mirror and a report, through the command line.
+
+One run and one refusal are processes, as a person starts them; the other commands run in this process, which has
+imported what they need. Training is always in workers.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from benchmarks import cli
 from benchmarks.ledger import Ledger
 from studies import schema
+
+from .typed import Said
 
 STUDY = """
 title = "A small study"
@@ -41,7 +49,12 @@ steps = 12
 """
 
 
-def ganbench(*words: str, cwd: Path, check: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+Typed = Callable[..., Said]
+"""Runs the command line with these words in the folder `cwd`; it must end with the status `check`."""
+
+
+def process(*words: str, cwd: Path, check: int = 0, **env: str) -> Said:
+    """Run the command line as a process."""
     clean = {k: v for k, v in os.environ.items() if k != "GAN_DATA_DIR"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.cli", *words],
@@ -51,10 +64,26 @@ def ganbench(*words: str, cwd: Path, check: int | None = 0, **env: str) -> subpr
         text=True,
         timeout=300,
     )
-    if check is not None:
-        assert done.returncode == check, done.stderr + done.stdout
+    assert done.returncode == check, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
-    return done
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Run the command line in this process, without data."""
+    monkeypatch.delenv("GAN_DATA_DIR", raising=False)
+
+    def run(*words: str, cwd: Path, check: int = 0) -> Said:
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["ganbench", *words])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        said = Said(int(done.value.code or 0), *capsys.readouterr())
+        assert said.code == check, said.err + said.out
+        return said
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +91,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which a small study was run, half of whose replicas diverge."""
     here = tmp_path_factory.mktemp("here")
     (here / "small.toml").write_text(STUDY)
-    ganbench("run", "small.toml", "--scale", "smoke", "--workers", "2", cwd=here)
+    process("run", "small.toml", "--scale", "smoke", "--workers", "2", cwd=here)
     return here
 
 
@@ -99,50 +128,50 @@ def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Pat
     assert set(rate.astype(float)) == {1e-3, 1e30}
 
 
-def test_a_second_run_trains_nothing_and_says_so(finished: Path) -> None:
+def test_a_second_run_trains_nothing_and_says_so(finished: Path, typed: Typed) -> None:
     before = {p: p.read_bytes() for p in (finished / "runs" / "small" / "smoke" / "cohorts").iterdir()}
     report = (finished / "runs/small/smoke/report/report.md").read_bytes()
-    again = ganbench("run", "small.toml", "--scale", "smoke", cwd=finished)
-    assert "nothing to train" in again.stdout + again.stderr
+    again = typed("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", cwd=finished)
+    assert "nothing to train" in again.out + again.err
     assert {p: p.read_bytes() for p in (finished / "runs" / "small" / "smoke" / "cohorts").iterdir()} == before
     assert (finished / "runs/small/smoke/report/report.md").read_bytes() == report
 
 
-def test_resumed_equals_uninterrupted(finished: Path, tmp_path: Path) -> None:
+def test_resumed_equals_uninterrupted(finished: Path, tmp_path: Path, typed: Typed) -> None:
     shutil.copytree(finished, tmp_path / "copy")
     resumed, whole = ledger_of(tmp_path / "copy"), ledger_of(finished)
     cohorts = resumed.finished_cohorts()
     assert len(cohorts) > 1
     (resumed.directory / "cohorts" / f"{cohorts[0]}.parquet").unlink()  # as if the run had been killed before it
     words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1", "--json")
-    (summary,) = json.loads(ganbench(*words, cwd=tmp_path / "copy").stdout)
+    (summary,) = json.loads(typed(*words, cwd=tmp_path / "copy").out)
     assert 0 < summary["trained"] < summary["replicas"]
     for name in ("report/report.md", "report/results.csv", "report/scores.png", "report/samples.png"):
         assert (resumed.directory / name).read_bytes() == (whole.directory / name).read_bytes(), name
 
 
-def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path) -> None:
+def test_more_seeds_train_only_what_is_new(finished: Path, tmp_path: Path, typed: Typed) -> None:
     (tmp_path / "small.toml").write_text(STUDY)
     run = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off")
     words = (*run, "--workers", "1", "--no-report", "--json")
-    first = json.loads(ganbench(*words, "--seeds", "1", cwd=tmp_path).stdout)
+    first = json.loads(typed(*words, "--seeds", "1", cwd=tmp_path).out)
     assert first[0]["trained"] == 8
-    second = json.loads(ganbench(*words, cwd=tmp_path).stdout)
+    second = json.loads(typed(*words, cwd=tmp_path).out)
     assert (second[0]["trained"], second[0]["replicas"]) == (8, 16)
     columns = ["replica", "status", "ks", "loss_discriminator"]
     pd.testing.assert_frame_equal(ledger_of(tmp_path).results()[columns], ledger_of(finished).results()[columns])
 
 
-def test_a_study_in_which_all_diverge_is_a_result(tmp_path: Path) -> None:
+def test_a_study_in_which_all_diverge_is_a_result(tmp_path: Path, typed: Typed) -> None:
     (tmp_path / "wild.toml").write_text(STUDY.replace("[1e-3, 1e30]", "[1e30]").replace('"none", "batch"', '"none"'))
     words = ("run", "wild.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1", "--json")
-    (summary,) = json.loads(ganbench(*words, cwd=tmp_path).stdout)
+    (summary,) = json.loads(typed(*words, cwd=tmp_path).out)
     assert (summary["diverged"], summary["failed"]) == (4, 0)
     report = Path(tmp_path, summary["report"]).read_text()
     assert "4 turned non-finite" in report and "failed" in report
 
 
-def test_what_could_not_be_run_is_recorded_and_retried_when_asked(finished: Path, tmp_path: Path) -> None:
+def test_what_could_not_be_run_is_recorded_and_retried_when_asked(finished: Path, tmp_path: Path, typed: Typed) -> None:
     shutil.copytree(finished, tmp_path / "copy")
     here = tmp_path / "copy"
     ledger = ledger_of(here)
@@ -152,82 +181,86 @@ def test_what_could_not_be_run_is_recorded_and_retried_when_asked(finished: Path
     rows.assign(status="failed", reason="MemoryError").to_parquet(path, index=False)
     ledger.file("digests", cohort).unlink()  # as if it had been written so
     assert ledger.finished() - ledger.finished(but_failed=True) == set(rows["replica"])
-    words = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", "--workers", "1", "--json")
-    (left,) = json.loads(ganbench(*words, cwd=here, check=1).stdout)
+    run = ("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off")
+    words = (*run, "--workers", "1", "--no-report", "--json")
+    (left,) = json.loads(typed(*words, cwd=here, check=1).out)
     assert (left["trained"], left["failed"]) == (0, len(rows))
-    (again,) = json.loads(ganbench(*words, "--retry-failed", cwd=here).stdout)
+    (again,) = json.loads(typed(*words, "--retry-failed", cwd=here).out)
     assert (again["trained"], again["failed"]) == (len(rows), 0)
     columns = ["replica", "status", "ks", "loss_discriminator"]
     pd.testing.assert_frame_equal(ledger.results()[columns], ledger_of(finished).results()[columns])
 
 
-def test_one_replica_runs_again_exactly(finished: Path) -> None:
+def test_one_replica_runs_again_exactly(finished: Path, typed: Typed) -> None:
     rows = ledger_of(finished).results()
     id = rows.loc[rows["status"] == "ok", "replica"].iloc[0]
-    shown = ganbench("show", id[:12], cwd=finished)
-    assert json.loads(ganbench("show", id, "--json", cwd=finished).stdout)["results"]["failed_step"] is None
-    assert id in shown.stdout and "generator_hidden" in shown.stdout and "--rerun" in shown.stdout
-    same = json.loads(ganbench("show", id, "--rerun", "--json", cwd=finished).stdout)
+    shown = typed("show", id[:12], cwd=finished)
+    assert json.loads(typed("show", id, "--json", cwd=finished).out)["results"]["failed_step"] is None
+    assert id in shown.out and "generator_hidden" in shown.out and "--rerun" in shown.out
+    same = json.loads(typed("show", id, "--rerun", "--json", cwd=finished).out)
     assert same["equal"] and same["compared"]["ks"]["now"] == rows.set_index("replica").loc[id, "ks"]
 
 
-def test_status_and_report(finished: Path) -> None:
-    status = json.loads(ganbench("status", "small", "--scale", "smoke", "--json", cwd=finished).stdout)
+def test_status_and_report(finished: Path, typed: Typed) -> None:
+    status = json.loads(typed("status", "small", "--scale", "smoke", "--json", cwd=finished).out)
     assert status[0]["total"] == {"ok": 8, "diverged": 8, "failed": 0, "missing": 0}
-    ganbench("report", "small", "--scale", "smoke", "--out", "elsewhere", cwd=finished)
+    compiled = typed("report", "small", "--scale", "smoke", "--out", "elsewhere", cwd=finished)
+    assert compiled.err == ""  # nothing is missing
     ours = (finished / "elsewhere" / "report.md").read_bytes()
     assert ours == (finished / "runs/small/smoke/report/report.md").read_bytes()
 
 
-def test_an_incomplete_report_exits_1_and_says_what_is_missing(finished: Path, tmp_path: Path) -> None:
+def test_an_incomplete_report_exits_1_and_says_what_is_missing(
+    finished: Path, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.gallery.pictures", lambda *_: iter(()))  # which no message depends on
     here = tmp_path / "copy"
     shutil.copytree(finished, here)
     words = ("report", "small", "--scale", "smoke")
-    assert ganbench(*words, cwd=here).stderr == ""
     ledger = ledger_of(here)
     cohort = ledger.finished_cohorts()[0]
     path = ledger.directory / "cohorts" / f"{cohort}.parquet"
     left = 16 - len(pd.read_parquet(path))
     path.write_bytes(b"not a table")
-    damaged = ganbench(*words, cwd=here, check=1)
+    damaged = typed(*words, cwd=here, check=1)
     path.unlink()
-    for said in (damaged, ganbench(*words, cwd=here, check=1)):
-        assert f"small: incomplete: {left} of 16 replicas are in the report" in said.stderr
-        assert f"{cohort}.parquet" in said.stderr
-        assert said.stdout.strip().endswith("report.md")  # what there is, is reported
+    for said in (damaged, typed(*words, cwd=here, check=1)):
+        assert f"small: incomplete: {left} of 16 replicas are in the report" in said.err
+        assert f"{cohort}.parquet" in said.err
+        assert said.out.strip().endswith("report.md")  # what there is, is reported
 
 
-def test_two_runs_are_set_side_by_side(finished: Path) -> None:
+def test_two_runs_are_set_side_by_side(finished: Path, typed: Typed) -> None:
     run = "runs/small/smoke"
-    assert "small" in ganbench("compare", run, run, cwd=finished).stdout
-    compared = json.loads(ganbench("compare", run, run, "--json", cwd=finished).stdout)
+    assert "small" in typed("compare", run, run, cwd=finished).out
+    compared = json.loads(typed("compare", run, run, "--json", cwd=finished).out)
     assert isinstance(compared, dict) and compared
 
 
-def test_all_runs_every_study_that_has_its_data(tmp_path: Path) -> None:
-    done = ganbench("run", "all", "--scale", "smoke", "--dry-run", "--json", cwd=tmp_path)
-    planned = [plan["study"] for plan in json.loads(done.stdout)]
+def test_all_runs_every_study_that_has_its_data(tmp_path: Path, typed: Typed) -> None:
+    done = typed("run", "all", "--scale", "smoke", "--dry-run", "--json", cwd=tmp_path)
+    planned = [plan["study"] for plan in json.loads(done.out)]
     ours = {name: schema.load(name) for name in schema.available()}
     needing = {name for name, study in ours.items() if study.target.name == "mnist"}
     assert set(planned) == set(ours) - needing and "system-e" in planned
     default = [ours[name].default for name in planned]
     assert default == sorted(default, reverse=True)  # the default ones first
     for name in needing:
-        assert f"{name}: left out" in done.stderr
-    without_names = json.loads(ganbench("run", "--scale", "smoke", "--dry-run", "--json", cwd=tmp_path).stdout)
+        assert f"{name}: left out" in done.err
+    without_names = json.loads(typed("run", "--scale", "smoke", "--dry-run", "--json", cwd=tmp_path).out)
     assert [plan["study"] for plan in without_names] == [name for name in planned if ours[name].default]
 
 
-def test_new_writes_a_study_that_runs_dry(tmp_path: Path) -> None:
-    ganbench("new", "mine", cwd=tmp_path)
-    plan = json.loads(ganbench("run", "mine.toml", "--dry-run", "--json", cwd=tmp_path).stdout)
+def test_new_writes_a_study_that_runs_dry(tmp_path: Path, typed: Typed) -> None:
+    typed("new", "mine", cwd=tmp_path)
+    plan = json.loads(typed("run", "mine.toml", "--dry-run", "--json", cwd=tmp_path).out)
     assert plan[0]["replicas"] == 6 * 16
     assert not (tmp_path / "runs").exists()
-    assert "mine.toml" in ganbench("new", "mine", cwd=tmp_path, check=2).stderr
+    assert "mine.toml" in typed("new", "mine", cwd=tmp_path, check=2).err
 
 
-def test_the_doctor_tells_what_works_and_what_to_do(tmp_path: Path) -> None:
-    found = json.loads(ganbench("doctor", "--json", cwd=tmp_path).stdout)
+def test_the_doctor_tells_what_works_and_what_to_do(tmp_path: Path, typed: Typed) -> None:
+    found = json.loads(typed("doctor", "--json", cwd=tmp_path).out)
     status = {check["name"]: check["status"] for check in found}
     assert status["torch"] == status["data: digits"] == status["classifier: mnist"] == "ok"
     assert status["data: mnist"] == "missing"  # GAN_DATA_DIR is not set here
@@ -263,7 +296,9 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_exits_2_with_one_message(case: str, tmp_path: Path) -> None:
+def test_bad_input_exits_2_with_one_message(
+    case: str, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words, expected = BAD[case]
     (tmp_path / "afile").write_text("")
     if case == "no CUDA":
@@ -271,27 +306,34 @@ def test_bad_input_exits_2_with_one_message(case: str, tmp_path: Path) -> None:
         if torch.cuda.is_available():
             pytest.skip("there is CUDA here")
     before = sorted(tmp_path.rglob("*"))
-    # No way out of the machine: a download fails at once.
-    dead = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
-    refused = ganbench(*words, cwd=tmp_path, check=2, **dead)
+    for proxy in ("http_proxy", "https_proxy"):  # no way out of the machine: a download fails at once
+        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
+    refused = typed(*words, cwd=tmp_path, check=2)
     for word in expected:
-        assert word in refused.stderr, refused.stderr
+        assert word in refused.err, refused.err
     assert sorted(tmp_path.rglob("*")) == before  # nothing half-written
 
 
-def test_a_read_only_runs_directory_is_refused(tmp_path: Path) -> None:
+def test_a_read_only_runs_directory_is_refused(tmp_path: Path, typed: Typed) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    assert "writable" in ganbench("run", "gaussian", "--runs-dir", str(locked), cwd=tmp_path, check=2).stderr
+    assert "writable" in typed("run", "gaussian", "--runs-dir", str(locked), cwd=tmp_path, check=2).err
 
 
-def test_corrupt_image_files_are_refused(tmp_path: Path) -> None:
+def test_a_process_refuses_bad_input_too(tmp_path: Path) -> None:
+    words, expected = BAD["unknown study"]
+    refused = process(*words, cwd=tmp_path, check=2)
+    assert len(refused.err.splitlines()) == 1 and all(word in refused.err for word in expected)
+
+
+def test_corrupt_image_files_are_refused(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (raw / f"{part}-ubyte.gz").write_bytes(b"not a gzip file")
-    refused = ganbench("run", "mnist", "--scale", "smoke", cwd=tmp_path, check=2, GAN_CACHE_DIR=str(tmp_path / "cache"))
-    assert "ubyte" in refused.stderr and "MNIST" in refused.stderr
+    monkeypatch.setenv("GAN_CACHE_DIR", str(tmp_path / "cache"))
+    refused = typed("run", "mnist", "--scale", "smoke", cwd=tmp_path, check=2)
+    assert "ubyte" in refused.err and "MNIST" in refused.err
     assert not (tmp_path / "runs" / "mnist" / "smoke" / "plan.json").exists()

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils import _pytree as pytree
 
 from gan.cohort import Run, train
-from gan.replica import Cohort, Mode, Replica, ReplicaResult, Scoring, width_for
+from gan.replica import Cohort, Mode, Replica, Scoring, width_for
 from gan.step import METRICS, Game
 from gan.summary import summarise
 from gan.targets import Gaussian, Images, Target
 from gan.variant import PER_REPLICA, Variant
 
 CPU = torch.device("cpu")
-STEPS = 50
+STEPS = 30
 DIGITS = Images("digits")
 IMAGE: dict[str, Any] = {"generator_output": "tanh", "batch_size": 16, "generator_hidden": (32,), "passes": "separate"}
 
@@ -99,14 +100,14 @@ LEVELS: dict[str, tuple[Target, dict[str, Any]]] = {
 def test_mapped_equals_loop(factor: str, record_property: Any) -> None:
     target, settings = LEVELS[factor]
     variant = Variant(**{"batch_size": 32, **settings})
-    replicas = replicas_of(variant, range(3))
+    replicas = replicas_of(variant, range(2))
     mapped = history_of(cohort_of(replicas, target=target))
     looped = history_of(cohort_of(replicas, target=target, mode="loop"))
     # The same arithmetic in another order: rounding, which training amplifies, and nothing else. A summed loss is
     # a batch's size larger, and so is its rounding.
     scale = looped.abs().amax(dim=(0, 1)).clamp(min=1.0)
     difference = float(((mapped - looped).abs() / scale).max())
-    record_property("largest difference over 50 steps", difference)
+    record_property(f"largest difference over {STEPS} steps", difference)
     print(f"{factor}: largest difference over {STEPS} steps {difference:.1e}")
     assert difference < 2e-4
     first = ((mapped[:, 0] - looped[:, 0]).abs() / scale).max()
@@ -160,17 +161,15 @@ def test_every_choice_of_the_game_keeps_replicas_apart() -> None:
 
 
 def widths_agree(variant: Variant, compiled: bool, target: Target | None = None) -> None:
-    """A replica's samples, beside 1, 7 and 31 others."""
-    results: list[ReplicaResult] = []
+    """All that a replica's training leaves, beside 1, 7 and 31 others."""
+    left: list[list[bytes]] = []
     for width in (2, 8, 32):
         cohort = cohort_of(replicas_of(variant, range(width)), target=target, compiled=compiled)
-        results.append(train(cohort, Path(), "cpu").replicas[1])
-    for other in results[1:]:
-        assert np.array_equal(results[0].samples["final"], other.samples["final"])
-        assert np.array_equal(results[0].samples["progress"], other.samples["progress"])
-        assert results[0].history == other.history
-        for name, weights in results[0].weights.items():
-            assert np.array_equal(weights, other.weights[name])
+        run = Run(cohort, cohort.replicas, Path(), CPU)
+        run.advance(0, cohort.steps)
+        tensors = [run.metrics[:, 1], *pytree.tree_leaves(run.of(1))]
+        left.append([x.contiguous().numpy().tobytes() for x in tensors])
+    assert left[0] == left[1] == left[2]
 
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
@@ -286,8 +285,8 @@ def test_a_broken_replica_in_a_loop_is_recorded_too() -> None:
 def test_a_replica_is_evaluated_at_the_stated_steps_from_fixed_latents() -> None:
     cohort = cohort_of(replicas_of(Variant(batch_size=32), range(2)), scoring=Scoring(evaluations=5))
     result = train(cohort, Path(), "cpu").replicas[0]
-    assert result.samples["steps"].tolist() == [10, 20, 30, 40, 50]
-    assert [s for s, metric, _ in result.history if metric == "score/ks"] == [10, 20, 30, 40, 50]
+    assert result.samples["steps"].tolist() == [6, 12, 18, 24, 30]
+    assert [s for s, metric, _ in result.history if metric == "score/ks"] == [6, 12, 18, 24, 30]
     # The last progress samples are the first of the final ones: same latents, same network.
     kept = len(result.samples["progress"][-1])
     assert np.array_equal(result.samples["progress"][-1], result.samples["final"][:kept])
@@ -336,14 +335,15 @@ def test_summary_means_are_over_the_stated_steps() -> None:
     assert points[0] == (5, 2.0) and points[-1] == (1000, 997.0)
 
 
-def test_golden_digest_of_a_short_replica() -> None:
+def test_golden_figures_of_a_short_replica() -> None:
     """If this fails, results have changed: bump ENGINE_VERSION in gan/replica.py, and the numbers here."""
     variant = Variant(batch_size=64, generator_norm="batch", lr_ratio=2.0, schedule="linear")
-    result = train(cohort_of(replicas_of(variant, range(2))), Path(), "cpu").replicas[0]
-    # Rounded: processors differ in the last bits, a change of the engine in the first digits.
-    assert result.row["loss_discriminator"] == pytest.approx(GOLDEN["loss_discriminator"], rel=1e-3)
-    assert result.row["loss_generator"] == pytest.approx(GOLDEN["loss_generator"], rel=1e-3)
-    assert result.row["ks"] == pytest.approx(GOLDEN["ks"], abs=2e-3)
+    result = train(cohort_of(replicas_of(variant, range(2)), steps=50), Path(), "cpu").replicas[0]
+    # Rounded, so that they hold with AVX512, with AVX2 and without vector registers (`nox -s emulated`): these differ in
+    # the last bits (AVX2 and none by 1e-8 here), and a change of the engine in the first digits.
+    assert result.row["loss_discriminator"] == pytest.approx(GOLDEN["loss_discriminator"], rel=1e-5)
+    assert result.row["loss_generator"] == pytest.approx(GOLDEN["loss_generator"], rel=1e-5)
+    assert result.row["ks"] == pytest.approx(GOLDEN["ks"], abs=1e-4)
 
 
 GOLDEN = {"loss_discriminator": 0.557039, "loss_generator": 0.773369, "ks": 0.755847}

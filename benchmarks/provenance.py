@@ -48,7 +48,7 @@ class Session:
         self.machines: dict[str, dict[str, Any]] = {}
         """Those that trained, where these may be others, by host: what each is, and how many cohorts it trained."""
         self.halved: dict[str, list[str]] = {}
-        """Replicas of cohorts that were not trained as planned, whose last bits may differ."""
+        """Of each cohort that was halved, so that last bits may differ: its replicas."""
         self._noted = 0
         self.trained = 0
         self.checkpoint_seconds = self.recording_seconds = 0.0
@@ -72,7 +72,7 @@ class Session:
         self.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
         self.trained += len(outcome.cohort.replicas)
         self.checkpoint_seconds += outcome.checkpoint_seconds
-        if not outcome.cohort.planned:
+        if not outcome.cohort.as_planned:
             self.halved[outcome.cohort.id] = [r.id for r in outcome.cohort.replicas]
         is_known = not outcome.machine or outcome.machine["host"] in self.machines
         if outcome.machine:

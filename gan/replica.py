@@ -100,8 +100,8 @@ class Cohort:
     """Where each replica stands among those side by side; empty: in order, from the first. Elementwise functions round
     the last numbers of a stack in another way where the stack does not fill whole vector registers, so the last bits
     of a replica can depend on its place."""
-    planned: bool = True
-    """Its width and places are the plan's: bits are promised for those alone."""
+    as_planned: bool = True
+    """Its replicas have the bits that the plan's own cohort gives them."""
     plugins: tuple[str, ...] = ()
     """Modules that its replicas or its scoring need: whoever trains it loads them first."""
 
@@ -215,6 +215,21 @@ def width_for(variant: Variant, replicas: int) -> int:
         widths += variant.discriminator_channels if variant.discriminator == "conv" else variant.discriminator_hidden
     even = max((32 // math.gcd(32, width) for width in widths), default=1)  # powers of two: the largest fits all
     return math.ceil(max(2, replicas) / even) * even
+
+
+VECTOR_NUMBERS = 32
+"""That PyTorch's elementwise loops take at a time where registers are widest: two of 16 numbers. The rest is rounded in
+another way."""
+
+
+def same_bits_at_any_width(variant: Variant, target: Target) -> bool:
+    """Return whether a replica has the same bits in any place of a stack of any width, from 2 to 32 (measured).
+
+    So it is with MLPs whose batches all fill whole vector registers. Of convolutions, and of a plugin's networks, nobody
+    knows: libraries choose how to compute them by their shapes.
+    """
+    mlps = variant.discriminator != "conv" and not variant.own()
+    return mlps and variant.batch_size % VECTOR_NUMBERS == 0 and batch_shapes(variant, target) == 1
 
 
 def batch_shapes(variant: Variant, target: Target) -> int:

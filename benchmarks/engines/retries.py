@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.engines import Outcome
-from gan.replica import Cohort, digest_of, width_for
+from gan.replica import Cohort, digest_of, same_bits_at_any_width, width_for
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class Attempt:
         """
         again = self.after_death()
         if again:
-            parts = "it is tried again" if len(again) == 1 else f"its replicas are tried in two halves{_halved(again[0])}"
+            parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
+            if not again[0].cohort.as_planned:
+                parts += ", whose last bits may differ from those of the whole"
             return again, f"a worker died ({why}) over cohort {self.cohort.id}; {parts}", []
         (replica,) = self.cohort.replicas
         said = f"a worker died ({why}) over replica {replica.id} alone, again; it is recorded as failed"
@@ -63,9 +65,10 @@ class Attempt:
         """Cut it in two.
 
         A piece is narrower than the whole, because a lack of memory is the likeliest cause. So its replicas leave
-        their places: unless their batches are multiples of 32, their last bits may not be those of the whole.
+        their places, and their last bits may not be those of the whole.
         """
         replicas, cohort = self.cohort.replicas, self.cohort
+        same = cohort.mode == "loop" or same_bits_at_any_width(replicas[0].variant, cohort.target)
         middle = math.ceil(len(replicas) / 2)
         return [
             Attempt(
@@ -74,15 +77,10 @@ class Attempt:
                     id=digest_of([r.id for r in part]),
                     replicas=part,
                     places=(),
-                    planned=cohort.mode == "loop",
+                    as_planned=cohort.as_planned and same,
                     width=1 if cohort.mode == "loop" else width_for(part[0].variant, len(part)),
                 ),
                 piece=True,
             )
             for part in (replicas[:middle], replicas[middle:])
         ]
-
-
-def _halved(half: Attempt) -> str:
-    batch = half.cohort.replicas[0].variant.batch_size
-    return "" if half.cohort.planned or batch % 32 == 0 else ", whose last bits may not be those of the whole"

@@ -112,6 +112,7 @@ def _may_have_cuda() -> bool:
     return Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
 
 
+@cache  # each asks the file system, and reads a package's whole description
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -135,7 +136,7 @@ def processor() -> str:
 def vectors() -> str:
     """Return which vector registers PyTorch uses on this processor: ``AVX512``, ``AVX2`` or ``DEFAULT``.
 
-    It decides the last bits of results. Read from the processor's flags, as PyTorch reads them, because importing PyTorch
+    They decide the last bits of results. Read from the processor's flags, as PyTorch reads them, because importing it
     takes seconds; ``ATEN_CPU_CAPABILITY`` comes first, as it does there.
     """
     asked = os.environ.get("ATEN_CPU_CAPABILITY", "").upper()

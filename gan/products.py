@@ -92,8 +92,8 @@ class OurProducts(CustomGraphPass):
             node.target = torch.ops.aten.mul.Tensor if inner == 1 else torch.ops.gan.bmm.default
 
     def uuid(self) -> Any:
-        """Return what names this pass in the compiler's cache: with its target, which the compiler's own key leaves out.
+        """Return what names this pass in the compiler's cache, its target with it: the compiler's own key lacks that.
 
-        A program compiled for wide registers would else be found, and run, where narrower ones are emulated.
+        Else a program compiled for wide registers would be found, and run, where narrower ones are emulated.
         """
         return get_hash_for_files((__file__, str(SOURCE))), str(pick_vec_isa()), is_fused()

@@ -225,8 +225,8 @@ another way."""
 def same_bits_at_any_width(variant: Variant, target: Target) -> bool:
     """Return whether a replica has the same bits in any place of a stack of any width, from 2 to 32 (measured).
 
-    So it is with MLPs whose batches all fill whole vector registers. Of convolutions, and of a plugin's networks, nobody
-    knows: libraries choose how to compute them by their shapes.
+    So it is with MLPs whose batches all fill whole vector registers. Convolutions, and networks of a plugin, were not
+    measured: libraries choose how to compute them by their shapes.
     """
     mlps = variant.discriminator != "conv" and not variant.own()
     return mlps and variant.batch_size % VECTOR_NUMBERS == 0 and batch_shapes(variant, target) == 1

@@ -79,7 +79,8 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         monkeypatch.setattr(sys, "argv", ["ganbench", *words])
         with pytest.raises(SystemExit) as done:
             cli.main()
-        said = Said(int(done.value.code or 0), *capsys.readouterr())
+        printed = capsys.readouterr()
+        said = Said(int(done.value.code or 0), printed.out, printed.err)
         assert said.code == check, said.err + said.out
         return said
 

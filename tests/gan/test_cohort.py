@@ -339,8 +339,8 @@ def test_golden_figures_of_a_short_replica() -> None:
     """If this fails, results have changed: bump ENGINE_VERSION in gan/replica.py, and the numbers here."""
     variant = Variant(batch_size=64, generator_norm="batch", lr_ratio=2.0, schedule="linear")
     result = train(cohort_of(replicas_of(variant, range(2)), steps=50), Path(), "cpu").replicas[0]
-    # Rounded, so that they hold with AVX512, with AVX2 and without vector registers (`nox -s emulated`): these differ in
-    # the last bits (AVX2 and none by 1e-8 here), and a change of the engine in the first digits.
+    # Rounded, so that they hold with AVX512, with AVX2 and without vector registers (`nox -s emulated`): these differ
+    # in the last bits (AVX2 and none by 1e-8 here). A change of the engine differs in the first digits.
     assert result.row["loss_discriminator"] == pytest.approx(GOLDEN["loss_discriminator"], rel=1e-5)
     assert result.row["loss_generator"] == pytest.approx(GOLDEN["loss_generator"], rel=1e-5)
     assert result.row["ks"] == pytest.approx(GOLDEN["ks"], abs=1e-4)

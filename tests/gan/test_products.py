@@ -35,6 +35,7 @@ def test_without_a_fused_multiply_add_the_product_stays_pytorchs() -> None:
     assert [str(node.target) for node in traced.graph.nodes if node.op == "call_function"] == ["aten.bmm.default"]
     assert not products.is_fused() and OurProducts().uuid()[-1] is False
 
+
 SHAPES = (
     *((2, 512, 20, 32), (3, 7, 5, 3), (2, 64, 33, 64), (2, 29, 40, 65), (1, 2, 2, 2)),
     *((2, 13, 128, 130), (2, 1, 9, 16), (4, 17, 1, 48), (1, 31, 100, 15)),

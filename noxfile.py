@@ -45,7 +45,7 @@ def install_once(session: nox.Session, *requirements: str) -> None:
 
 
 def in_environment(session: nox.Session, *command: str, **settings: str) -> None:
-    """Run one of the shared environment's programs; `settings` are variables. GAN_DATA_DIR and the like pass through."""
+    """Run one of the shared environment's programs, with more variables. GAN_DATA_DIR and the like pass through."""
     environment = (session.env_dir.parent / "environment").resolve()
     programs = environment / ("Scripts" if os.name == "nt" else "bin")
     path = os.pathsep.join([str(programs), os.environ.get("PATH", "")])

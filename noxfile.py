@@ -55,7 +55,7 @@ def in_environment(session: nox.Session, *command: str, **settings: str) -> None
 
 @nox.session(reuse_venv=True)
 def environment(session: nox.Session) -> None:
-    """Make the shared environment (6.6 GB with torch from PyPI). The other sessions ask for it themselves."""
+    """Make the shared environment (7.0 GB with torch from PyPI). The other sessions ask for it themselves."""
     install_once(session, "-e", ".[dev]")
 
 

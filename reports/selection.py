@@ -117,7 +117,7 @@ def held_out(tuning: Tuning) -> list[Held]:
         own = own[~np.isnan(own).any(axis=-1)]
         if winner is None or not winner.values or not math.isfinite(winner.values[0]) or not len(own):
             continue
-        validation, test = (seed_interval(column, lambda s: float(tuning.aggregated(s))) for column in own.T)
+        validation, test = (seed_interval(column, lambda s: tuning.aggregated(s, axis=1)) for column in own.T)
         effects = _effects(tuning, scores[:, [place]], [winner.values[0]])
         found.append(Held(variant, winner.values[0], validation, test, *effects))
         places.append(place)
@@ -147,20 +147,20 @@ def _effects(tuning: Tuning, scores: NDArray[np.float64], chosen: list[float]) -
     def scale(objectives: Any) -> NDArray[np.float64]:
         return np.log(objectives) if tuning.log else np.asarray(objectives, dtype=np.float64)
 
-    def interval(grids: list[int], effect: Callable[[NDArray[np.float64]], Any]) -> Interval:
+    def interval(grids: list[int], effect: Callable[[NDArray[np.float64]], NDArray]) -> Interval:
         whole = scores[~np.isnan(scores[:, :, grids]).any(axis=(1, 2, 3))]
-        of = seed_interval(whole, lambda drawn: float(np.mean(effect(scale(tuning.aggregated(drawn))))))
+        of = seed_interval(whole, lambda drawn: effect(scale(tuning.aggregated(drawn, axis=1))).mean(axis=-1))
         if not tuning.log:
             return of
         estimate, low, high = np.exp(of[:3]).tolist()
         return Interval(estimate, low, high, of.method)
 
-    # Of objectives of shape [variants, (tuned, untuned), (validation, test)].
+    # Of objectives of shape [draws, variants, (tuned, untuned), (validation, test)].
     return [
-        interval([0], lambda o: o[:, 0, 0] - scale(chosen)),
-        interval([0], lambda o: o[:, 0, 1] - o[:, 0, 0]),
-        interval([1], lambda o: o[:, 1, 1] - o[:, 1, 0]),
-        interval([0, 1], lambda o: o[:, 0, 1] - o[:, 0, 0] - o[:, 1, 1] + o[:, 1, 0]),
+        interval([0], lambda o: o[..., 0, 0] - scale(chosen)),
+        interval([0], lambda o: o[..., 0, 1] - o[..., 0, 0]),
+        interval([1], lambda o: o[..., 1, 1] - o[..., 1, 0]),
+        interval([0, 1], lambda o: o[..., 0, 1] - o[..., 0, 0] - o[..., 1, 1] + o[..., 1, 0]),
     ]
 
 

@@ -178,13 +178,14 @@ class Tuning:
         floor = worst([self.failed, *(v for v in values if math.isfinite(v))])
         return np.array([value if math.isfinite(value) else floor for value in values], dtype=np.float64)
 
-    def aggregated(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def aggregated(self, scores: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
         """The objective of replicas: their mean, median or interquartile mean, each failed one at its set score.
 
         Nor does any other count as worse than that, as in the search: failing must never pay.
 
         Args:
             scores: Shape [replicas, ...]; not finite where a replica failed.
+            axis: Of the replicas, where it is not the first.
 
         Returns:
             Shape [...].
@@ -192,7 +193,7 @@ class Tuning:
         clamp = np.minimum if self.direction == "lower" else np.maximum
         values = clamp(np.where(np.isfinite(scores), scores, self.failed), self.failed)
         how = {"mean": np.mean, "median": np.median, "iqm": middle_mean}
-        return np.asarray(how[self.tune["aggregate"]](values, axis=0))
+        return np.asarray(how[self.tune["aggregate"]](values, axis=axis))
 
     def seed_table(self, evidence: Evidence, column: str, seeds: Sequence[int]) -> NDArray[np.float64]:
         """A score by seed and variant.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,23 @@ def test_training_changes_no_tensor_that_it_was_given(mode: Mode, monkeypatch: p
     assert all(map(torch.equal, pytree.tree_leaves(given), pytree.tree_leaves(before)))
 
 
+def game_of(name: str) -> Cohort:
+    settings, target, mode = GAMES[name]
+    return cohort_of(settings, target, STEPS.get(name, 70), mode)
+
+
+@cache
+def chunked(name: str) -> Run:
+    """Train as it is trained on a CPU."""
+    run = run_of(game_of(name))
+    for first, last in ((0, 5), (5, run.cohort.steps)):
+        run.advance(first, last)
+    return run
+
+
 @pytest.mark.parametrize("name", GAMES)
 def test_chunks_are_the_plain_loop_over_the_step(name: str) -> None:
-    settings, target, mode = GAMES[name]
-    cohort = cohort_of(settings, target, STEPS.get(name, 70), mode)
-    run = run_of(cohort)
-    for first, last in ((0, 5), (5, cohort.steps)):
-        run.advance(first, last)
-    same(run, stepwise(cohort))
+    same(chunked(name), stepwise(game_of(name)))
 
 
 def test_a_chunk_ends_at_a_block_an_evaluation_or_another_shape() -> None:
@@ -180,13 +190,11 @@ def graphed(monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> Run:
 
 @pytest.mark.parametrize("name", GAMES)
 def test_replayed_chunks_end_with_the_bits_of_plain_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, target, mode = GAMES[name]
-    cohort = cohort_of(settings, target, STEPS.get(name, 70), mode)
-    plain, replayed = run_of(cohort), graphed(monkeypatch, cohort)
+    plain, cohort = chunked(name), game_of(name)
+    replayed = graphed(monkeypatch, cohort)
     monkeypatch.setattr(graph, "WORTH_CHUNKS", 1)
-    for run in (plain, replayed):
-        for first, last in ((0, 5), (5, cohort.steps)):
-            run.advance(first, last)
+    for first, last in ((0, 5), (5, cohort.steps)):
+        replayed.advance(first, last)
     same(plain, replayed)
     assert recorder.Graph.made >= 1
     assert recorder.Graph.replayed >= cohort.steps - 3 * 3  # all but those that warm up, of three shapes at most

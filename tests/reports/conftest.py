@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import math
@@ -13,8 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from benchmarks.ledger import Ledger
+from reports import figures
+from reports.evidence import Evidence, gather
+from reports.layout import Picture
+
+from .made import history_of
 
 GAUSSIAN = {
     "name": "gaussian",
@@ -206,23 +214,27 @@ def _history(study, references, levels, replica, quality, diverged, rng) -> pd.D
             "epoch/loss/discriminator": (epochs, 2 * value[4::5]),
             "epoch/loss/generator": (epochs, generator[4::5]),
         }
-    tables = []
+    noisy = {}
     for metric, (x, y) in curves.items():
         exact = metric.startswith(("output/generator", "gradient/logits", "score/modes", "score/coverage"))
-        noisy = y if exact else y * (1 + 0.03 * rng.standard_normal(len(y)))
-        keep = x < 700 if diverged else np.ones(len(x), bool)
-        tables.append(pd.DataFrame({"replica": replica, "step": x[keep], "metric": metric, "value": noisy[keep]}))
-    return pd.concat(tables)
+        noisy[metric] = x, y if exact else y * (1 + 0.03 * rng.standard_normal(len(y)))
+    rows = history_of(replica, noisy)
+    return rows[rows["step"] < 700] if diverged else rows
 
 
 def _samples(study, quality, rng) -> np.ndarray:
     if study["target"]["name"] == "gaussian":
         spread = 2 * (1 - min(quality, 0.9))
         return (3 + quality + spread * rng.standard_normal((10000, 1))).astype(np.float32)
+    images = _digits()[rng.integers(0, 1797, 100)] * 255 / 16
+    return np.clip(images + 200 * quality * rng.standard_normal(images.shape), 0, 255).astype(np.uint8)
+
+
+@functools.cache
+def _digits() -> np.ndarray:
     from sklearn.datasets import load_digits
 
-    images = np.asarray(load_digits(return_X_y=True)[0])[rng.integers(0, 1797, 100)] * 255 / 16
-    return np.clip(images + 200 * quality * rng.standard_normal(images.shape), 0, 255).astype(np.uint8)
+    return np.asarray(load_digits(return_X_y=True)[0])
 
 
 def gaussian_difficulty(levels: dict[str, Any]) -> float:
@@ -303,7 +315,52 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     )
 
 
+@pytest.fixture(scope="session")
+def gathered() -> Callable[[Ledger], Evidence]:
+    """Evidence of a ledger that no test changes, gathered once for all of them."""
+    return functools.cache(gather)
+
+
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One empty figure in place of all: for tests that are about something else."""
+
+    def pictures(*_: object) -> Iterator[Picture]:
+        yield Picture("scores.png", "Final scores", "Nothing.", Figure(figsize=(1, 1)))
+
+    monkeypatch.setattr("reports.gallery.pictures", pictures)
+    monkeypatch.setattr("reports.gallery_tuning.tuning_pictures", pictures)
+
+
+@pytest.fixture
+def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure is made, and a blank page printed in its place: for tests that look at captions, not at figures."""
+    print_blank_pages(monkeypatch)
+
+
+def print_blank_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    print_png = FigureCanvasAgg.print_png
+
+    def blank(_: FigureCanvasAgg, path: Path, **more: Any) -> None:
+        print_png(FigureCanvasAgg(Figure(figsize=(1, 1))), path, **more)
+
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", blank)
+
+
+@pytest.fixture
+def unlaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn small and without a layout, which takes long: for tests of what is drawn, not of where."""
+    lay_nothing_out(monkeypatch)
+
+
+def lay_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def new_figure(height: float) -> Figure:
+        return Figure(figsize=(figures.WIDTH, height), dpi=50)
+
+    monkeypatch.setattr(figures, "new_figure", new_figure)
+
+
+@pytest.fixture(scope="session")
 def make_ledger() -> Callable[..., Ledger]:
     return _with_factors
 

@@ -31,7 +31,7 @@ from reports.tables import at_level, levels_table, number, score_iqm, score_valu
 Make = Callable[..., Ledger]
 
 
-def test_every_level_of_the_factor_in_question_is_told(make_ledger: Make, tmp_path, gaussian) -> None:
+def test_every_level_of_the_factor_in_question_is_told(make_ledger: Make, tmp_path, gaussian, gathered) -> None:
     evidence = gather(make_ledger(tmp_path / "runs", {"lr_ratio": [0.5, 1, 2]}, 8, 0.0))
     told = levels(evidence)
     reference = evidence.reference["lr_ratio"]
@@ -39,10 +39,10 @@ def test_every_level_of_the_factor_in_question_is_told(make_ledger: Make, tmp_pa
         assert f"{contrast.levels[0]} {effect(contrast.interval.estimate)} (" in told
         assert told.count("not resolved") == sum(not c.resolved for c in evidence.contrasts())
     assert told.startswith(f"Against `lr_ratio` {reference}") and told in sentences(evidence)
-    assert levels(gather(gaussian)) == ""  # two levels: the headline has it all
+    assert levels(gathered(gaussian)) == ""  # two levels: the headline has it all
 
 
-def test_the_answer_follows_the_data(gaussian, altered: Make) -> None:
+def test_the_answer_follows_the_data(gaussian, altered: Make, gathered) -> None:
     def swap(rows: pd.DataFrame) -> pd.DataFrame:
         place = {(r["variant"], r["seed"]): r["id"] for r in gaussian.plan()["replicas"]}
         other = {"non_saturating": "saturating", "saturating": "non_saturating"}
@@ -50,7 +50,7 @@ def test_the_answer_follows_the_data(gaussian, altered: Make) -> None:
         names = [variant.replace(f"loss={loss}", f"loss={other[loss]}") for variant, loss in old]
         return rows.assign(replica=[place[v, s] for v, s in zip(names, rows["seed"], strict=True)])
 
-    plain, swapped = sentences(gather(gaussian))[0], sentences(gather(altered(gaussian, swap)))[0]
+    plain, swapped = sentences(gathered(gaussian))[0], sentences(gather(altered(gaussian, swap)))[0]
     assert "`loss` saturating scores worse than non_saturating" in plain
     assert "`loss` saturating scores better than non_saturating" in swapped
 
@@ -69,8 +69,8 @@ def test_the_answer_says_when_nothing_is_resolved_and_what_it_would_take(gaussia
     assert "No variant's median reaches" in unresolved(evidence)[0]
 
 
-def test_the_numbers_of_the_answer_are_the_data(gaussian) -> None:
-    evidence = gather(gaussian)
+def test_the_numbers_of_the_answer_are_the_data(gaussian, gathered) -> None:
+    evidence = gathered(gaussian)
     text = answer(evidence)
     for level in ("non_saturating", "saturating"):
         replicas = at_level(evidence, "loss", level)
@@ -115,22 +115,22 @@ def test_two_seeds_resolve_nothing_and_the_report_says_so(make_ledger: Make, tmp
     assert seeds_for(evidence, evidence.contrasts()[0]) is None
 
 
-def test_enough_seeds_are_within_reach(bundles) -> None:
-    evidence = gather(bundles)
+def test_enough_seeds_are_within_reach(bundles, gathered) -> None:
+    evidence = gathered(bundles)
     assert "nominal" not in answer(evidence) and "at most" not in " ".join(unresolved(evidence))
     assert beyond_reach(evidence) == "" and "`recipe` plain scores worse than r1" in answer(evidence)
 
 
-def test_the_best_variant_is_said_to_be_chosen_after_the_fact(gaussian, altered: Make) -> None:
-    evidence = gather(gaussian)
+def test_the_best_variant_is_said_to_be_chosen_after_the_fact(gaussian, altered: Make, gathered) -> None:
+    evidence = gathered(gaussian)
     said = sentences(evidence)[-1]
     lowest = min(iqm(own["ks"]) for _, own in evidence.results.groupby("variant"))
     assert said.startswith("Lowest of 12 interquartile means (chosen after the fact, so flattering)")
     assert f"KS statistic {number(lowest)} (" in said and "best" not in answer(evidence)
 
 
-def test_a_zero_turns_ratios_into_differences_and_the_reason_is_given(gaussian, altered: Make) -> None:
-    assert gather(gaussian).without_ratio("ks") == ""
+def test_a_zero_turns_ratios_into_differences_and_the_reason_is_given(gaussian, altered: Make, gathered) -> None:
+    assert gathered(gaussian).without_ratio("ks") == ""
 
     def zero(rows: pd.DataFrame) -> pd.DataFrame:
         return rows.assign(ks=rows["ks"].mask(rows.index == 3, 0.0))
@@ -138,7 +138,7 @@ def test_a_zero_turns_ratios_into_differences_and_the_reason_is_given(gaussian, 
     evidence = gather(altered(gaussian, zero))
     assert not any(c.ratio for c in evidence.contrasts())
     assert "differences and not ratios, because a score is exactly 0" in render_report(evidence, [], [])
-    assert evidence.without_ratio("coverage") == "" and "not ratios" not in render_report(gather(gaussian), [], [])
+    assert evidence.without_ratio("coverage") == "" and "not ratios" not in render_report(gathered(gaussian), [], [])
 
 
 @pytest.mark.parametrize("factors", [{}, {"loss": ["non_saturating", "saturating"]}])
@@ -188,8 +188,8 @@ def test_when_everything_fails_the_answer_says_that(make_ledger: Make, tmp_path)
     assert "8/8" in text and evaluation_variance(evidence) == ""
 
 
-def test_the_table_of_effects_is_by_size_and_complete(digits) -> None:
-    evidence = gather(digits)
+def test_the_table_of_effects_is_by_size_and_complete(digits, gathered) -> None:
+    evidence = gathered(digits)
     table = contrasts_table(evidence)
     sizes = [size(c) for c in by_size(evidence.contrasts())]
     assert sizes == sorted(sizes, reverse=True) and len(table) == len(evidence.contrasts()) == 6
@@ -199,17 +199,17 @@ def test_the_table_of_effects_is_by_size_and_complete(digits) -> None:
     assert table["ratio (95 % interval)"].str.contains("∞").any()
 
 
-def test_variance_is_shared_out_where_nothing_failed(gaussian, digits) -> None:
-    table = variance_table(gather(gaussian))
+def test_variance_is_shared_out_where_nothing_failed(gaussian, digits, gathered) -> None:
+    table = variance_table(gathered(gaussian))
     parts = table["share of variance"].str.removesuffix(" %").astype(float)
     assert parts.sum() == pytest.approx(100, abs=0.5) and table["source"].iloc[-1] == "rest"
     needed = table.set_index("source")["seeds to resolve 10 %"]
     assert int(needed["`loss`"].replace(",", "")) > 1 and needed["rest"] == "–"
-    assert variance_table(gather(digits)).empty  # some replicas failed: there is no variance to share
+    assert variance_table(gathered(digits)).empty  # some replicas failed: there is no variance to share
 
 
-def test_an_evaluation_repeated_says_what_is_noise(gaussian, altered: Make) -> None:
-    said = evaluation_variance(gather(gaussian))
+def test_an_evaluation_repeated_says_what_is_noise(gaussian, altered: Make, gathered) -> None:
+    said = evaluation_variance(gathered(gaussian))
     # In the fixture seeds differ by a third and evaluations by a hundredth.
     assert re.search(
         r"99\.\d % of the variance of the logarithm of the KS statistic lies between seeds and 0\.\d %", said

@@ -22,8 +22,8 @@ from reports.tables import by_seed_rank, counted, number, ranking, share, spread
 Make = Callable[..., Ledger]
 
 
-def test_results_csv_has_its_columns_and_every_replica(digits) -> None:
-    evidence = gather(digits)
+def test_results_csv_has_its_columns_and_every_replica(digits, gathered) -> None:
+    evidence = gathered(digits)
     losses = [f"loss_{p}{s}" for s in ("", "_last", "_epoch") for p in ("discriminator", "generator")]
     scores = ["fid_500", "modes", "hq_share", "mode_kl"]
     assert list(evidence.results) == [
@@ -39,19 +39,19 @@ def test_results_csv_has_its_columns_and_every_replica(digits) -> None:
     assert len(diverged) > 0 and diverged["fid_500"].isna().all() and set(diverged["verdict"]) == {"diverged"}
 
 
-def test_a_row_read_back_is_the_row(digits, tmp_path) -> None:
-    (tmp_path / "results.csv").write_text(to_csv(gather(digits).results))
-    written, read = gather(digits).results, load_results(tmp_path)
+def test_a_row_read_back_is_the_row(digits, tmp_path, gathered) -> None:
+    (tmp_path / "results.csv").write_text(to_csv(gathered(digits).results))
+    written, read = gathered(digits).results, load_results(tmp_path)
     assert list(read) == list(written) and set(read["generator_norm"]) == {"none", "batch"}
     np.testing.assert_allclose(read["fid_500"], written["fid_500"], rtol=1e-6)
 
 
-def test_a_numeric_factor_stays_numeric(gaussian) -> None:
-    assert sorted(gather(gaussian).results["lr_ratio"].unique()) == [0.5, 1, 2]
+def test_a_numeric_factor_stays_numeric(gaussian, gathered) -> None:
+    assert sorted(gathered(gaussian).results["lr_ratio"].unique()) == [0.5, 1, 2]
 
 
-def test_a_notebook_gets_the_same_table(gaussian) -> None:
-    pd.testing.assert_frame_equal(load_results(gaussian.directory), gather(gaussian).results)
+def test_a_notebook_gets_the_same_table(gaussian, gathered) -> None:
+    pd.testing.assert_frame_equal(load_results(gaussian.directory), gathered(gaussian).results)
     # By name: what is published with this repository.
     assert set(load_results("gaussian")["study"]) == {"gaussian"}
     with pytest.raises(InputError, match="did you mean 'gaussian'"):
@@ -60,10 +60,10 @@ def test_a_notebook_gets_the_same_table(gaussian) -> None:
         load_results(gaussian.directory / "cohorts")
 
 
-def test_the_order_in_which_cohorts_finished_changes_nothing(gaussian, altered: Make) -> None:
+def test_the_order_in_which_cohorts_finished_changes_nothing(gaussian, altered: Make, gathered) -> None:
     shuffled = altered(gaussian, lambda rows: rows.sample(frac=1, random_state=3))
-    assert to_csv(gather(shuffled).results) == to_csv(gather(gaussian).results)
-    assert answer(gather(shuffled)) == answer(gather(gaussian))
+    assert to_csv(gather(shuffled).results) == to_csv(gathered(gaussian).results)
+    assert answer(gather(shuffled)) == answer(gathered(gaussian))
 
 
 def test_a_replica_is_called_what_the_plan_calls_it(small, copy_of: Make) -> None:
@@ -82,19 +82,19 @@ def test_a_replica_is_called_what_the_plan_calls_it(small, copy_of: Make) -> Non
     assert evidence.results["variant"].str.endswith("lr_ratio=1").all()
 
 
-def test_an_older_plan_has_its_levels_in_its_variants(small, copy_of: Make) -> None:
+def test_an_older_plan_has_its_levels_in_its_variants(small, copy_of: Make, gathered) -> None:
     def age(plan: dict[str, Any]) -> None:
         del plan["levels"]
         for key in ("reference", "overrides", "claims", "claim_texts", "checks", "published"):
             del plan["study"][key]
 
-    old, new = gather(copy_of(small, age)), gather(small)
+    old, new = gather(copy_of(small, age)), gathered(small)
     pd.testing.assert_frame_equal(old.results, new.results)
     assert old.reference == new.reference == {"loss": "non_saturating"}
 
 
-def test_named_bundles_are_levels(bundles) -> None:
-    evidence = gather(bundles)
+def test_named_bundles_are_levels(bundles, gathered) -> None:
+    evidence = gathered(bundles)
     assert evidence.factors == {"recipe": ["plain", "r1"], "beta1": ["0", "0.5"]}
     assert set(evidence.results["recipe"]) == {"plain", "r1"}
     assert evidence.reference == {"recipe": "r1", "beta1": "0"}
@@ -102,8 +102,8 @@ def test_named_bundles_are_levels(bundles) -> None:
     assert (main.levels, main.against) == (("plain",), ("r1",)) and main.interval.estimate > 1.5
 
 
-def test_the_grid_holds_each_replica_in_its_place(digits) -> None:
-    evidence = gather(digits)
+def test_the_grid_holds_each_replica_in_its_place(digits, gathered) -> None:
+    evidence = gathered(digits)
     grid = evidence.grid("fid_500")
     assert grid.shape == (10, 2, 2, 2)
     place = {"loss": 0, "generator_norm": 1, "discriminator": 2}
@@ -126,8 +126,8 @@ def test_a_replica_that_has_not_finished_is_no_failure(small, copy_of: Make) -> 
     assert "no seed has finished in every variant" in answer(evidence)
 
 
-def test_contrasts_are_computed_once_and_by_ratio_where_scores_span_decades(gaussian, altered: Make) -> None:
-    evidence = gather(gaussian)
+def test_contrasts_are_computed_once_and_by_ratio_where_scores_span_decades(gaussian, altered: Make, gathered) -> None:
+    evidence = gathered(gaussian)
     assert evidence.contrasts() is evidence.contrasts() and all(c.ratio for c in evidence.contrasts())
     assert is_log("fid_10k") and not is_log("modes") and not is_log("coverage")
     # A score of exactly zero has no logarithm: differences then.
@@ -146,8 +146,8 @@ def test_a_folder_without_a_plan_is_refused_by_name(tmp_path) -> None:
         gather(Ledger(tmp_path))
 
 
-def test_verdicts_come_from_the_history_and_the_goal(gaussian, small, copy_of: Make) -> None:
-    results = gather(gaussian).results
+def test_verdicts_come_from_the_history_and_the_goal(gaussian, small, copy_of: Make, gathered) -> None:
+    results = gathered(gaussian).results
     assert set(results["verdict"]) <= set(VERDICTS) and "converged" in set(results["verdict"])
     met = results["time_to_goal"].notna()
     assert (results.loc[results["verdict"] == "converged", "ks"] <= 0.06).all() and met.any()
@@ -191,8 +191,8 @@ def test_the_final_score_is_the_last_point_of_its_curve() -> None:
     assert set(found) == {"score/ks", "output/fake", "score/d_gap"} and curves["score/ks"][-1] == (10, 0.2)
 
 
-def test_a_score_s_name_stands_within_a_sentence(small) -> None:
-    evidence = gather(small)
+def test_a_score_s_name_stands_within_a_sentence(small, gathered) -> None:
+    evidence = gathered(small)
     assert [evidence.label(s) for s in ("ks", "coverage")] == ["KS statistic", "share of 100 bins covered"]
 
 
@@ -210,8 +210,8 @@ def test_curves_are_by_step_whatever_the_order() -> None:
     assert np.isnan(curves["a"]["y"][0][1])
 
 
-def test_failures_count_and_rank_last(digits) -> None:
-    evidence = gather(digits)
+def test_failures_count_and_rank_last(digits, gathered) -> None:
+    evidence = gathered(digits)
     rows = digits.results()
     for variant in evidence.variants.index:
         mine = rows[rows["variant"] == variant]
@@ -235,8 +235,8 @@ def test_a_replica_that_failed_with_a_score_still_counts_as_failed(gaussian, alt
     assert np.isposinf(evidence.grid("ks")).sum() == 10
 
 
-def test_the_median_time_to_the_goal_counts_those_that_never_got_there(digits) -> None:
-    evidence = gather(digits)
+def test_the_median_time_to_the_goal_counts_those_that_never_got_there(digits, gathered) -> None:
+    evidence = gathered(digits)
     for variant in evidence.variants.index:
         replicas = evidence.of(variant)
         expected = np.median(replicas["time_to_goal"].fillna(np.inf))

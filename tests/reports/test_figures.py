@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
@@ -76,10 +75,9 @@ def test_a_logarithmic_axis_always_has_readable_ticks(low: float, high: float) -
     ax = fig.subplots()
     ax.set(yscale="log", ylim=(low, high))
     figures.log_ticks(ax.yaxis)
-    FigureCanvasAgg(fig).draw()
+    assert clipped_texts(fig) == []
     shown = [t for t in ax.yaxis.get_majorticklabels() if low <= t.get_position()[1] <= high]
     assert 2 <= len(shown) <= 14 and all(len(t.get_text()) <= 12 for t in shown)
-    assert clipped_texts(fig) == []
 
 
 @pytest.mark.parametrize("labels", [["a"] * 3, ["x" * 30] * 7, ["x" * 150], ["short", "x" * 60, "y" * 40, "z" * 8] * 3])

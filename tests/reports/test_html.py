@@ -160,7 +160,7 @@ def test_links_lead_to_the_pages_of_the_grids(write: Write, tmp_path: Path) -> N
     assert (tmp_path / "report.html").read_bytes() == first
 
 
-def test_a_page_that_is_there_is_kept_up_to_date(small, tmp_path: Path) -> None:
+def test_a_page_that_is_there_is_kept_up_to_date(undrawn, small, tmp_path: Path) -> None:
     written, gaps = reporting.compile_all([small], tmp_path / "out", publish=False)
     assert [Path(path).name for path in written] == ["report.md"] and not gaps
     written, _ = reporting.compile_all([small], tmp_path / "out", publish=False, html=True)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from reports.evidence import Evidence, gather
 
 FACTORS = {"loss": ["non_saturating", "saturating"]}
 QUANTITY = "loss_discriminator_last"
+gathered = functools.cache(gather)  # no test changes a ledger
 
 
 class WithCurves(Ledger):
@@ -32,10 +35,10 @@ def figure(value: float, **others: Any) -> dict[str, Any]:
 
 
 def study(ledger: Ledger, figures: list[dict[str, Any]], **others: Any) -> Evidence:
-    plan = ledger.plan()
-    plan["study"] |= {"published": figures, "reference": {"loss": "non_saturating"}, "overrides": {}} | others
-    ledger.write_json("plan.json", plan)
-    return gather(ledger)
+    """What was gathered, under a plan that holds these figures."""
+    evidence = gathered(ledger)
+    changes = {"published": figures, "reference": {"loss": "non_saturating"}, "overrides": {}} | others
+    return replace(evidence, plan={**evidence.plan, "study": {**evidence.study, **changes}})
 
 
 def row_of(ledger: Ledger, one: dict[str, Any], **others: Any) -> pd.Series:
@@ -45,13 +48,13 @@ def row_of(ledger: Ledger, one: dict[str, Any], **others: Any) -> pd.Series:
 
 
 def ours(ledger: Ledger, level: str = "non_saturating", quantity: str = QUANTITY) -> np.ndarray:
-    results = gather(ledger).results
+    results = gathered(ledger).results
     return np.sort(results.loc[(results["loss"] == level) & (results["status"] == "ok"), quantity].to_numpy(float))
 
 
-@pytest.fixture
-def ledger(tmp_path, make_ledger) -> Ledger:
-    return make_ledger(tmp_path / "runs", FACTORS, 6, 0.0)
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory, make_ledger) -> Ledger:
+    return make_ledger(tmp_path_factory.mktemp("published") / "runs", FACTORS, 6, 0.0)
 
 
 def test_a_study_without_figures_has_no_table(ledger):

@@ -2,39 +2,36 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from gan.errors import InputError
 from gan.verdict import thresholds_table
 from reports import compile_report, load_results
 from reports.answer import answer
+from reports.compile import compile_report as compile_evidence
 from reports.evidence import gather
-from reports.layout import Picture
 from reports.tables import replicas_table
+
+from .conftest import lay_nothing_out, print_blank_pages
 
 Make = Callable[..., Any]
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One empty figure in place of all: for tests that are about something else."""
-
-    def pictures(*_: object) -> Iterator[Picture]:
-        yield Picture("scores.png", "Final scores", "Nothing.", Figure(figsize=(1, 1)))
-
-    monkeypatch.setattr("reports.gallery.pictures", pictures)
-
-
 @pytest.fixture(scope="session")
-def published(tmp_path_factory: pytest.TempPathFactory, gaussian, digits) -> dict[str, Path]:
+def published(tmp_path_factory: pytest.TempPathFactory, gaussian, digits, gathered) -> dict[str, Path]:
+    """Two reports, their figures without a layout; the pages of one are blank, for no test looks at them."""
     folder = tmp_path_factory.mktemp("published")
-    return {n: compile_report(s, folder / n).parent for n, s in (("gaussian", gaussian), ("digits", digits))}
+    with pytest.MonkeyPatch.context() as patch:
+        lay_nothing_out(patch)
+        compile_evidence(digits, folder / "digits", gathered(digits))
+        print_blank_pages(patch)
+        compile_evidence(gaussian, folder / "gaussian", gathered(gaussian))
+    return {name: folder / name for name in ("gaussian", "digits")}
 
 
 def test_compiling_twice_gives_the_same_bytes(small, tmp_path: Path) -> None:
@@ -101,11 +98,11 @@ def test_stale_figures_go_and_other_files_stay(undrawn, small, tmp_path: Path) -
     assert (out / "notes.txt").exists() and not (out / "old.png").exists()
 
 
-def test_the_report_names_every_replica_and_the_command(published, digits) -> None:
+def test_the_report_names_every_replica_and_the_command(published, digits, gathered) -> None:
     text = (published["digits"] / "report.md").read_text()
     assert digits.plan()["command"] in text and "A shortened run." in text
     assert all(r["id"] in text for r in digits.plan()["replicas"])
-    assert len(replicas_table(gather(digits))) == 8
+    assert len(replicas_table(gathered(digits))) == 8
 
 
 def test_a_report_has_the_parts_of_a_paper_in_their_order(published) -> None:
@@ -146,9 +143,9 @@ def test_a_program_reads_the_summary(published) -> None:
     assert summary["conclusions"] == [] and "eld against" not in (published["digits"] / "report.md").read_text()
 
 
-def test_every_contrast_s_numbers_are_in_a_table(published, digits) -> None:
+def test_every_contrast_s_numbers_are_in_a_table(published, digits, gathered) -> None:
     table = pd.read_csv(published["digits"] / "contrasts.csv")
-    family = {(" × ".join(c.factors), " × ".join(c.levels)): c for c in gather(digits).contrasts()}
+    family = {(" × ".join(c.factors), " × ".join(c.levels)): c for c in gathered(digits).contrasts()}
     assert len(table) == len(family) == 6 and "(contrasts.csv)" in (published["digits"] / "report.md").read_text()
     for row in table.to_dict("records"):
         contrast = family[row["factors"], row["levels"]]
@@ -193,7 +190,7 @@ def test_a_lost_file_leaves_a_gap_and_its_name(
 
 
 @pytest.mark.parametrize("part", ["history", "samples"])
-def test_figures_are_drawn_of_what_is_left(small, copy_of: Make, tmp_path: Path, part: str) -> None:
+def test_figures_are_drawn_of_what_is_left(unlaid, small, copy_of: Make, tmp_path: Path, part: str) -> None:
     ledger = copy_of(small)
     for path in (ledger.directory / part).iterdir():
         path.write_bytes(b"not ours")
@@ -220,7 +217,7 @@ SHAPES = {
 }
 
 
-def test_one_seed_of_several_variants_has_no_interval_anywhere(make_ledger: Make, tmp_path: Path) -> None:
+def test_one_seed_of_several_variants_has_no_interval_anywhere(unprinted, make_ledger: Make, tmp_path: Path) -> None:
     """Variants are no repetitions: a rate and a mean over four of them say nothing of chance."""
     factors = {"loss": LOSSES, "lr_ratio": [0.5, 1]}
     ledger = make_ledger(tmp_path / "run", factors=factors, seeds=1, failing=0.0)
@@ -238,14 +235,15 @@ def test_one_variant_has_nothing_to_contrast(undrawn, make_ledger: Make, tmp_pat
 
 
 @pytest.mark.parametrize(("shape", "failing"), [*((s, 0.0) for s in SHAPES), ("one factor, two seeds", 1.0)])
-def test_a_study_of_any_shape_compiles(make_ledger: Make, tmp_path: Path, shape: str, failing: float) -> None:
+def test_a_study_of_any_shape_compiles(unlaid, make_ledger: Make, tmp_path: Path, shape: str, failing: float) -> None:
     factors, seeds = SHAPES[shape]
     ledger = make_ledger(tmp_path / "run", factors=factors, seeds=seeds, failing=failing)
-    text = compile_report(ledger, tmp_path / "report").read_text()
+    evidence = gather(ledger)
+    text = compile_evidence(ledger, tmp_path / "report", evidence).read_text()
     # Three pairs of seeds give no p below 0.25: whatever they look like, nothing is better than anything.
     assert "scores better" not in text and "scores worse" not in text and "**yes**" not in text
-    assert ("interval can be given" in answer(gather(ledger))) == (seeds == 1)
-    assert ("Failed: " in answer(gather(ledger))) == (failing == 1)
+    said = answer(evidence)
+    assert ("interval can be given" in said) == (seeds == 1) and ("Failed: " in said) == (failing == 1)
     words = re.findall(r"[\w.]+", text)
     assert not {"nan", "NaN", "inf", "−inf", "<NA>"} & set(words)
     assert "| None" not in text

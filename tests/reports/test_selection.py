@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from reports.evidence import Evidence
 from reports.resampling import seed_interval
@@ -106,9 +107,10 @@ def test_what_the_splits_are_is_told_by_the_kind_of_target(
 ) -> None:
     study = {**tuning.untuned.study, "target": target}
     moved = replace(tuning, untuned=replace(tuning.untuned, plan={**tuning.untuned.plan, "study": study}))
+    found = Findings(moved)
     assert splits_of(moved).other == other and told in splits_of(moved).told
-    assert any(f"test over validation {other}" in said for said in tuning_sentences(Findings(moved)))
-    assert "test against validation " + other + ", winners" in held_table(Findings(moved))
+    assert any(f"test over validation {other}" in said for said in tuning_sentences(found))
+    assert "test against validation " + other + ", winners" in held_table(found)
 
 
 @pytest.mark.parametrize("direction", ["lower", "higher"])
@@ -134,14 +136,17 @@ def test_without_validation_columns_or_a_tuned_grid_there_is_nothing_to_compare(
 
 
 def test_an_interval_of_paired_replicas_is_narrower_than_their_own_spread() -> None:
+    def average(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+        return tables.mean(axis=1)
+
     common = np.random.default_rng(0).normal(size=40)
     table = np.stack([common, common + 1], axis=1)
-    gap = seed_interval(table, lambda t: float(t[:, 1].mean() - t[:, 0].mean()))
+    gap = seed_interval(table, lambda t: t[..., 1].mean(axis=1) - t[..., 0].mean(axis=1))
     assert gap.low == pytest.approx(1) == gap.high
-    mean = seed_interval(table[:, 0], lambda t: float(t.mean()))
+    mean = seed_interval(table[:, 0], average)
     assert mean.high - mean.low == pytest.approx(2 * 1.96 * common.std() / np.sqrt(40), rel=0.2)
-    assert np.isnan(seed_interval(table[:1, 0], np.mean).low) and np.isnan(
-        seed_interval(table[:0, 0], np.mean).estimate
+    assert np.isnan(seed_interval(table[:1, 0], average).low) and np.isnan(
+        seed_interval(table[:0, 0], average).estimate
     )
 
 

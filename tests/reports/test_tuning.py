@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +45,15 @@ def found(run: Ledger) -> Findings:
     return Findings(gather_tuning(run))
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    return write_tuned(tmp_path_factory.mktemp("made") / "run", {"loss": ["a", "b"]}, seeds=3, trials=3)
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> Ledger:
-    return write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=3, trials=3)
+def small(made: Ledger, tmp_path: Path) -> Ledger:
+    """A copy, which a test may change."""
+    return Ledger(Path(shutil.copytree(made.directory, tmp_path / "run")))
 
 
 def change(ledger: Ledger, edit: Change) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,15 @@ from .tuned import write_tuned
 TWO = {"loss": ["a", "b"]}
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    return write_tuned(tmp_path_factory.mktemp("made") / "run", TWO, seeds=6, trials=4)
+
+
 @pytest.fixture
-def small(tmp_path: Path) -> Ledger:
-    return write_tuned(tmp_path / "run", TWO, seeds=6, trials=4)
+def small(made: Ledger, tmp_path: Path) -> Ledger:
+    """A copy, which a test may change."""
+    return Ledger(Path(shutil.copytree(made.directory, tmp_path / "run")))
 
 
 def change(ledger: Ledger, edit: Callable[[dict[str, Any]], object]) -> None:

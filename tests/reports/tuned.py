@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmarks.ledger import Ledger
 
-from .made import COVERAGE, GAUSSIAN, KS, STEPS, Levels
+from .made import COVERAGE, GAUSSIAN, KS, STEPS, Levels, history_of
 
 FACTORS = {"loss": ["non_saturating", "saturating"], "generator_norm": ["none", "batch"]}
 SPACE = [
@@ -237,5 +237,4 @@ def _history(replica, ks, validation, rng) -> pd.DataFrame:
     curves = {"score/ks": ks * wander, "validation/ks": np.where(steps == STEPS, validation, ks * wander * noise)}
     curves["value/discriminator"] = 0.6 + 0.05 * rng.standard_normal(10)
     curves["gradient/generator"] = np.exp(0.3 * rng.standard_normal(10))
-    tables = [pd.DataFrame({"replica": replica, "step": steps, "metric": m, "value": v}) for m, v in curves.items()]
-    return pd.concat(tables)
+    return history_of(replica, {metric: (steps, values) for metric, values in curves.items()})

@@ -137,8 +137,9 @@ class Trials:
 
     def note(self, trial: Trial, **notes: Any) -> None:
         """Keep something beside a running trial."""
+        id = self._id(trial)  # which a database is asked for
         for key, value in notes.items():
-            self._storage.set_trial_user_attr(self._id(trial), key, value)
+            self._storage.set_trial_user_attr(id, key, value)
 
     def tell(self, trial: Trial, values: Sequence[float], scores: Sequence[float], *, pruned: bool = False) -> None:
         """Finish a running trial.
@@ -151,8 +152,9 @@ class Trials:
         """
         import optuna
 
+        id = self._id(trial)
         for seed, score in enumerate(scores):
-            self._storage.set_trial_intermediate_value(self._id(trial), seed, float(score))
+            self._storage.set_trial_intermediate_value(id, seed, float(score))
         if pruned:
             self.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
         else:

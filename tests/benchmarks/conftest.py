@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from benchmarks import cli, system
 
+from . import tuned
 from .mirroring import client_of
 from .typed import Ganbench, Said
 
@@ -29,15 +32,37 @@ def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See `tuned.with_few_trees`."""
+    tuned.with_few_trees(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tune the study of `tuned` with few trials, once: `made.toml` and `runs` of this folder are read, or copied."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        tuned.with_few_trees(patch)
+        patch.setattr(system, "has_compiler", lambda _: False)
+        tuned.tune(tuned.write(folder, **tuned.FEW), folder / "runs")
+    return folder
+
+
+@pytest.fixture
 def runs_dir(tmp_path: Path, migrated: Path) -> Path:
     shutil.copy(migrated, tmp_path / "mlflow.db")
     return tmp_path
+
+
+built = functools.cache(typer.main.get_command)
+"""The commands, which a process builds once: it types one of them, a test some."""
 
 
 @pytest.fixture
 def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
     """Run the command line in an empty directory, without data."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.main, "get_command", built)
     monkeypatch.delenv("GAN_DATA_DIR", raising=False)
 
     def run(*words: str) -> Said:

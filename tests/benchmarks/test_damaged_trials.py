@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +18,14 @@ from benchmarks import tuning
 from benchmarks.checks import problem_with_tuning
 from benchmarks.integrity import mend_findings
 from benchmarks.ledger import Ledger
-from benchmarks.runner import Options
-from benchmarks.tracking import OFF
 from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.storage import StorageLost, lasting
 from gan.errors import InputError
 from gan.replica import Cohort
-from studies import schema
 
-from .tuned import Engine, findings, tune, write
+from .tuned import FEW, Engine, findings, search_of, tune, write
 
-pytestmark = pytest.mark.usefixtures("no_compiler")
+pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
 Log = dict[str, Any]
 
@@ -126,12 +124,17 @@ def flip(journal: Path, which: Callable[[Log], bool], change: Callable[[Log], No
     return journal.read_bytes()
 
 
+def copied(searched: Path, folder: Path) -> tuple[Path, tuning.Search]:
+    """Copy the study that was tuned; return its file and its search."""
+    shutil.copytree(searched, folder, dirs_exist_ok=True)
+    return folder / "made.toml", search_of(folder / "made.toml", folder / "runs")
+
+
 @pytest.mark.parametrize(("which", "change"), FLIPPED, ids=[change.__name__ for _, change in FLIPPED])
 def test_a_flipped_bit_of_a_journal_changes_no_finding(
-    tmp_path: Path, which: Callable[[Log], bool], change: Callable[[Log], None]
+    tmp_path: Path, searched: Path, which: Callable[[Log], bool], change: Callable[[Log], None]
 ) -> None:
-    path = write(tmp_path, trials="4", batch="2")
-    search, _ = tune(path, tmp_path / "runs")
+    path, search = copied(searched, tmp_path)
     found, journal, engine = findings(search), search.ledger.directory / JOURNAL, Engine()
     spoiled = flip(journal, which, change)
     again, summary = tune(path, tmp_path / "runs", engine)
@@ -142,15 +145,14 @@ def test_a_flipped_bit_of_a_journal_changes_no_finding(
     assert not journal.with_name(f"{JOURNAL}.set-aside-2").exists()
 
 
-def test_a_trial_that_waits_has_the_settings_that_are_drawn_for_it(tmp_path: Path) -> None:
+def test_a_trial_that_waits_has_the_settings_that_are_drawn_for_it(tmp_path: Path, searched: Path) -> None:
     class Interrupted(Engine):
         def run(self, cohorts: Any, *others: Any) -> Any:
             if any(r.seed >= 100_000 for c in cohorts for r in c.replicas):
                 raise KeyboardInterrupt
             return super().run(cohorts, *others)
 
-    path = write(tmp_path, trials="4", batch="2")
-    undisturbed, _ = tune(path, tmp_path / "undisturbed")
+    path, undisturbed = write(tmp_path, **FEW), search_of(searched / "made.toml", searched / "runs")
     with pytest.raises(KeyboardInterrupt):
         tune(path, tmp_path / "runs", Interrupted())
     journal = tmp_path / "runs" / "made" / "smoke" / JOURNAL
@@ -161,7 +163,7 @@ def test_a_trial_that_waits_has_the_settings_that_are_drawn_for_it(tmp_path: Pat
 
 
 def test_a_database_that_says_something_else_of_a_trial_is_refused(tmp_path: Path) -> None:
-    path, url = write(tmp_path, trials="4", batch="2"), f"sqlite:///{tmp_path}/trials.db"
+    path, url = write(tmp_path, **FEW), f"sqlite:///{tmp_path}/trials.db"
     tune(path, tmp_path / "runs", storage=url)
     with sqlite3.connect(tmp_path / "trials.db") as database:
         database.execute("UPDATE trial_values SET value = value + 1 WHERE trial_id = 1")
@@ -171,7 +173,7 @@ def test_a_database_that_says_something_else_of_a_trial_is_refused(tmp_path: Pat
 
 
 def test_a_database_that_is_lost_during_a_search_is_said_in_one_line(tmp_path: Path) -> None:
-    path, file = write(tmp_path, trials="4", batch="2"), tmp_path / "trials.db"
+    path, file = write(tmp_path, **FEW), tmp_path / "trials.db"
 
     class Losing(Engine):
         def run(self, cohorts: list[Cohort], *others: Any) -> Any:
@@ -202,24 +204,17 @@ SETTINGS = [{"lr": "fast"}, {"lr": True}, {"lr": 5.0}, {"nonsense": 1}, {"loss":
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_a_search_is_not_over_by_settings_that_were_never_searched(tmp_path: Path, settings: dict[str, Any]) -> None:
-    path = write(tmp_path, trials="2", batch="2")
-    search, _ = tune(path, tmp_path / "runs")
+def test_a_search_is_not_over_by_settings_that_were_never_searched(
+    tmp_path: Path, searched: Path, settings: dict[str, Any]
+) -> None:
+    path, search = copied(searched, tmp_path)
     content = search.ledger.tuning()
     content["variants"]["loss=saturating"]["settings"] = settings
     search.ledger.write_json("tuning.json", content)
-    chosen = Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path, tracking_uri=OFF)
-    planned = tuning.plan_summary(tuning.prepare(schema.load(str(path)), str(path), chosen))
+    planned = tuning.plan_summary(search_of(path, tmp_path / "runs"))
     assert [row["to_train"] for row in planned] == [0, 0, 4]
     again, summary = tune(path, tmp_path / "runs")
     assert summary.trained == 0 and again.ledger.tuning()["variants"]["loss=saturating"]["settings"] != settings
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    """Give what a finished search left."""
-    folder = tmp_path_factory.mktemp("written")
-    return tune(write(folder, trials="2", batch="2"), folder / "runs")[0].ledger
 
 
 OF_A_TRIAL = ["number", "batch", "state", "params", "values", "scores", "statuses", "replicas", "variant", "mlflow_run"]
@@ -227,8 +222,8 @@ PLACES = ["trials.0", "tune.trials", "front", "best", *(f"trials.0.{key}" for ke
 
 
 @pytest.mark.parametrize("spoiled", PLACES)
-def test_findings_that_were_spoiled_are_set_aside(written: Ledger, tmp_path: Path, spoiled: str) -> None:
-    content = json.loads((written.directory / "tuning.json").read_text())
+def test_findings_that_were_spoiled_are_set_aside(searched: Path, tmp_path: Path, spoiled: str) -> None:
+    content = json.loads((searched / "runs" / "made" / "smoke" / "tuning.json").read_text())
     assert problem_with_tuning(content) == ""
     place: Any = content if spoiled.startswith("tune.") else content["variants"]["loss=saturating"]
     *way, last = (int(key) if key.isdecimal() else key for key in spoiled.split("."))

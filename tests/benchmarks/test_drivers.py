@@ -26,6 +26,8 @@ from studies import schema
 
 from . import tuned
 
+pytestmark = pytest.mark.usefixtures("few_trees")
+
 VALIDATION = 100_000  # seeds from here are a search's
 
 
@@ -128,7 +130,7 @@ def together(*drivers: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def searched(engine: tuned.Engine, search: Search) -> list[str]:
+def of_trials(engine: tuned.Engine, search: Search) -> list[str]:
     """Return the replicas of trials that an engine trained."""
     trained = set(search.ledger.search().results()["replica"])
     return [id for id in engine.asked if id in trained]
@@ -143,15 +145,16 @@ def without_where(trials: dict[str, list[dict[str, Any]]]) -> Any:
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_two_drivers_find_what_one_finds_and_repeat_no_trial(board: Board, tmp_path: Path, sampler: str) -> None:
-    path, url = tuned.write(tmp_path, f'sampler = "{sampler}"'), f"sqlite:///{tmp_path / 'trials.db'}"
-    alone, _ = tuned.tune(path, tmp_path / "alone", storage=f"sqlite:///{tmp_path / 'alone.db'}")
+    path = tuned.write(tmp_path, f'sampler = "{sampler}"', **tuned.FEW)
+    url = f"sqlite:///{tmp_path / 'trials.db'}"
+    alone, _ = tuned.tune(path, tmp_path / "alone")  # a journal keeps trials as a database does
     opened(tmp_path, url, print)  # PostgreSQL's drivers make the tables one after the other
     engines = [tuned.Engine(), tuned.Engine()]
     (one, first), (other, second) = together(
         *(lambda i=i: tuned.tune(path, tmp_path / f"driver{i}", engines[i], storage=url) for i in range(2))
     )
-    trained = [*searched(engines[0], one), *searched(engines[1], other)]
-    assert len(trained) == len(set(trained)) == 2 * 6 * 2  # variants, trials, seeds
+    trained = [*of_trials(engines[0], one), *of_trials(engines[1], other)]
+    assert len(trained) == len(set(trained)) == 2 * 4 * 2  # variants, trials, seeds
     leads = [s for s in (first, second) if not s.elsewhere]
     assert len(leads) == 1
     leader, helper = (one, other) if leads[0] is first else (other, one)
@@ -160,9 +163,9 @@ def test_two_drivers_find_what_one_finds_and_repeat_no_trial(board: Board, tmp_p
     assert not helper.ledger.finished() and not helper.ledger.tuned().finished()
 
 
-def test_what_a_dead_driver_left_is_taken_over(board: Board, tmp_path: Path) -> None:
-    path, url = tuned.write(tmp_path), f"sqlite:///{tmp_path / 'trials.db'}"
-    alone, _ = tuned.tune(path, tmp_path / "alone", storage=f"sqlite:///{tmp_path / 'alone.db'}")
+def test_what_a_dead_driver_left_is_taken_over(board: Board, searched: Path, tmp_path: Path) -> None:
+    path, url = tuned.write(tmp_path, **tuned.FEW), f"sqlite:///{tmp_path / 'trials.db'}"
+    alone = tuned.search_of(searched / "made.toml", searched / "runs")
     dies = Dies(board)
 
     def lives() -> tuple[Search, Summary]:
@@ -176,7 +179,7 @@ def test_what_a_dead_driver_left_is_taken_over(board: Board, tmp_path: Path) -> 
     # And the dead one comes back: nothing is left for it but the grids.
     engine = tuned.Engine()
     again, _ = tuned.tune(path, tmp_path / "dies", engine, storage=url)
-    assert not searched(engine, again)
+    assert not of_trials(engine, again)
     assert without_where(tuned.trials_of(again)) == without_where(tuned.trials_of(alone))
 
 

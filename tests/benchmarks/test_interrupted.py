@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from benchmarks.ledger import Ledger
 from benchmarks.tuning import journal
 from gan.replica import Replica
 
-from .tuned import Engine, findings, trials_of, tune, write
+from .tuned import FEW, Engine, findings, search_of, trials_of, tune, write
 
-pytestmark = pytest.mark.usefixtures("no_compiler")
+pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
 
 class Killed(BaseException):
@@ -90,7 +91,7 @@ def holds(path: Path, runs: Path, undisturbed: Any, kills: list[Breaking], fails
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
 def test_interrupted_searches_end_like_undisturbed_ones(tmp_path: Path, sampler: str) -> None:
-    path, rng = write(tmp_path, sampler=f'"{sampler}"'), random.Random(sampler)
+    path, rng = write(tmp_path, sampler=f'"{sampler}"', **FEW), random.Random(sampler)
     undisturbed, writes = writes_of(path, tmp_path / "undisturbed")
     for case in range({"tpe": 6}.get(sampler, 2)):
         kills = [Breaking(rng.randrange(writes), torn=rng.random() < 0.5) for _ in range(2)]
@@ -102,7 +103,7 @@ def test_interrupted_searches_stop_and_weigh_as_undisturbed_ones(tmp_path: Path,
     def fails(replica: Replica) -> bool:
         return replica.variant.beta1 > 0.45
 
-    path, rng = write(tmp_path, **rule), random.Random(str(rule))
+    path, rng = write(tmp_path, **(FEW | rule)), random.Random(str(rule))
     undisturbed, writes = writes_of(path, tmp_path / "undisturbed", fails)
     for case in range(3):
         kills = [Breaking(rng.randrange(writes), torn=rng.random() < 0.5)]
@@ -117,9 +118,9 @@ def test_a_search_may_be_killed_at_any_write(tmp_path: Path) -> None:
         holds(path, tmp_path / str(left), undisturbed, [Breaking(left, torn=left % 2 == 0)])
 
 
-def test_a_torn_line_is_set_aside_and_its_trial_is_told_again(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    search, _ = tune(path, tmp_path / "runs")
+def test_a_torn_line_is_set_aside_and_its_trial_is_told_again(searched: Path, tmp_path: Path) -> None:
+    shutil.copytree(searched, tmp_path, dirs_exist_ok=True)
+    search = search_of(path := tmp_path / "made.toml", tmp_path / "runs")
     whole = findings(search)
     log = search.ledger.directory / journal.JOURNAL
     lines = log.read_bytes().splitlines(keepends=True)
@@ -130,12 +131,12 @@ def test_a_torn_line_is_set_aside_and_its_trial_is_told_again(tmp_path: Path) ->
 
 
 def test_another_batch_size_goes_on_with_the_trials_that_run(tmp_path: Path) -> None:
-    path = write(tmp_path, trials="12", batch="4")
+    path = write(tmp_path, trials="6", batch="2")
     undisturbed, writes = writes_of(path, tmp_path / "undisturbed")
     with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Killed):
         Breaking(writes // 2, torn=False).install(patch)
         tune(path, tmp_path / "runs")
-    search, _ = tune(write(tmp_path, trials="12", batch="6"), tmp_path / "runs")
-    begun = [t["number"] for t in trials_of(undisturbed)["loss=saturating"] if t["batch"] <= 4]
+    search, _ = tune(write(tmp_path, trials="6", batch="3"), tmp_path / "runs")
+    begun = [t["number"] for t in trials_of(undisturbed)["loss=saturating"] if t["batch"] <= 2]
     for variant, its in trials_of(search).items():
         assert [its[i] for i in begun] == [trials_of(undisturbed)[variant][i] for i in begun]

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import choosing, ledger_tables, reporting, runner, simulation
+from benchmarks import choosing, ledger_tables, reporting, runner, simulation, system
 from benchmarks.engines import Outcome
 from benchmarks.ledger import FOLDERS, Ledger
 from benchmarks.provenance import Session
@@ -35,9 +35,19 @@ def options(tmp_path: Path) -> Options:
     return simulation.options_for(tmp_path, REPLICAS)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulate a whole run, once: tests copy it."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(system, "has_compiler", lambda _: False)
+        assert simulation.train(simulation.options_for(folder, REPLICAS), SimulatedEngine()).trained == REPLICAS
+    return folder
+
+
 @pytest.fixture
-def trained(options: Options) -> Ledger:
-    assert simulation.train(options, SimulatedEngine()).trained == REPLICAS
+def trained(finished: Path, options: Options, tmp_path: Path) -> Ledger:
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     return ledger_of(options)
 
 

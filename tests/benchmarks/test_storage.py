@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,9 +16,9 @@ from benchmarks.tuning import journal
 from benchmarks.tuning.storage import check, dashboard, opened
 from gan.errors import InputError
 
-from .tuned import findings, tune, write
+from .tuned import FEW, findings, search_of, tune, write
 
-pytestmark = pytest.mark.usefixtures("no_compiler")
+pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -34,11 +35,13 @@ def everything(folder: Path) -> dict[str, bytes]:
         ({"sampler": '"random"'}, "tune.sampler is 'tpe' there and 'random' here"),
     ],
 )  # fmt: skip
-def test_another_search_under_the_same_name_is_refused(tmp_path: Path, changed: dict[str, str], key: str) -> None:
-    tune(write(tmp_path), tmp_path / "runs")
+def test_another_search_under_the_same_name_is_refused(
+    tmp_path: Path, searched: Path, changed: dict[str, str], key: str
+) -> None:
+    shutil.copytree(searched / "runs", tmp_path / "runs")
     before = everything(tmp_path / "runs")
     with pytest.raises(InputError, match="holds 'made smoke: loss=non_saturating' with another search") as error:
-        tune(write(tmp_path, **changed), tmp_path / "runs")
+        tune(write(tmp_path, **(FEW | changed)), tmp_path / "runs")
     assert key in str(error.value) and "\n" not in str(error.value)
     assert everything(tmp_path / "runs") == before
 
@@ -74,23 +77,23 @@ def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path, url: str) ->
 @pytest.mark.parametrize(
     "content", ["", "hello\n", '{"a": 1}\n', '{"op_code": 99}\n', '{"op_code": 0}\n', "[]\n{}\n", '{"op_code": 0\n']
 )
-def test_a_file_that_is_no_journal_is_set_aside(tmp_path: Path, content: str) -> None:
-    undisturbed, _ = tune(write(tmp_path), tmp_path / "undisturbed")
+def test_a_file_that_is_no_journal_is_set_aside(tmp_path: Path, searched: Path, content: str) -> None:
+    undisturbed = search_of(searched / "made.toml", searched / "runs")
     folder = tmp_path / "runs" / "made" / "smoke"
     folder.mkdir(parents=True)
     if content:
         (folder / journal.JOURNAL).write_text(content)
     else:
         (folder / journal.JOURNAL).mkdir()  # a folder in its place
-    search, _ = tune(write(tmp_path), tmp_path / "runs")
+    search, _ = tune(write(tmp_path, **FEW), tmp_path / "runs")
     assert findings(search) == findings(undisturbed)
     aside = folder / "optuna.log.set-aside-1"
     assert aside.read_text() == content if content else aside.is_dir()
 
 
-def test_a_database_keeps_trials_as_the_journal_does(tmp_path: Path) -> None:
-    path, url = write(tmp_path), f"sqlite:///{tmp_path}/trials.db"
-    journaled, _ = tune(path, tmp_path / "one")
+def test_a_database_keeps_trials_as_the_journal_does(tmp_path: Path, searched: Path) -> None:
+    path, url = write(tmp_path, **FEW), f"sqlite:///{tmp_path}/trials.db"
+    journaled = search_of(searched / "made.toml", searched / "runs")
     kept, _ = tune(path, tmp_path / "two", storage=url)
     one, two = journaled.ledger.tuning(), kept.ledger.tuning()
     assert one["variants"] == two["variants"] and not (kept.ledger.directory / journal.JOURNAL).exists()
@@ -115,7 +118,9 @@ def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
             check(tmp_path, url, {})
 
 
-def test_the_dashboard_opens_no_journal_that_it_would_spoil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dashboard_opens_no_journal_that_it_would_spoil(
+    tmp_path: Path, searched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done: list[str] = []
     monkeypatch.setattr("optuna_dashboard.run_server", lambda *_, **__: done.append("served"))
     with pytest.raises(InputError, match="no such journal"):
@@ -123,8 +128,8 @@ def test_the_dashboard_opens_no_journal_that_it_would_spoil(tmp_path: Path, monk
     with pytest.raises(InputError, match="no trials there"):
         dashboard(f"sqlite:///{tmp_path}/none.db", "127.0.0.1", 1, lambda: done.append("said"))
     assert everything(tmp_path) == {}
-    search, _ = tune(write(tmp_path), tmp_path / "runs")
-    log = search.ledger.directory / journal.JOURNAL
+    shutil.copytree(searched / "runs", tmp_path / "runs")
+    log = tmp_path / "runs" / "made" / "smoke" / journal.JOURNAL
     whole = log.read_bytes()
     log.write_bytes(whole + b'{"op_co')
     dashboard(str(log), "127.0.0.1", 1, lambda: done.append("said"))

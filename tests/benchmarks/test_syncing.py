@@ -27,7 +27,7 @@ from .mirroring import client_of
 from .tuned import Engine, write
 from .typed import Ganbench
 
-pytestmark = pytest.mark.usefixtures("no_compiler")
+pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
 
 REFERENCES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import sqlite3
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,12 +34,18 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background, "FIRST_PAUSE", 0.0)
 
 
+@functools.cache
+def trained() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make up what the replicas of every plan here left: hundreds of sessions read it."""
+    return make_results(make_plan()), make_history(make_plan(), points=3)
+
+
 def push(server: Server, plan: dict[str, Any], kind: type[FlakyStore] = FlakyStore, **flaky: Any) -> MirrorStats:
     """Mirror all of a plan, in two cohorts, as a session or a `sync` does."""
     store = kind(server, **flaky)
     trials = {name: {"optuna_trial": str(k)} for k, name in enumerate(VARIANTS)} if plan["study"].get("stage") else None
     writer = Mirror(Path("runs"), plan, store=lambda _: store, retry_pauses=QUICK, trials=trials)
-    results, history = make_results(plan), make_history(plan, points=3)
+    results, history = trained()
     for rows in (results.iloc[::2], results.iloc[1::2]):
         writer.push(rows, lambda: history, make_samples)
     writer.describe("It does not.")

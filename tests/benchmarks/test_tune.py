@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from benchmarks.runner import Options
-from benchmarks.tuning import plan_summary, prepare
+from benchmarks import system
+from benchmarks.runner import Summary
+from benchmarks.tuning import Search, plan_summary
 from benchmarks.tuning.objective import objective
 from gan.replica import Replica
 from studies import schema
 
-from .tuned import Engine, findings, score, trials_of, tune, write
+from .tuned import Engine, findings, score, search_of, trials_of, tune, with_few_trees, write
 
-pytestmark = pytest.mark.usefixtures("no_compiler")
+pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
 
-def test_a_search_is_whole_and_apart_from_the_report(tmp_path: Path) -> None:
-    search, summary = tune(write(tmp_path), tmp_path / "runs")
+class Whole(NamedTuple):
+    """A search that was finished undisturbed; it is read, or copied."""
+
+    folder: Path
+    search: Search
+    summary: Summary
+
+    def copied(self, folder: Path) -> Path:
+        """Copy the study's file and its runs to another folder; return the file's path there."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return folder / "made.toml"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        with_few_trees(patch)
+        patch.setattr(system, "has_compiler", lambda _: False)
+        return Whole(folder, *tune(write(folder), folder / "runs"))
+
+
+def test_a_search_is_whole_and_apart_from_the_report(whole: Whole) -> None:
+    _, search, summary = whole
     plans = [ledger.plan() for ledger in (search.ledger, search.ledger.search(), search.ledger.tuned())]
     untuned, searched, tuned = ({r["seed"] for r in plan["replicas"]} for plan in plans)
     assert untuned == tuned == {0, 1} and searched == {100_000, 100_001}
@@ -36,40 +61,35 @@ def test_a_search_is_whole_and_apart_from_the_report(tmp_path: Path) -> None:
         assert abs(sum(found["importances"].values()) - 1) < 1e-9
 
 
-def test_a_finished_search_trains_nothing_again(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    first, _ = tune(path, tmp_path / "runs")
-    engine = Engine()
+def test_a_finished_search_trains_nothing_again(whole: Whole, tmp_path: Path) -> None:
+    path, engine = whole.copied(tmp_path), Engine()
     again, summary = tune(path, tmp_path / "runs", engine)
     assert engine.asked == [] and summary.trained == 0
-    assert findings(first) == findings(again)
+    assert findings(whole.search) == findings(again)
 
 
-def test_the_variants_of_a_batch_train_side_by_side(tmp_path: Path) -> None:
-    search, _ = tune(write(tmp_path), tmp_path / "runs")
-    plan = search.ledger.search().plan()
+def test_the_variants_of_a_batch_train_side_by_side(whole: Whole) -> None:
+    plan = whole.search.ledger.search().plan()
     losses = {r["id"]: plan["variants"][r["variant"]]["loss"] for r in plan["replicas"]}
     # 2 losses x 3 trials x 2 seeds of one shape: two batches, a cohort each.
     assert [len(c["replicas"]) for c in plan["cohorts"]] == [12, 12]
     assert all({losses[id] for id in c["replicas"]} == {"non_saturating", "saturating"} for c in plan["cohorts"])
 
 
-def test_more_trials_go_on_where_the_search_ended(tmp_path: Path) -> None:
+def test_more_trials_go_on_where_the_search_ended(whole: Whole, tmp_path: Path) -> None:
     path = write(tmp_path)
     first, _ = tune(path, tmp_path / "runs", trials=3)
     before = trials_of(first)
     more, _ = tune(path, tmp_path / "runs")
     assert all(trials_of(more)[v][:3] == its for v, its in before.items())
-    whole, _ = tune(path, tmp_path / "whole")
-    assert findings(more) == findings(whole)
+    assert findings(more) == findings(whole.search)
     # Fewer again: equal budgets, so the winners are chosen among the first three.
     fewer, _ = tune(path, tmp_path / "runs", trials=3)
     assert findings(fewer) == findings(first) and trials_of(fewer) == before
 
 
-def test_a_failed_replica_counts_and_its_neighbours_do_not_change(tmp_path: Path) -> None:
-    path = write(tmp_path)
-    clean, _ = tune(path, tmp_path / "clean")
+def test_a_failed_replica_counts_and_its_neighbours_do_not_change(whole: Whole, tmp_path: Path) -> None:
+    path, clean = write(tmp_path), whole.search
     victim = trials_of(clean)["loss=saturating"][1]["replicas"][0]
     search, _ = tune(path, tmp_path / "runs", Engine(lambda r: r.id == victim))
     trial = trials_of(search)["loss=saturating"][1]
@@ -210,14 +230,14 @@ def test_the_summary_counts_what_failed_in_both_grids(tmp_path: Path) -> None:
     assert summary.diverged == 2
 
 
-def test_a_dry_run_knows_what_is_left(tmp_path: Path) -> None:
-    path, chosen = write(tmp_path), Options("smoke", "cpu", 1, tmp_path / "runs", tmp_path, tracking_uri="off")
+def test_a_dry_run_knows_what_is_left(whole: Whole, tmp_path: Path) -> None:
+    path = write(tmp_path)
 
     def left(path: Path) -> list[int]:
-        return [row["to_train"] for row in plan_summary(prepare(schema.load(str(path)), str(path), chosen))]
+        return [row["to_train"] for row in plan_summary(search_of(path, tmp_path / "runs"))]
 
     assert left(path) == [4, 24, 4]
-    search, _ = tune(path, tmp_path / "runs")
+    path = whole.copied(tmp_path)
     assert left(path) == [0, 0, 0]
     # Another level of a factor, or one less, is another search as far as it is new.
     text = path.read_text()
@@ -225,5 +245,6 @@ def test_a_dry_run_knows_what_is_left(tmp_path: Path) -> None:
     assert left(path) == [2, 12, 6]
     path.write_text(text.replace(', "saturating"]', "]"))
     assert left(path)[0] == 0
-    (search.ledger.directory / "tuning.json").write_text("[1]")  # set aside by the next run, which knows the trials
+    found = search_of(path, tmp_path / "runs").ledger.directory / "tuning.json"
+    found.write_text("[1]")  # set aside by the next run, which knows the trials
     assert left(path)[:2] == [0, 0]

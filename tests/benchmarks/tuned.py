@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from benchmarks import tuning
@@ -54,6 +57,8 @@ SCALE = """
 seeds = 2
 steps = 20
 """
+FEW = {"trials": "4", "batch": "2"}
+"""Two batches, as there are with more."""
 
 
 def write(folder: Path, tune: str = "", space: str = SPACE, **replaced: str) -> Path:
@@ -102,6 +107,17 @@ class Engine:
         row |= {"reason": "", "train_seconds": 0.0, "ks": math.nan if failed else score(replica)}
         row["coverage"] = 1 - row["ks"]  # the same the other way round: higher is better
         return ReplicaResult(replica, row, [(20, "score/ks", score(replica))])
+
+
+def with_few_trees(patch: pytest.MonkeyPatch) -> None:
+    """Tell what each setting explains by four trees: Optuna's 64 take most of the time of a search like this."""
+    importance = import_module("optuna.importance")  # which Optuna itself puts off: that would undo the patch
+    patch.setattr(importance, "FanovaImportanceEvaluator", partial(importance.FanovaImportanceEvaluator, n_trees=4))
+
+
+def search_of(path: Path, runs: Path) -> tuning.Search:
+    """Return the study's search, as it is in a runs directory."""
+    return tuning.prepare(schema.load(str(path)), str(path), Options("smoke", "cpu", 1, runs, runs, tracking_uri=OFF))
 
 
 def tune(path: Path, runs: Path, engine: Engine | None = None, **options: Any) -> tuple[tuning.Search, Summary]:

@@ -6,7 +6,6 @@ import functools
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import IO
 
@@ -73,12 +72,8 @@ def words(
 
 @functools.cache
 def environment() -> dict[str, str]:
-    """Return the environment of the command: without data, and quick to start again."""
-    env = {k: v for k, v in os.environ.items() if k != "GAN_DATA_DIR"} | {"PYTHONPATH": str(ROOT)}
-    if env.pop("PYTHONDONTWRITEBYTECODE", ""):
-        # Compiling every module again would be half of a short run.
-        env["PYTHONPYCACHEPREFIX"] = str(Path(tempfile.gettempdir()) / f"gan-stability-faults-{os.getuid()}")
-    return env
+    """Return the environment of the command: without data."""
+    return {k: v for k, v in os.environ.items() if k != "GAN_DATA_DIR"} | {"PYTHONPATH": str(ROOT)}
 
 
 def start(

@@ -64,6 +64,12 @@ class Study:
     truth: Contents
     seconds: float
 
+    def by(self, workers: int) -> list[str]:
+        """Return the command with so many workers: each costs a start of seconds, and the end is the same."""
+        typed = list(self.typed)
+        typed[typed.index("--workers") + 1] = str(workers)
+        return typed
+
 
 @dataclass(frozen=True)
 class Kill:
@@ -104,9 +110,11 @@ class Storm:
         return {name: found for name in names if (found := getattr(self, name))}
 
 
-def undisturbed(folder: Path, study: str = commands.STUDY, *, verb: str = "run", **replaced: str) -> Study:
-    """Run a study with nothing in its way; its folder is `folder`."""
-    typed = commands.words(commands.write_study(folder, study, **replaced), verb=verb)
+def undisturbed(
+    folder: Path, *more: str, study: str = commands.STUDY, verb: str = "run", workers: int = 2, **replaced: str
+) -> Study:
+    """Run a study with nothing in its way, `more` typed after the command; its folder is `folder`."""
+    typed = commands.words(commands.write_study(folder, study, **replaced), *more, verb=verb, workers=workers)
     began = time.monotonic()
     commands.ganbench(folder, *typed)
     seconds = time.monotonic() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import signal
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer.main
 
 from benchmarks import cli
 
@@ -30,6 +32,9 @@ class Said(NamedTuple):
     err: str
 
 
+built = functools.cache(typer.main.get_command)
+"""The commands, which a process builds once: it types one of them, a test many."""
+
 Ganbench = Callable[..., Said]
 """Runs the command line with these words; anything but an exit is raised."""
 
@@ -38,6 +43,7 @@ Ganbench = Callable[..., Said]
 def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
     """Run the command line in an empty directory, with nothing of this machine's in the environment."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.main, "get_command", built)
     for name in ("GAN_DATA_DIR", "GAN_RUNS_DIR", "GAN_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
 

@@ -83,7 +83,7 @@ def stopped_well(how: Interrupted) -> None:
 
 def goes_on(study: Study, folder: Path) -> None:
     """Hold that the same command ends like the undisturbed one."""
-    commands.ganbench(folder, *study.typed)
+    commands.ganbench(folder, *study.by(workers=1))
     assert differences(study.truth, contents_of(commands.run_directory(folder))) == []
 
 
@@ -94,9 +94,9 @@ def checkpoints_of_unfinished(ledger: Ledger) -> dict[str, Path]:
     return {id: ledger.directory / "checkpoints" / id / "0.safetensors" for id in left}
 
 
-def test_ctrl_c_keeps_what_is_in_training(stormy: Study, tmp_path: Path) -> None:
-    folder = copied(stormy, tmp_path / "here")
-    how, at = interrupted_in_training(stormy, folder)
+def test_ctrl_c_keeps_what_is_in_training(unreported: Study, tmp_path: Path) -> None:
+    folder = copied(unreported, tmp_path / "here")
+    how, at = interrupted_in_training(unreported, folder)
     stopped_well(how)
     assert how.seconds < SOON
     training = checkpoints_of_unfinished(Ledger(commands.run_directory(folder)))
@@ -107,12 +107,12 @@ def test_ctrl_c_keeps_what_is_in_training(stormy: Study, tmp_path: Path) -> None
     cohort, path = next(iter(training.items()))
     content = path.read_bytes()[:-100]
     path.write_bytes(content)
-    hurried, _ = interrupted_in_training(stormy, folder, times=2)
+    hurried, _ = interrupted_in_training(unreported, folder, times=2)
     assert hurried.code == 130 and hurried.left == [] and "Traceback" not in hurried.err, hurried
     assert hurried.seconds < AT_ONCE
     assert cohort in hurried.err and path.name in hurried.err
     assert path.with_name(f"{path.name}.set-aside-1").read_bytes() == content
-    goes_on(stormy, folder)
+    goes_on(unreported, folder)
 
 
 @pytest.mark.faults

@@ -15,6 +15,7 @@ def survived(storms: list[Storm]) -> None:
     assert not any(storm.wrong for storm in storms), summary(storms)
 
 
+@pytest.mark.faults
 def test_a_killed_run_ends_like_an_undisturbed_one(stormy: Study, tmp_path: Path) -> None:
     survived([storm(stormy, tmp_path / "storm", seed=1, kills=4)])
 
@@ -33,7 +34,7 @@ def test_a_hundred_kills_lose_and_repeat_nothing(stormy: Study, tmp_path: Path) 
 def test_a_killed_search_ends_like_an_undisturbed_one(stormy: Study, tmp_path: Path) -> None:
     text = commands.STUDY.replace("[scales.smoke]", f"{commands.TUNE}[scales.smoke]")
     smaller = {"generator_norm": '["none"]', "latent": '["uniform"]', "steps": "100"}
-    tuned = undisturbed(tmp_path / "undisturbed", text, verb="tune", **smaller)
+    tuned = undisturbed(tmp_path / "undisturbed", study=text, verb="tune", workers=2, **smaller)
     storms: list[Storm] = []
     seed = 500
     while sum(len(storm.kills) for storm in storms) < 10:

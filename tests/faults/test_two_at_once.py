@@ -61,20 +61,20 @@ def test_of_two_runs_of_a_study_one_trains(stormy: Study, tmp_path: Path) -> Non
     assert said[codes.index(2)].read_text().count("training") == 0
 
 
-def test_a_killed_run_frees_its_directory_at_once(stormy: Study, tmp_path: Path) -> None:
-    folder = copied(stormy, tmp_path / "here")
+def test_a_killed_run_frees_its_directory_at_once(unreported: Study, tmp_path: Path) -> None:
+    folder = copied(unreported, tmp_path / "here")
     directory = commands.run_directory(folder)
     watch = Watch(directory)
-    with commands.start(folder, *stormy.typed) as first:
+    with commands.start(folder, *unreported.by(workers=1)) as first:
         starts_training(directory, first)
-        refused(commands.ganbench(folder, *stormy.typed, check=2).stderr, commands.run_directory(Path()))
+        refused(commands.ganbench(folder, *unreported.by(workers=1), check=2).stderr, commands.run_directory(Path()))
         assert first.poll() is None
         processes.kill(first.pid, first.pid)
-    commands.ganbench(folder, *stormy.typed)  # its workers may not have noticed yet
+    commands.ganbench(folder, *unreported.by(workers=1))  # its worker may not have noticed yet
     watch.look()
     assert watch.changed == []
     assert processes.all_gone(first.pid) == []
-    assert differences(stormy.truth, contents_of(directory)) == []
+    assert differences(unreported.truth, contents_of(directory)) == []
 
 
 @pytest.mark.faults

@@ -28,6 +28,7 @@ NARROWER = {
 }
 """Of a processor without AVX512, for the compiler and the libraries behind torch."""
 WORKERS = str(min(os.cpu_count() or 1, 8))
+DEFAULT = "not slow and not faults and not integration"
 TESTS = ("python", "-m", "pytest", "-n", WORKERS, "--dist", "loadfile")
 
 
@@ -68,18 +69,17 @@ def benchmark(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def tests(session: nox.Session) -> None:
     """Run the tests, without the slow ones and with a bounded part of the faults; arguments go to pytest."""
-    in_environment(session, *TESTS, "-m", "not slow and not faults and not integration", *session.posargs)
+    in_environment(session, *TESTS, "-m", DEFAULT, *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])
-def emulated(session: nox.Session) -> None:
-    """Run the tests of gan as on older processors: with AVX2 at most, then without vectors; arguments go to pytest."""
+@nox.parametrize("vectors", ["avx2", "default"])
+def emulated(session: nox.Session, vectors: str) -> None:
+    """Run the tests of gan as on older processors: with AVX2 at most, and without vectors; arguments go to pytest."""
     if platform.machine() not in ("x86_64", "AMD64"):
         session.skip("Emulates x86-64 processors, on one of them.")
-    chosen = ("-m", "not slow and not faults and not integration", *(session.posargs or ["tests/gan"]))
-    for capability in ("avx2", "default"):
-        session.log(f"Vector registers: {capability}")
-        in_environment(session, *TESTS, *chosen, ATEN_CPU_CAPABILITY=capability, **NARROWER)
+    chosen = ("-m", DEFAULT, *(session.posargs or ["tests/gan"]))
+    in_environment(session, *TESTS, *chosen, ATEN_CPU_CAPABILITY=vectors, **NARROWER)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

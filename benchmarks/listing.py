@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -277,7 +277,7 @@ def print_replica(shown: dict[str, Any], found: Found) -> None:
 
 
 def rerun(found: Found, data_dir: Path) -> dict[str, Any]:
-    """Train one replica again, in the mode and width it was trained in, and compare every number of its row.
+    """Train one replica again as planned, in its mode, width and place, and compare every number of its row.
 
     Raises:
         InputError: The plan of its run directory no longer knows it.
@@ -292,7 +292,9 @@ def rerun(found: Found, data_dir: Path) -> dict[str, Any]:
         if isinstance(value, float) and key != "train_seconds" and not math.isnan(value)
     }
     equal = fresh["status"] == found.row["status"] and all(c["then"] == c["now"] for c in compared.values())
-    return {"replica": found.id, "equal": equal, "compared": compared, "cohort": asdict(cohort)["mode"]}
+    sessions = found.ledger.provenance().get("sessions", [])
+    halved = any(found.row["cohort"] in session.get("halved", {}) for session in sessions)
+    return {"replica": found.id, "equal": equal, "compared": compared, "cohort": cohort.mode, "halved": halved}
 
 
 def print_rerun(same: dict[str, Any]) -> None:
@@ -301,9 +303,12 @@ def print_rerun(same: dict[str, Any]) -> None:
     for key, both in same["compared"].items():
         table.add_row(key, f"{both['then']:.9g}", f"{both['now']:.9g}")
     Console(highlight=False).print(table)
-    print(
-        "The same, bit for bit." if same["equal"] else "Not the same: see `ganbench doctor` for versions and hardware."
-    )
+    if same["equal"]:
+        print("The same, bit for bit.")
+    elif same["halved"]:
+        print("Not the same: it was trained in a halved cohort, whose last bits may differ (docs/bits.md).")
+    else:
+        print("Not the same: see `ganbench doctor` for versions and hardware.")
 
 
 def _spark(values: list[float]) -> str:

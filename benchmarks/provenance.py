@@ -72,13 +72,14 @@ class Session:
         self.cohorts[outcome.cohort.id] = round(outcome.seconds, 3)
         self.trained += len(outcome.cohort.replicas)
         self.checkpoint_seconds += outcome.checkpoint_seconds
-        if not outcome.cohort.as_planned:
+        is_whole = outcome.cohort.as_planned
+        if not is_whole:
             self.halved[outcome.cohort.id] = [r.id for r in outcome.cohort.replicas]
         is_known = not outcome.machine or outcome.machine["host"] in self.machines
         if outcome.machine:
             known = self.machines.setdefault(outcome.machine["host"], {**outcome.machine, "cohorts": 0})
             known["cohorts"] += 1
-        if len(self.cohorts) >= GROWTH * self._noted or not is_known:
+        if len(self.cohorts) >= GROWTH * self._noted or not is_known or not is_whole:
             self._noted = len(self.cohorts)
             self.write(began - self.began)
         yield

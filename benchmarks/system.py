@@ -134,15 +134,17 @@ def processor() -> str:
 
 
 def vectors() -> str:
-    """Return which vector registers PyTorch uses on this processor: ``AVX512``, ``AVX2`` or ``DEFAULT``.
+    """Return which vector registers PyTorch uses: ``AVX512``, ``AVX2``, ``DEFAULT`` (none), or ``unknown``.
 
     They decide the last bits of results. Read from the processor's flags, as PyTorch reads them, because importing it
-    takes seconds; ``ATEN_CPU_CAPABILITY`` comes first, as it does there.
+    takes seconds; ``ATEN_CPU_CAPABILITY`` comes first, as it does there. Unknown off Linux and x86.
     """
-    asked = os.environ.get("ATEN_CPU_CAPABILITY", "").upper()
-    if asked in (*VECTOR_FLAGS, "DEFAULT"):
-        return asked
+    asked = os.environ.get("ATEN_CPU_CAPABILITY", "")
+    if asked in ("avx512", "avx2", "default"):
+        return asked.upper()
     flags = set(_cpuinfo().get("flags", "").split())
+    if not flags:
+        return "unknown"
     return next((level for level, needed in VECTOR_FLAGS.items() if needed <= flags), "DEFAULT")
 
 

@@ -254,7 +254,7 @@ class Run:
             "engine": ENGINE_VERSION,
             "torch": torch.__version__,
             "device": self.device.type,
-            "vectors": torch.backends.cpu.get_cpu_capability(),
+            "vectors": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "replicas": [r.id for r in self.replicas],
             "mode": cohort.mode,
             "compiled": cohort.compiled,

@@ -131,7 +131,7 @@ static void columns_of(Matrix a, Matrix b, float* c, int64_t m, int64_t inner, i
 
 // Whether the target multiplies and adds in one operation. Where it does not, a library would do so in software.
 extern "C" int fused() {
-#if defined(__AVX512F__) || defined(__FMA__) || defined(__FP_FAST_FMAF)
+#if defined(__AVX512F__) || defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__FP_FAST_FMAF)
     return 1;
 #else
     return 0;

@@ -59,18 +59,18 @@ register_fake("gan::bmm", _like)
 
 def is_fused() -> bool:
     """Return whether the compiler's target has a fused multiply-add; without one `torch.bmm` stays in place."""
-    return bool(_library_of_kernel().fused())
+    return bool(_compiled().fused())
 
 
 @cache
-def _library_of_kernel() -> Any:
+def _compiled() -> Any:
     """Compile the kernel for this processor, or find it in the compiler's cache."""
     return CppCodeCache.load(SOURCE.read_text(encoding="utf-8"))
 
 
 @cache
 def _kernel() -> Any:
-    kernel = _library_of_kernel().products
+    kernel = _compiled().products
     matrix = [ctypes.c_void_p, *[ctypes.c_int64] * 3]
     kernel.argtypes = [*matrix, *matrix, ctypes.c_void_p, *[ctypes.c_int64] * 4]
     kernel.restype = None

@@ -97,9 +97,9 @@ class Cohort:
     width: int
     """Replicas side by side; a short cohort is padded to it, so that one compiled program serves all."""
     places: tuple[int, ...] = ()
-    """Where each replica stands among those side by side; empty: in order, from the first. Elementwise functions round
-    the last numbers of a stack in another way where the stack does not fill whole vector registers, so the last bits
-    of a replica can depend on its place."""
+    """Where each replica stands among those side by side; empty: in order, from the first. The last bits of a replica
+    can depend on it: numbers at the end of a stack that fill no whole vector register are rounded in another way, and
+    so are products of rows that begin within one."""
     as_planned: bool = True
     """Its replicas have the bits that the plan's own cohort gives them."""
     plugins: tuple[str, ...] = ()
@@ -202,11 +202,11 @@ def load_plugins(cohort: Cohort, device: str) -> None:
 
 
 def width_for(variant: Variant, replicas: int) -> int:
-    """Return how many replicas of a variant to stack, of which `replicas` are real, so that sums do not depend on it.
+    """Return how many replicas of a variant to stack, of which `replicas` are real.
 
-    From two on a product has the same bits at any width (measured). A sum over the batch, as BatchNorm's gradients
-    are, is taken over 32 columns of all replicas at a time, and otherwise over what is left of them: there must be
-    nothing left. Elementwise functions still depend on the width and the place, unless each batch is a multiple of 32.
+    At least two, since a product of one matrix is computed in another way. A sum over the batch, as BatchNorm's
+    gradients are, is taken over 32 columns of all replicas at a time, and otherwise over what is left of them: nothing
+    is left. With layers and batches of round sizes no bit depends on the width then (`docs/bits.md`).
     """
     widths: tuple[int, ...] = ()
     if variant.generator_norm == "batch":
@@ -215,21 +215,6 @@ def width_for(variant: Variant, replicas: int) -> int:
         widths += variant.discriminator_channels if variant.discriminator == "conv" else variant.discriminator_hidden
     even = max((32 // math.gcd(32, width) for width in widths), default=1)  # powers of two: the largest fits all
     return math.ceil(max(2, replicas) / even) * even
-
-
-VECTOR_NUMBERS = 32
-"""That PyTorch's elementwise loops take at a time where registers are widest: two of 16 numbers. The rest is rounded in
-another way."""
-
-
-def same_bits_at_any_width(variant: Variant, target: Target) -> bool:
-    """Return whether a replica has the same bits in any place of a stack of any width, from 2 to 32 (measured).
-
-    So it is with MLPs whose batches all fill whole vector registers. Convolutions, and networks of a plugin, were not
-    measured: libraries choose how to compute them by their shapes.
-    """
-    mlps = variant.discriminator != "conv" and not variant.own()
-    return mlps and variant.batch_size % VECTOR_NUMBERS == 0 and batch_shapes(variant, target) == 1
 
 
 def batch_shapes(variant: Variant, target: Target) -> int:

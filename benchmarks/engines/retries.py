@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from benchmarks.engines import Outcome
-from gan.replica import Cohort, digest_of, same_bits_at_any_width, width_for
+from gan.replica import Cohort, digest_of, width_for
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,6 @@ class Attempt:
         again = self.after_death()
         if again:
             parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
-            if not again[0].cohort.as_planned:
-                parts += ", whose last bits may differ from those of the whole"
             return again, f"a worker died ({why}) over cohort {self.cohort.id}; {parts}", []
         (replica,) = self.cohort.replicas
         said = f"a worker died ({why}) over replica {replica.id} alone, again; it is recorded as failed"
@@ -68,7 +66,6 @@ class Attempt:
         their places, and their last bits may not be those of the whole.
         """
         replicas, cohort = self.cohort.replicas, self.cohort
-        same = cohort.mode == "loop" or same_bits_at_any_width(replicas[0].variant, cohort.target)
         middle = math.ceil(len(replicas) / 2)
         return [
             Attempt(
@@ -77,7 +74,7 @@ class Attempt:
                     id=digest_of([r.id for r in part]),
                     replicas=part,
                     places=(),
-                    as_planned=cohort.as_planned and same,
+                    as_planned=cohort.mode == "loop",
                     width=1 if cohort.mode == "loop" else width_for(part[0].variant, len(part)),
                 ),
                 piece=True,

@@ -132,7 +132,7 @@ def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Pat
 def test_a_second_run_trains_nothing_and_says_so(finished: Path, typed: Typed) -> None:
     before = {p: p.read_bytes() for p in (finished / "runs" / "small" / "smoke" / "cohorts").iterdir()}
     report = (finished / "runs/small/smoke/report/report.md").read_bytes()
-    again = typed("run", "small.toml", "--scale", "smoke", "--tracking-uri", "off", cwd=finished)
+    again = typed("run", "small.toml", "--scale", "smoke", cwd=finished)
     assert "nothing to train" in again.out + again.err
     assert {p: p.read_bytes() for p in (finished / "runs" / "small" / "smoke" / "cohorts").iterdir()} == before
     assert (finished / "runs/small/smoke/report/report.md").read_bytes() == report

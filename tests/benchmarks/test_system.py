@@ -26,6 +26,7 @@ def test_vectors_are_those_that_torch_finds() -> None:
         (GENOA, "AMD EPYC (family 25, model 17)", "AVX512"),
         ({**GENOA, "flags": "avx2 avx512f fma"}, "AMD EPYC (family 25, model 17)", "AVX2"),
         ({**MILAN, "flags": "avx2"}, "AMD EPYC (family 25, model 1)", "DEFAULT"),
+        ({"model name": "Neoverse"}, "Neoverse", "unknown"),
     ],
 )
 def test_processors_are_told_apart(
@@ -38,9 +39,9 @@ def test_processors_are_told_apart(
     assert (found["processor"], found["vectors"]) == (name, vectors)
 
 
-def test_less_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_registers_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "_cpuinfo", lambda: MILAN)
-    for asked, vectors in (("default", "DEFAULT"), ("avx2", "AVX2"), ("nonsense", "AVX2")):
+    for asked, vectors in (("default", "DEFAULT"), ("avx512", "AVX512"), ("nonsense", "AVX2"), ("DEFAULT", "AVX2")):
         monkeypatch.setenv("ATEN_CPU_CAPABILITY", asked)
         assert system.vectors() == vectors
 

@@ -21,10 +21,10 @@ pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the kernel 
 @pytest.fixture
 def unfused() -> Iterator[None]:
     """Compile for a processor without a fused multiply-add."""
-    products._library_of_kernel.cache_clear()
+    products._compiled.cache_clear()
     with inductor.patch({"cpp.march": "x86-64", "cpp.simdlen": 1}):
         yield
-    products._library_of_kernel.cache_clear()
+    products._compiled.cache_clear()
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="every other processor that PyTorch runs on has one")

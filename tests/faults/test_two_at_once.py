@@ -13,7 +13,7 @@ from . import commands, processes
 from .contents import contents_of, differences
 from .kills import Study, Watch
 
-SECONDS = 60.0
+SECONDS = 180.0  # until a command counts as hanging: three that start at once take over a minute on two busy cores
 
 
 def wait_until(there: Callable[[], bool], driver: subprocess.Popen[bytes]) -> None:

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import connection
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +114,9 @@ class Worker:
         self.dead = self.was_ready = False
         process = context.Process(target=_work, args=(theirs, self._train), daemon=True)
         # To stop is the coordinator's business. A process is born with its parent's mask, and takes it off when it
-        # ignores what is behind it; a signal that comes meanwhile waits for the parent.
+        # ignores what is behind it; a signal that comes meanwhile waits for the parent. multiprocessing starts its
+        # resource tracker with the first process, and takes the mask off after it: so that one is started before.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             process.start()

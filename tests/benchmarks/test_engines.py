@@ -187,3 +187,23 @@ def test_a_killed_coordinator_leaves_no_worker_behind(tmp_path: Path) -> None:
         assert workers
         coordinator.kill()
     assert until(lambda: not any(lives(worker) for worker in workers), 30)
+
+
+def test_a_signal_to_a_worker_that_is_just_starting_is_not_heeded() -> None:
+    # In a process of its own: only with its first worker does multiprocessing start more than that one.
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from worker_doings import cohort_of, honest
+from benchmarks.engines.retries import Attempt
+from benchmarks.engines.work import Job
+from benchmarks.engines.worker import Worker
+worker = Worker(honest)
+worker.begin(Attempt(cohort_of([0])), Job(cohort_of([0]), Path(), "cpu", None))
+os.kill(worker._process.pid, signal.SIGINT)
+print(worker.pipe.poll(60) and type(worker.pipe.recv()).__name__)
+worker.end(at_once=True)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("Ready\n", "")

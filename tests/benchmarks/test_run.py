@@ -1,7 +1,7 @@
 """From a study file to a ledger, a mirror and a report, through the command line.
 
-One run and one refusal are processes, as a person starts them; the other commands run in this process, which has
-imported what they need. Training is always in workers.
+One run, with its workers, and one refusal are processes, as a person starts them; the other commands run and train in
+this process, which has imported what they need.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from benchmarks import cli
 from benchmarks.ledger import Ledger
 from studies import schema
 
+from .here import train_here
 from .typed import Said
 
 STUDY = """
@@ -73,6 +74,7 @@ def process(*words: str, cwd: Path, check: int = 0, **env: str) -> Said:
 def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
     """Run the command line in this process, without data."""
     monkeypatch.delenv("GAN_DATA_DIR", raising=False)
+    train_here(monkeypatch)
 
     def run(*words: str, cwd: Path, check: int = 0) -> Said:
         monkeypatch.chdir(cwd)

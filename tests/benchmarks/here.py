@@ -1,0 +1,44 @@
+"""An engine that really trains, in this process: a worker takes seconds to import torch, and tests of it are others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import session
+from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines.work import Job, trained
+from gan.replica import Cohort
+
+
+class EngineHere:
+    """Trains one cohort after the other."""
+
+    def run(
+        self,
+        cohorts: Sequence[Cohort],
+        data_dir: Path,
+        device: str,
+        on_progress: Callable[[int], None],
+        keeping: Keeping | None = None,
+    ) -> Iterator[Outcome]:
+        """Train cohorts; see `benchmarks.engines.Engine.run`."""
+        from gan.cohort import train
+
+        for cohort in cohorts:
+            outcome = trained(Job(cohort, data_dir, device, keeping), train, on_progress, print, lambda: False)
+            assert isinstance(outcome, Outcome), outcome
+            yield outcome
+
+
+def train_here(patch: pytest.MonkeyPatch) -> None:
+    """Have the command line train in this process."""
+
+    def engine(*_: Any) -> AbstractContextManager[EngineHere]:
+        return nullcontext(EngineHere())
+
+    patch.setattr(session, "_engine", engine)

@@ -18,6 +18,7 @@ CONSTRAINTS = "constraints.txt"
 SETTINGS = {
     "OMP_NUM_THREADS": "1",  # every worker is one thread: two threads in one process can be 50 times slower
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PYTHONDONTWRITEBYTECODE": "",  # else each of the tests' processes compiles the project and its tests anew
     "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",  # no look on the network for a newer pyright
     "UV_HTTP_TIMEOUT": "300",  # seconds; torch's largest wheel is half a gigabyte
 }
@@ -40,7 +41,7 @@ def install_once(session: nox.Session, *requirements: str) -> None:
     if stamp.exists() and stamp.read_text() == digest:
         session.log("The environment is up to date.")
         return
-    # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, each process would compile torch anew, for seconds.
+    # Compiled once here, and not by the first process that imports torch, for seconds.
     session.install("-c", CONSTRAINTS, *requirements, env={**SETTINGS, "UV_COMPILE_BYTECODE": "1"})
     stamp.write_text(digest)
 

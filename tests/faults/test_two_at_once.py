@@ -61,6 +61,7 @@ def test_of_two_runs_of_a_study_one_trains(stormy: Study, tmp_path: Path) -> Non
     assert said[codes.index(2)].read_text().count("training") == 0
 
 
+@pytest.mark.faults
 def test_a_killed_run_frees_its_directory_at_once(unreported: Study, tmp_path: Path) -> None:
     folder = copied(unreported, tmp_path / "here")
     directory = commands.run_directory(folder)

@@ -105,12 +105,12 @@ def integration(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 def scaling(session: nox.Session) -> None:
     """Take made-up replicas through plan, ledger, resume and report; arguments: how many, and --folder."""
-    in_environment(session, "python", "-m", "benchmarks.simulation", *(session.posargs or ["1000"]))
+    in_environment(session, "python", "-m", "benchmarks.running.simulation", *(session.posargs or ["1000"]))
 
 
 @nox.session(venv_backend="none", requires=["environment"])
 def speed(session: nox.Session) -> None:
-    """Measure the engine beside the plain PyTorch loop and write reports/speed; arguments go to `ganbench speed`."""
+    """Measure the engine beside the plain PyTorch loop and write its report; arguments go to `ganbench speed`."""
     in_environment(session, "ganbench", "speed", *session.posargs)
 
 

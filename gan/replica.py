@@ -17,6 +17,7 @@ from annotated_types import Ge, Gt
 
 from gan import plugins
 from gan.errors import InputError
+from gan.plugins import loader
 from gan.scores import scoring_digest
 from gan.targets import Images, Target
 from gan.variant import Variant
@@ -191,7 +192,7 @@ def load_plugins(cohort: Cohort, device: str) -> None:
     """
     if not cohort.plugins:
         return
-    plugins.load(cohort.plugins)
+    loader.load(cohort.plugins)
     target, steps, scoring = cohort.target, cohort.steps, cohort.scoring
     for r in cohort.replicas:
         if replica_id(r.variant, r.seed, target=target, steps=steps, scoring=scoring, device=device) != r.id:

@@ -32,7 +32,7 @@ BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
     "generator": get_args(GeneratorName),
     "discriminator": get_args(DiscriminatorName),
 }
-"""Fields that name a component, and the names that are ours; any other is a plugin's (`gan/plugins.py`)."""
+"""Fields that name a component, and the names that are ours; any other is a plugin's (`gan/plugins/`)."""
 
 # Fields that are one number per replica, and the initial values: replicas that differ only here share a cohort.
 # Every other field decides a tensor's shape or a branch of the step; so does a loss that is a plugin's.

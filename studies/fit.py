@@ -7,7 +7,7 @@ from typing import Literal
 
 from gan import plugins
 from gan.errors import InputError, nearest, shown
-from gan.flops import parameters
+from gan.model.flops import parameters
 from gan.replica import Scoring
 from gan.scores import sample_sizes, scores_of
 from gan.targets import Images, Target

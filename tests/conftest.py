@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gan import plugins
-from gan.plugins import Plugin
+from gan.plugins import Plugin, loader, registry
 
 Load = Callable[[str], Plugin]
 
@@ -17,11 +16,11 @@ Load = Callable[[str], Plugin]
 @pytest.fixture
 def no_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Begin as a process of its own would, and leave nothing to other tests."""
-    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(registry, "loaded", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    if "gan.evaluation" in sys.modules:  # which keeps the scorers of a process
-        sys.modules["gan.evaluation"]._scorer.cache_clear()
+    if "gan.engine.evaluation" in sys.modules:  # which keeps the scorers of a process
+        sys.modules["gan.engine.evaluation"]._scorer.cache_clear()
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
@@ -34,7 +33,7 @@ def load(tmp_path: Path, no_plugins: None) -> Load:
     def written(source: str) -> Plugin:
         path = tmp_path / f"plugin_{len(list(tmp_path.glob('plugin_*.py')))}.py"
         path.write_text(source, encoding="utf-8")
-        (plugin,) = plugins.load([str(path)])
+        (plugin,) = loader.load([str(path)])
         return plugin
 
     return written

@@ -17,7 +17,7 @@ def main() -> None:
 
     Exit 0: done; 1: some replicas could not be run, or a report lacks some; 2: the input is wrong; 130: interrupted.
     """
-    from benchmarks.redaction import guard_tracebacks
+    from benchmarks.machine.redaction import guard_tracebacks
     from gan.errors import InputError
 
     guard_tracebacks()

@@ -15,9 +15,10 @@ def conform(plugin: Plugins = None, as_json: Json = False) -> None:
 
     Exit 1 where one is broken.
     """
-    from gan import conformance, plugins
+    from gan import conformance
+    from gan.plugins import loader
 
-    loaded = plugins.load(plugin or [])
+    loaded = loader.load(plugin or [])
     found = conformance.check_plugins(loaded) if loaded else conformance.check_ours()
     emit([asdict(finding) for finding in found], as_json, _print)
     raise typer.Exit(1 if any(finding.broken for finding in found) else 0)

@@ -59,7 +59,8 @@ def clean(
     A run in which another process is at work is left out. Without names every run is looked at, at every scale, and
     the folder of the data sets for what a killed download left.
     """
-    from benchmarks import cleaning, system
+    from benchmarks.machine import system
+    from benchmarks.upkeep import cleaning
     from gan.errors import InputError
     from gan.targets.idx_files import cache_dir
 
@@ -108,7 +109,8 @@ def export(
     """
     import dataclasses
 
-    from benchmarks import choosing, exporting
+    from benchmarks.planning import choosing
+    from benchmarks.upkeep import exporting
 
     wish = exporting.Wish(format, samples, weights)
     with _writing(out or Path.cwd(), "nothing is left of the archive"):
@@ -132,9 +134,10 @@ def sync(
     What is there is left as it is, and what is there twice is removed, so it can be repeated. Without names every study
     that was run is mirrored. Exit 1 where something is still missing.
     """
-    from benchmarks import choosing, syncing
+    from benchmarks.planning import choosing
     from benchmarks.tracking.mirrored import OFF, check_uri
     from benchmarks.tracking.reachable import check_store
+    from benchmarks.upkeep import syncing
     from gan.errors import InputError
 
     check_uri(tracking_uri)

@@ -13,8 +13,8 @@ from benchmarks.cli.options import DataDir, Device, Json, RunsDir, Scale, app, e
 @app.command()
 def doctor(runs_dir: RunsDir = Path("runs"), data_dir: DataDir = None, as_json: Json = False) -> None:
     """Check torch, device, data, classifier weights, disk and compiler; say what to do about what does not work."""
-    from benchmarks import doctor as checks
-    from benchmarks import system
+    from benchmarks.machine import system
+    from benchmarks.upkeep import doctor as checks
 
     results = checks.check_all(runs_dir, data_dir or system.default_data_dir())
     emit(results, as_json, checks.print_checks)
@@ -34,7 +34,9 @@ def speed(
     device: Device = "auto",
     folder: Annotated[
         Path | None,
-        typer.Option(help="Of the page; by default reports/speed, and runs/speed for --quick.", show_default=False),
+        typer.Option(
+            help="Of the page; by default reports/published/speed, and runs/speed for --quick.", show_default=False
+        ),
     ] = None,
     again: Annotated[
         Path | None, typer.Option("--from", help="Compile the page from this speed.json; measure nothing.")
@@ -52,7 +54,7 @@ def speed(
     beside one process a run, and how time grows. Half an hour on two idle cores; nothing is written before its end.
     """
     if tuning is not None:
-        from benchmarks import session
+        from benchmarks.running import session
         from benchmarks.tuning import speed as search
 
         given: dict[str, Any] = dict(scale=scale, runs_dir=Path(), tracking_uri=None)

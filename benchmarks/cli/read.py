@@ -19,7 +19,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say how far a study is: replicas by variant and status, and the trials of one that is tuned."""
-    from benchmarks import choosing, listing
+    from benchmarks.planning import choosing, listing
 
     found = [listing.status(ledger) for ledger in choosing.runs([name], runs_dir, scale)]
     emit(found, as_json, listing.print_status)
@@ -35,10 +35,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one replica: settings, curves, samples, and how to run it again exactly."""
-    from benchmarks import listing, system
-    from gan import plugins
+    from benchmarks.machine import system
+    from benchmarks.planning import listing
+    from gan.plugins import loader
 
-    plugins.load(plugin or [])
+    loader.load(plugin or [])
     found = listing.find_replica(replica, runs_dir)
     if rerun:
         same = listing.rerun(found, data_dir or system.default_data_dir())
@@ -59,7 +60,8 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compile the reports of studies that were run; exit 1 where one is incomplete."""
-    from benchmarks import choosing, reporting
+    from benchmarks.planning import choosing
+    from benchmarks.running import reporting
     from gan.errors import InputError
 
     ledgers = choosing.runs(names, runs_dir, scale)
@@ -81,7 +83,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set two runs side by side: the same study on two machines or at two commits, or two studies."""
-    from benchmarks import reporting
+    from benchmarks.running import reporting
 
     compared, text = reporting.compare(first, second)
     emit(compared, as_json, lambda _: print(text))

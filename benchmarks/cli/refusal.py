@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import typer
 
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.redaction import without_credentials
 from gan.errors import nearest, printable
 
 UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]

@@ -43,8 +43,9 @@ def dashboard(
     storage: Storage = None,
 ) -> None:
     """Open Optuna's dashboard of a tuned study on 127.0.0.1."""
-    from benchmarks import choosing, tuning
-    from benchmarks.redaction import without_credentials
+    from benchmarks import tuning
+    from benchmarks.machine.redaction import without_credentials
+    from benchmarks.planning import choosing
     from gan.errors import InputError
 
     place, *others = [storage] if storage else map(str, choosing.journals(name, runs_dir, scale))

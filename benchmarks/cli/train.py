@@ -33,7 +33,7 @@ from benchmarks.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from benchmarks.session import Asked
+    from benchmarks.running.session import Asked
 
 
 @app.command()
@@ -55,7 +55,7 @@ def new(
 @app.command()
 def studies(as_json: Json = False) -> None:
     """List the studies of this repository."""
-    from benchmarks import listing
+    from benchmarks.planning import listing
 
     emit(listing.studies(), as_json, listing.print_studies)
 
@@ -142,13 +142,14 @@ def _start(
     as_json: bool,
 ) -> None:
     """Run or tune studies."""
-    from benchmarks import cost, listing, session
-    from gan import plugins
+    from benchmarks.planning import cost, listing
+    from benchmarks.running import session
     from gan.errors import InputError
+    from gan.plugins import loader
 
     if nodes is not None and not dry_run:
         raise InputError(f"--nodes {nodes}: an estimate is asked for; expected --dry-run beside it")
-    plugins.load(given["plugins"])
+    loader.load(given["plugins"])
     options = session.make_options(**given, connect=not dry_run)
     # Everything is checked before anything is trained: the last study's typing error costs no hour.
     jobs = session.prepare(names, options, asked)

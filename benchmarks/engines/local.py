@@ -32,7 +32,7 @@ class LocalEngine:
         workers: How many.
         say: Told in a line what a person should know of.
         stopping: Says whether a person asked to stop.
-        train: What a worker does with a cohort, instead of `gan.cohort.train`.
+        train: What a worker does with a cohort, instead of `gan.engine.cohort.train`.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class RayEngine:
         gpus_per_cohort: On CUDA, the share of a GPU that a cohort takes.
         say: Told in a line what a person should know of.
         stopping: Says whether a person asked to stop.
-        train: What a task does with a cohort, instead of `gan.cohort.train`.
+        train: What a task does with a cohort, instead of `gan.engine.cohort.train`.
     """
 
     def __init__(

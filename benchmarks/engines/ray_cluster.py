@@ -15,7 +15,7 @@ import grpc
 import ray
 
 from benchmarks.engines.work import ONE_THREAD
-from benchmarks.interrupts import SIGNALS
+from benchmarks.machine.interrupts import SIGNALS
 from gan.errors import InputError
 
 CONNECT_SECONDS = 10.0  # for an address to answer

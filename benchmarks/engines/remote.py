@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gan
-from benchmarks import system
 from benchmarks.engines import Keeping, Outcome
 from benchmarks.engines.work import Job, Left, Train, trained
-from gan import plugins
+from benchmarks.machine import system
 from gan.errors import InputError
 from gan.files import digest, write_atomically
+from gan.plugins import loader
 from gan.replica import ENGINE_VERSION, Cohort
 from gan.targets import Images
 from gan.targets.idx_files import cache_dir
@@ -65,7 +65,7 @@ class Order:
     plugins: Mapping[str, Plugin] = dataclasses.field(default_factory=dict[str, Plugin])
     """Those that its cohort needs, by the name it has for them."""
     train: Train | None = None
-    """What to do with the cohort, instead of `gan.cohort.train`."""
+    """What to do with the cohort, instead of `gan.engine.cohort.train`."""
 
 
 @cache
@@ -110,7 +110,7 @@ def machine(device: str) -> dict[str, Any]:
 def plugins_of(cohort: Cohort) -> dict[str, Plugin]:
     """Return the plugins that a cohort needs, as they are loaded here."""
     found: dict[str, Plugin] = {}
-    for plugin in plugins.load(cohort.plugins):
+    for plugin in loader.load(cohort.plugins):
         source = plugin.path.read_bytes() if plugin.module.endswith(".py") else None
         found[plugin.anywhere] = Plugin(plugin.sha256, source)
     return found
@@ -154,7 +154,7 @@ def work(order: Order, say: Say, sent: Callable[[], Files] | None) -> Outcome | 
         return LacksData()
     train = order.train
     if train is None:
-        from gan.cohort import train
+        from gan.engine.cohort import train
     with tempfile.TemporaryDirectory(prefix="gan-stability-") as scratch:
         keeping = _keeping(job.keeping, order.plan, Path(scratch))
         here = dataclasses.replace(job, cohort=cohort, data_dir=data_dir, keeping=keeping)
@@ -203,7 +203,7 @@ def _with_plugins(cohort: Cohort, wanted: Mapping[str, Plugin]) -> Cohort:
             own.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(own, theirs.source)
             place = str(own)
-        (here,) = plugins.load([place])
+        (here,) = loader.load([place])
         if here.sha256 != theirs.sha256:
             raise InputError(f"--plugin {name}: its sha256 is {here.sha256[:12]}, expected {theirs.sha256[:12]}")
         names.append(place)

@@ -15,7 +15,7 @@ from gan.files import FULL
 from gan.replica import Cohort, CohortResult
 
 if TYPE_CHECKING:
-    from gan.checkpoint import Checkpoints
+    from gan.engine.checkpoint import Checkpoints
 
 # Set before torch is imported: a worker is one thread, its compiler included.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
@@ -46,7 +46,7 @@ def trained(
 
     Args:
         job: What to train.
-        train: How, such as `gan.cohort.train`.
+        train: How, such as `gan.engine.cohort.train`.
         told: Called now and then with the replica-steps done since the last call.
         note: Told in a line what a person should know of.
         stopping: Says whether the training should be cut short; asked only where the job keeps its state.
@@ -57,7 +57,7 @@ def trained(
     cohort, started = job.cohort, time.perf_counter()
     kept = None
     if job.keeping:
-        from gan.checkpoint import Checkpoints
+        from gan.engine.checkpoint import Checkpoints
 
         kept = Checkpoints(job.keeping.folder / cohort.id, job.keeping.seconds, stopping, note)
     try:

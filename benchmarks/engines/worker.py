@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.engines import WorkerDied
 from benchmarks.engines.retries import Attempt
 from benchmarks.engines.work import Job, Train, trained
-from benchmarks.interrupts import SIGNALS
+from benchmarks.machine.interrupts import SIGNALS
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -37,7 +37,7 @@ class Worker:
     """The coordinator's side of a worker. The process is started when there is something to do.
 
     Args:
-        train: What it does with a cohort, instead of `gan.cohort.train`.
+        train: What it does with a cohort, instead of `gan.engine.cohort.train`.
     """
 
     pipe: Connection
@@ -140,7 +140,7 @@ def _work(pipe: Connection, train: Train | None) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_the_coordinator, name="coordinator-watch", daemon=True).start()
     if train is None:
-        from gan.cohort import train
+        from gan.engine.cohort import train
     pipe.send(Ready())
     while True:
         try:

@@ -2,5 +2,5 @@
 
 `plain.py` has the loops, `work.py` what is timed, `contenders.py` the processes that do it in turn, `peaks.py` what the
 machine can do, `roofline.py` what a step must do, `processes.py` whole studies, `growth.py` how time grows, and
-`suite.py` the run that puts them together. `reports/speed_page.py` makes the page.
+`suite.py` the run that puts them together. `reports/pages/speed.py` makes the page.
 """

@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import system
+from benchmarks.machine import system
 from benchmarks.speed.work import SYSTEMS
 from gan.errors import InputError, nearest
 from gan.targets import Images
+from reports.api import PUBLISHED
 
 QUICK_FOLDER = Path("runs/speed")
-PUBLISHED = system.REPOSITORY / "reports" / "speed"
+SPEED = PUBLISHED / "speed"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def measure(asked: Asked) -> Written:
     for name in asked.systems:
         if name not in SYSTEMS:
             raise InputError(f"--system {name}: no such system here; {nearest(name, SYSTEMS)}")
-    out = _writable(asked.folder or (QUICK_FOLDER if asked.quick else PUBLISHED))
+    out = _writable(asked.folder or (QUICK_FOLDER if asked.quick else SPEED))
     device, data_dir = system.choose_device(asked.device), asked.data_dir or system.default_data_dir()
     from benchmarks.speed import suite
 
@@ -71,7 +72,7 @@ def compile_again(file: Path, folder: Path | None) -> Written:
     Raises:
         InputError: There is no such file, or the folder cannot be written to.
     """
-    from reports.speed_page import read
+    from reports.pages.speed import read
 
     measured = read(file)
     return Written(_compiled(measured, _writable(folder or file.resolve().parent)), measured)
@@ -79,7 +80,7 @@ def compile_again(file: Path, folder: Path | None) -> Written:
 
 def show(written: Written) -> None:
     """Print the page's answer, and where the page is."""
-    from reports.speed_goals import goals, headlines
+    from reports.speed.goals import goals, headlines
 
     console = Console(highlight=False, soft_wrap=True)
     for sentence in headlines(written.measured):
@@ -90,12 +91,12 @@ def show(written: Written) -> None:
 
 
 def _compiled(measured: Mapping[str, Any], out: Path) -> Path:
-    from reports.index import compile_index
-    from reports.speed_page import compile_page
+    from reports.pages.index import compile_index
+    from reports.pages.speed import compile_page
 
     page = compile_page(measured, out)
-    if out.resolve() == PUBLISHED:
-        compile_index(PUBLISHED.parent)  # which links to it
+    if out.resolve() == SPEED:
+        compile_index(PUBLISHED, system.REPOSITORY / "README.md")  # which links to it
     return page
 
 

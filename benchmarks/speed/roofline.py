@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gan.flops import flops_per_step, parameters
+from gan.model.flops import flops_per_step, parameters
 from gan.variant import Variant
 
 FLOAT = 4  # bytes

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import system
+from benchmarks.machine import system
 from benchmarks.speed import growth, peaks
 from benchmarks.speed.contenders import Contender, NotMeasured, in_turn, side_by_side
 from benchmarks.speed.plain import STYLES, Style

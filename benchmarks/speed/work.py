@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.plan import make_plan
+from benchmarks.planning.plan import make_plan
 from gan.replica import Cohort, Mode, Replica
 from gan.targets import ImageData, Images
 from gan.variant import Variant
@@ -127,9 +127,9 @@ class Running:
         import torch
 
         from benchmarks.speed import plain
-        from gan import programs
-        from gan.cohort import Run
-        from gan.process import one_thread
+        from gan.engine import programs
+        from gan.engine.cohort import Run
+        from gan.engine.process_setup import one_thread
 
         self.done, self.one_thread = 0, one_thread
         device = torch.device(place.device)

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.redaction import without_credentials
 
 Job = Callable[[], None]
 """May be run again after it failed: it picks up where it stopped."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.databases import INSTALL
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.databases import INSTALL
+from benchmarks.machine.redaction import without_credentials
 from gan.errors import InputError, nearest
 
 OFF = "off"

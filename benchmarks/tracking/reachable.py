@@ -10,8 +10,8 @@ import re
 from importlib import metadata
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from benchmarks.databases import check_database
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.databases import check_database
+from benchmarks.machine.redaction import without_credentials
 from benchmarks.tracking.mirrored import OFF, SERVERS
 from gan.errors import InputError
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.redaction import without_credentials
 from benchmarks.tracking.mirrored import catch_up, default_tracking_uri
 from benchmarks.tracking.store import Store, is_remote
 

@@ -7,12 +7,12 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.ledger import Ledger
 from benchmarks.tuning.objective import Row
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.trials import Trial, Trials
 from gan.replica import Scoring, replica_id
 from gan.variant import Variant
+from reports.ledger.ledger import Ledger
 from studies.schema import Resolved
 from studies.tune import FIRST_VALIDATION_SEED, Tuning, apply
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.redaction import without_credentials
 from gan.errors import InputError
 
 if TYPE_CHECKING:

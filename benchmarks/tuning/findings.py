@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.ledger import Ledger
-from benchmarks.runner import Summary
+from benchmarks.running.runner import Summary
 from benchmarks.tuning.candidates import is_elsewhere
 from benchmarks.tuning.objective import AGGREGATES, Row, named
 from benchmarks.tuning.search import Search, trial_tags
 from benchmarks.tuning.trials import Trial, Trials
 from gan.errors import InputError
+from reports.ledger.ledger import Ledger
 from studies.tune import FIRST_VALIDATION_SEED, Tuning
 
 

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import cost, listing, runner, system
-from benchmarks.ledger import Ledger
-from benchmarks.plan import Plan, make_plan, rounds
-from benchmarks.redaction import without_credentials
-from benchmarks.runner import Options
+from benchmarks.machine import system
+from benchmarks.machine.redaction import without_credentials
+from benchmarks.planning import cost, listing
+from benchmarks.planning.plan import Plan, make_plan, rounds
+from benchmarks.running import runner
+from benchmarks.running.runner import Options
 from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.storage import check
 from benchmarks.tuning.trials import Trial
@@ -21,6 +22,7 @@ from gan.plugins import used
 from gan.replica import ENGINE_VERSION, Mode
 from gan.scores import scoring_digest
 from gan.variant import Variant
+from reports.ledger.ledger import Ledger
 from studies import schema
 from studies.schema import Resolved
 from studies.tune import Parameter, Tuning, apply

@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import system
 from benchmarks.engines.local import LocalEngine
-from benchmarks.progress import Progress
-from benchmarks.runner import Options
+from benchmarks.machine import system
+from benchmarks.running.progress import Progress
+from benchmarks.running.runner import Options
 from benchmarks.tracking import OFF
 from benchmarks.tuning.objective import objective
 from benchmarks.tuning.search import Search, prepare
@@ -110,7 +110,7 @@ class _PlainLoop:
         return 60 * count / (time.perf_counter() - started)
 
     def _objective(self, trial: Any, variant: str) -> float:
-        from gan.cohort import train
+        from gan.engine.cohort import train
 
         study, tuning = self.search.resolved, self.search.tuning
         settings = apply(study.variants[variant], suggest(trial, tuning, study.variants[variant]))

@@ -8,9 +8,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from benchmarks.databases import check_database
-from benchmarks.lock import locked
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.databases import check_database
+from benchmarks.machine.lock import locked
+from benchmarks.machine.redaction import without_credentials
 from benchmarks.tuning import journal
 from benchmarks.tuning.claims import is_shared, joined
 from gan.errors import InputError

@@ -18,12 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import runner
 from benchmarks.engines import Engine
-from benchmarks.ledger import Ledger
-from benchmarks.plan import MAX_WIDTH, Plan
-from benchmarks.progress import Progress
-from benchmarks.runner import Options, Summary
+from benchmarks.planning.plan import MAX_WIDTH, Plan
+from benchmarks.running import runner
+from benchmarks.running.progress import Progress
+from benchmarks.running.runner import Options, Summary
 from benchmarks.tuning.audit import check_drawn, check_told
 from benchmarks.tuning.candidates import (
     Candidate,
@@ -43,6 +42,7 @@ from benchmarks.tuning.objective import Row, directions_of, named, objective
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.storage import Damaged, lasting, opened
 from benchmarks.tuning.trials import Trials
+from reports.ledger.ledger import Ledger
 from studies.tune import apply
 
 if TYPE_CHECKING:

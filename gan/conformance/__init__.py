@@ -1,43 +1,16 @@
 """What every loss, network and score must keep to: ours in the tests, a person's own by `ganbench conform`.
 
-A check is a function of a component that raises `Broken` where it is; a module has those of one kind of component.
+A module has the checks of one kind of component.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from gan import plugins
+from gan.conformance.checks import Finding, run_checks
 from gan.plugins import Component, Kind, Loss, NetworkKind, Plugin, PluginScore
 from gan.targets import Images, Mixture, Point, Target
 from gan.variant import BUILT_IN
-
-
-class Broken(Exception):
-    """Why a component fails a check."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What came of one check.
-
-    Attributes:
-        kind: Of the component.
-        name: Its name.
-        target: What it was tried on; empty for a loss, which knows of none.
-        check: What it must keep to, in words.
-        broken: Why it does not; empty where it does.
-    """
-
-    kind: Kind
-    name: str
-    target: str
-    check: str
-    broken: str = ""
-
 
 TARGETS: dict[str, Target] = {"real_line": Mixture(), "image": Images("digits"), "point": Point()}
 """What components are tried on, by the kind of target that they are for: all of them are at hand everywhere."""
@@ -47,38 +20,6 @@ _OURS = {
     **{("generator", "fixed_gaussian"): ("real_line",), ("generator", "point"): ("point",)},
     **{("discriminator", "conv"): ("image",), ("discriminator", "slope"): ("point",)},
 }
-
-
-def ensure(kept: bool, why: str) -> None:
-    """Raise `Broken` unless something is kept to."""
-    if not kept:
-        raise Broken(why)
-
-
-def run_checks(
-    kind: Kind, name: str, target: str, checks: dict[str, Callable[[Any], None]], subject: Callable[[], Any]
-) -> list[Finding]:
-    """Run checks on a component; an error of its own is a finding too.
-
-    Args:
-        kind: Of the component.
-        name: Its name.
-        target: What it is tried on.
-        checks: What it must keep to, in words, and how that is seen.
-        subject: Makes what they look at, anew for each.
-    """
-    path = next((p.path for p in plugins.used({kind: name})), Path()) if name in plugins.names(kind) else Path()
-    findings: list[Finding] = []
-    for said, check in checks.items():
-        try:
-            check(subject())
-            broken = ""
-        except Broken as error:
-            broken = str(error)
-        except Exception as error:
-            broken = plugins.where(error, path)
-        findings.append(Finding(kind, name, target, said, broken))
-    return findings
 
 
 def check_loss(loss: Loss) -> list[Finding]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from gan.conformance import ensure
-from gan.losses import Costs
+from gan.conformance.checks import ensure
+from gan.model.losses import Costs
 from gan.plugins import Loss
 from gan.variant import BUILT_IN
 

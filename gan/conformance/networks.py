@@ -13,14 +13,16 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils import _pytree as pytree
 
-from gan import plugins, streams
-from gan.cohort import Run
-from gan.conformance import ensure
-from gan.networks import Network, Tensors
+from gan import plugins
+from gan.conformance.checks import ensure
+from gan.engine import random_streams
+from gan.engine.cohort import Run
+from gan.engine.process_setup import one_thread
+from gan.model.layers import Tensors
+from gan.model.networks import Network
+from gan.model.step import Game, State, step
 from gan.plugins import Kind
-from gan.process import one_thread
 from gan.replica import Cohort, Replica, Scoring
-from gan.step import Game, State, step
 from gan.targets import Target
 from gan.variant import PER_REPLICA, Variant
 
@@ -70,7 +72,7 @@ class Subject:
 
     def initial(self, seed: int, scheme: str = "default") -> tuple[Tensors, Tensors]:
         """Return parameters and buffers of a seed."""
-        return self.network.initial(streams.generator(seed, "conformance", 0, CPU), scheme)
+        return self.network.initial(random_streams.generator(seed, "conformance", 0, CPU), scheme)
 
     def batch(self, seed: int = 0, size: int = BATCH) -> Tensor:
         """Return what goes in, [size, inputs], the same for the same seed."""

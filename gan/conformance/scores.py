@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan import plugins
-from gan.conformance import ensure
+from gan.conformance.checks import ensure
 from gan.scores import KS_SIZE, scores_of
-from gan.scores.scorer import Players, Scorer, make_scorer
+from gan.scores.factory import make_scorer
+from gan.scores.scorer import Players, Scorer
 from gan.targets import Images, Point, Target
 
 OF_THE_PLAYERS = ("d_gap", "radius")  # scores of ours that no data can be held beside

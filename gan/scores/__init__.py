@@ -1,6 +1,6 @@
 """What is measured on samples: which scores a target has, and what decides their values.
 
-This face imports no torch; `gan.scores.scorer.make_scorer` does the measuring.
+This face imports no torch; `gan.scores.factory.make_scorer` does the measuring.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan import plugins
 from gan.scores import KS_SIZE, Split, fid_name, sample_sizes, scores_of
 from gan.scores.coverage import bin_coverage, class_coverage, mixture_coverage, perfect_mixture
 from gan.scores.divergence import Density, divergence_floor, jensen_shannon, optimal_discriminator_gap
 from gan.scores.ks import ks_floor, ks_statistic
-from gan.targets import Gaussian, Images, Mixture, Point, Target
+from gan.targets import Gaussian, Images, Mixture, Point
 
 if TYPE_CHECKING:
     from gan.scores.quality import Quality
@@ -82,35 +81,6 @@ class Scorer(Protocol):
             Deterministic.
         """
         ...
-
-
-def make_scorer(
-    target: Target,
-    data_dir: Path,
-    device: torch.device | str = "cpu",
-    split: Split = "test",
-    own: Sequence[str] = (),
-) -> Scorer:
-    """The scorer of a target; of images it reads the data and extracts real features once.
-
-    Args:
-        target: What the samples should be like.
-        data_dir: A torchvision root; only MNIST and Fashion-MNIST look at it.
-        device: Where features are extracted; statistics are on the CPU.
-        split: Which images to compare with. The other targets are known exactly and have no data to hold out:
-            there it changes nothing.
-        own: Scores of plugins that are taken beside the target's.
-
-    Raises:
-        InputError: Data or weights that are missing or not the pinned ones, or a score that is not loaded.
-    """
-    from gan.scores.own import widen  # which widens the scorers below
-
-    if isinstance(target, Images):
-        scorer = ImageScorer(target, data_dir, device, split)
-    else:
-        scorer = PointScorer() if isinstance(target, Point) else RealLineScorer(target)
-    return widen(scorer, [plugins.score(name) for name in own])
 
 
 class PointScorer:

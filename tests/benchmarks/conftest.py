@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from benchmarks import cli, system
+from benchmarks import cli
+from benchmarks.machine import system
 
 from . import tuned
 from .mirroring import client_of

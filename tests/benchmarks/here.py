@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import session
 from benchmarks.engines import Keeping, Outcome
 from benchmarks.engines.work import Job, trained
+from benchmarks.running import session
 from gan.replica import Cohort
 
 
@@ -27,7 +27,7 @@ class EngineHere:
         keeping: Keeping | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`."""
-        from gan.cohort import train
+        from gan.engine.cohort import train
 
         for cohort in cohorts:
             outcome = trained(Job(cohort, data_dir, device, keeping), train, on_progress, print, lambda: False)

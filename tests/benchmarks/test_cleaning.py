@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import cleanable, cleaning, integrity
-from benchmarks.ledger import Ledger
-from benchmarks.lock import locked
+from benchmarks.machine.lock import locked
+from benchmarks.upkeep import cleanable, cleaning, integrity
 from gan.errors import InputError
-from reports.compile import compile_report
-from reports.layout import Picture
+from reports.figures.layout import Picture
+from reports.ledger.ledger import Ledger
+from reports.pages.study import compile_report
 
 from .kept import FOREIGN, LITTER, contents, make_run, write
 from .typed import Ganbench
@@ -208,7 +208,7 @@ def test_a_report_compiles_to_the_same_bytes_after_cleaning(runs: Path, monkeypa
     def pictures(*_: object) -> Iterator[Picture]:
         yield Picture("scores.png", "Scores", "Nothing.", Figure(figsize=(1, 1)))
 
-    monkeypatch.setattr("reports.gallery.pictures", pictures)
+    monkeypatch.setattr("reports.figures.overview.pictures", pictures)
     ledger = Ledger(runs / "other" / "smoke")
     write(ledger.directory, [place for kind in LITTER for place in LITTER[kind]])
     compile_report(ledger, runs / "before")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import reporting, templates
-from benchmarks.ledger import Ledger
-from benchmarks.plan import make_plan
+from benchmarks import templates
+from benchmarks.planning.plan import make_plan
+from benchmarks.running import reporting
 from benchmarks.tuning import search
 from gan import plugins
-from gan.plugins import Plugin
+from gan.plugins import Plugin, loader, registry
+from reports.ledger.ledger import Ledger
 from studies import schema
 
 from .typed import Ganbench
@@ -50,7 +51,7 @@ def test_a_study_that_uses_all_three_is_trained_reported_and_trained_again(
     assert done.code == 0, done.err
     ledger = Ledger(Path("runs/mine/smoke"))
     plan, rows = ledger.plan(), ledger.results()
-    digest = plugins.load(["mine_plugin"])[0].sha256
+    digest = loader.load(["mine_plugin"])[0].sha256
     assert plan["plugins"] == {"mine_plugin": digest} and plan["command"].endswith("--plugin mine_plugin")
     assert set(rows["variant/loss"]) == {"non_saturating", "hinge"} and (rows["status"] == "ok").all()
     assert rows["transport"].notna().all() and rows["repeat/transport"].notna().all()
@@ -66,7 +67,7 @@ def test_a_study_that_uses_all_three_is_trained_reported_and_trained_again(
     assert same["equal"] and "transport" in same["compared"]
 
     # The report is made without the plugin: its labels and directions are in the ledger.
-    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(registry, "loaded", {})
     assert ganbench("status", "mine", "--scale", "smoke").code == 0
     report = reporting.compile_study(ledger, Path("out")).read_text()
     assert "mean distance to real samples" in report and "hinge against non_saturating" in report
@@ -89,7 +90,7 @@ def test_another_source_makes_other_replicas(ganbench: Ganbench, no_plugins: Non
     (tmp_path / "other_plugin.py").write_text(templates.PLUGIN.read_text() + "\n# another\n")
     cohorts: list[set[str]] = []
     for module in ("mine_plugin", "other_plugin"):
-        plugins._loaded.clear()
+        registry.loaded.clear()
         (planned,) = json.loads(ganbench(*RUN, "--plugin", module, "--dry-run", "--json").out)
         cohorts.append({cohort["id"] for cohort in planned["cohorts"]})
     assert not cohorts[0] & cohorts[1]
@@ -111,7 +112,7 @@ def test_trials_are_comparable_under_one_source_alone(load: Load, tmp_path: Path
     (tmp_path / "mine.toml").write_text(text)
     identities: list[dict[str, object]] = []
     for source in ("", "", "\n# another\n"):
-        plugins._loaded.clear()
+        registry.loaded.clear()
         load(templates.PLUGIN.read_text() + source)
         study = schema.resolve(schema.load(str(tmp_path / "mine.toml")), "smoke")
         plan = make_plan(study, "cpu", "", compiler=False)
@@ -152,5 +153,5 @@ def test_what_new_writes_replaces_each_line_once_and_overwrites_nothing(ganbench
     refused = ganbench("new", "my-own", "--plugin")
     assert refused.code == 2 and "my_own_plugin.py" in refused.err and not Path("my-own.toml").exists()
     assert ganbench("new", "my-own", "--plugin", "--force").code == 0
-    plugins.load(["my_own_plugin"])
+    loader.load(["my_own_plugin"])
     assert len(schema.resolve(schema.load("my-own.toml"), "laptop").variants) == 6

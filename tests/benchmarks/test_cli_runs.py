@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import reporting, tuning
-from benchmarks.ledger import Ledger
+from benchmarks import tuning
+from benchmarks.running import reporting
 from benchmarks.tuning.journal import JOURNAL
 from gan.errors import InputError
+from reports.ledger.ledger import Ledger
 
 from .typed import Ganbench
 
@@ -92,10 +93,10 @@ def test_the_report_of_a_tuned_study_is_the_one_on_tuning(
 
         return compile
 
-    stand_in = types.ModuleType("reports.compile_tuning")
+    stand_in = types.ModuleType("reports.pages.tuning")
     monkeypatch.setattr(stand_in, "compile_tuning", compiling("tuning"), raising=False)
-    monkeypatch.setitem(sys.modules, "reports.compile_tuning", stand_in)
-    monkeypatch.setattr("reports.compile.compile_report", compiling("grid"))
+    monkeypatch.setitem(sys.modules, "reports.pages.tuning", stand_in)
+    monkeypatch.setattr("reports.pages.study.compile_report", compiling("grid"))
     monkeypatch.setattr(reporting, "_evidence", lambda _: None)
     write_tuning(ledger_of(tmp_path / "runs"))
     ledger_of(tmp_path / "runs", "plain")

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 
-from benchmarks import session, tuning
+from benchmarks import tuning
 from benchmarks.engines import WorkerDied
-from benchmarks.ledger import Ledger
-from benchmarks.runner import Options, Summary
+from benchmarks.running import session
+from benchmarks.running.runner import Options, Summary
+from reports.ledger.ledger import Ledger
 
 from .typed import Ganbench, Said
 

@@ -15,13 +15,13 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import OperationalError
 
 from benchmarks import tuning
-from benchmarks.checks import problem_with_tuning
-from benchmarks.integrity import mend_findings
-from benchmarks.ledger import Ledger
 from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.storage import StorageLost, lasting
+from benchmarks.upkeep.integrity import mend_findings
 from gan.errors import InputError
 from gan.replica import Cohort
+from reports.ledger.ledger import Ledger
+from reports.ledger.schema import problem_with_tuning
 
 from .tuned import FEW, Engine, findings, search_of, tune, write
 

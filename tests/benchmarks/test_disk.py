@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import disk
+from benchmarks.machine import disk
 from gan.errors import InputError
 
 

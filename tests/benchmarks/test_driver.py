@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import runner
 from benchmarks.engines import Keeping, Outcome
-from benchmarks.progress import Progress
-from benchmarks.runner import Options
+from benchmarks.running import runner
+from benchmarks.running.progress import Progress
+from benchmarks.running.runner import Options
 from gan.replica import Cohort, CohortResult, ReplicaResult
 from studies import schema
 
@@ -62,8 +62,7 @@ def test_the_coordinator_holds_the_results_of_one_cohort_at_most(tmp_path: Path)
 
 def test_planning_draws_nothing() -> None:
     """A dry run must not wait for what compiles reports, mirrors or tunes."""
-    code = (
-        "import sys, benchmarks.session; print({'matplotlib', 'seaborn', 'mlflow', 'optuna', 'torch'} & {*sys.modules})"
-    )
+    heavy = {"matplotlib", "seaborn", "mlflow", "optuna", "torch"}
+    code = f"import sys, benchmarks.running.session; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

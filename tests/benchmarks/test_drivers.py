@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.progress import Progress
-from benchmarks.runner import Options, Summary
+from benchmarks.running.progress import Progress
+from benchmarks.running.runner import Options, Summary
 from benchmarks.tuning import Search, StorageLost, prepare, tune
 from benchmarks.tuning.claims import Claims, joined
 from benchmarks.tuning.findings import write_findings

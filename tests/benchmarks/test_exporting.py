@@ -19,16 +19,17 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import columns, exporting
-from benchmarks.archive import archive
-from benchmarks.exporting import Wish, export
-from benchmarks.ledger import Ledger
+from benchmarks.upkeep import exporting
+from benchmarks.upkeep.exporting import Wish, export
 from gan.errors import InputError
-from gan.step import METRICS
+from gan.model.step import METRICS
 from gan.variant import FIELDS
-from reports.compile import compile_report
-from reports.compile_tuning import compile_tuning
-from reports.layout import Picture
+from reports.export import columns
+from reports.export.archive import archive
+from reports.figures.layout import Picture
+from reports.ledger.ledger import Ledger
+from reports.pages.study import compile_report
+from reports.pages.tuning import compile_tuning
 
 from ..reports.tuned import write_tuned
 from .kept import contents, make_run
@@ -43,8 +44,8 @@ def undrawn() -> Iterator[None]:
         yield Picture("scores.png", "Scores", "Nothing.", Figure(figsize=(1, 1)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("reports.gallery.pictures", pictures)
-        patch.setattr("reports.gallery_tuning.tuning_pictures", pictures)
+        patch.setattr("reports.figures.overview.pictures", pictures)
+        patch.setattr("reports.tuning.figures.tuning_pictures", pictures)
         yield
 
 
@@ -283,7 +284,7 @@ class TestReport:
             seen.append(out)
             return compile_report(ledger, out)
 
-        monkeypatch.setattr("benchmarks.reporting.compile_study", compile)
+        monkeypatch.setattr("benchmarks.running.reporting.compile_study", compile)
         return seen
 
     def test_one_that_is_there_is_taken(self, ledger: Ledger, tmp_path: Path, compiled: list[Path]) -> None:
@@ -454,7 +455,7 @@ class TestCommandLine:
         def refuse(*_: object) -> None:
             raise OSError(number, "it is so")
 
-        monkeypatch.setattr("benchmarks.archive.Archive.add", refuse)
+        monkeypatch.setattr("reports.export.archive.Archive.add", refuse)
         said = ganbench("export", "made")
         assert said.code == code and "it is so" in said.err and len(said.err.splitlines()) == 1
         assert [path.name for path in tmp_path.iterdir()] == ["runs"]

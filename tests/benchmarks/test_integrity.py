@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import integrity
-from benchmarks.checks import decided_by, problem_with_cohorts
-from benchmarks.integrity import mend
-from benchmarks.ledger import HISTORY, Ledger
+from benchmarks.upkeep import integrity
+from benchmarks.upkeep.integrity import mend
 from gan.errors import InputError
 from gan.replica import digest_of
+from reports.ledger.ledger import HISTORY, Ledger
+from reports.ledger.schema import decided_by, problem_with_cohorts
 
 IDS = [f"{i:016x}" for i in range(4)]
 STUDY = {"name": "made", "scale": "smoke", "steps": 1, "factors": {}, "report": {}}

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from optuna.storages.journal import JournalFileBackend
 
-from benchmarks.ledger import Ledger
 from benchmarks.tuning import journal
 from gan.replica import Replica
+from reports.ledger.ledger import Ledger
 
 from .tuned import FEW, Engine, findings, search_of, trials_of, tune, write
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import session, tuning
+from benchmarks import tuning
+from benchmarks.running import session
 from benchmarks.tracking import MirrorStats, check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError

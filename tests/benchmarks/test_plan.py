@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.checks import problem_with_cohorts, problem_with_plan
-from benchmarks.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan, rounds
-from benchmarks.runner import Options, command
-from gan import flops
+from benchmarks.planning.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one, make_plan, rounds
+from benchmarks.running.runner import Options, command
 from gan.errors import InputError
+from gan.model import flops
 from gan.replica import PROGRAMS
 from gan.variant import PER_REPLICA, Variant
+from reports.ledger.schema import problem_with_cohorts, problem_with_plan
 from studies import schema
 from studies.tune import Parameter
 

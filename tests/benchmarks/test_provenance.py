@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.engines import Outcome
 from benchmarks.engines.retries import Attempt
-from benchmarks.ledger import Ledger
-from benchmarks.provenance import Session
+from benchmarks.running.provenance import Session
 from gan.replica import Cohort, Mode, Replica, Scoring
 from gan.targets import Gaussian
 from gan.variant import Variant
+from reports.ledger.ledger import Ledger
 
 
 def cohort_of(mode: Mode) -> Cohort:

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cost
 from benchmarks.engines import Keeping, Outcome, WorkerDied, remote
 from benchmarks.engines.work import Job, Left
-from gan import plugins
+from benchmarks.planning import cost
 from gan.errors import InputError, Stopped
 from gan.files import digest
+from gan.plugins import registry
 from gan.replica import Cohort
 from gan.targets import Images
 
@@ -365,7 +365,7 @@ def test_a_plugin_of_one_file_is_sent(machine: Path, no_plugins: None, monkeypat
     cohort = cohort_of([1], plugins=(str(path),))
     order = order_of(cohort, machine)
     path.unlink()
-    monkeypatch.setattr(plugins, "_loaded", {})
+    monkeypatch.setattr(registry, "loaded", {})
     outcome = remote.work(order, quiet, None)
     assert isinstance(outcome, Outcome) and outcome.cohort is cohort
     (kept,) = (machine / "cache" / "plugins").rglob("own.py")

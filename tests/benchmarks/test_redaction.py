@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from benchmarks.redaction import without_credentials
+from benchmarks.machine.redaction import without_credentials
 from benchmarks.tracking import check_uri
 from benchmarks.tracking.mirrored import ui_command
 from gan.errors import InputError
@@ -109,7 +109,7 @@ def test_the_ui_s_command_line_holds_no_password(tmp_path: Path) -> None:
 
 def test_no_traceback_shows_a_password() -> None:
     script = (
-        "from benchmarks.redaction import guard_tracebacks as guard\n"
+        "from benchmarks.machine.redaction import guard_tracebacks as guard\n"
         "guard()\n"
         f"raise OSError('postgresql://me:{MARK}@host is away') from ValueError('password={MARK}')\n"
     )

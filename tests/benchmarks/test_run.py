@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import cli
-from benchmarks.ledger import Ledger
+from reports.ledger.ledger import Ledger
 from studies import schema
 
 from .here import train_here
@@ -216,7 +216,7 @@ def test_status_and_report(finished: Path, typed: Typed) -> None:
 def test_an_incomplete_report_exits_1_and_says_what_is_missing(
     finished: Path, tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reports.gallery.pictures", lambda *_: iter(()))  # which no message depends on
+    monkeypatch.setattr("reports.figures.overview.pictures", lambda *_: iter(()))  # which no message depends on
     here = tmp_path / "copy"
     shutil.copytree(finished, here)
     words = ("report", "small", "--scale", "smoke")

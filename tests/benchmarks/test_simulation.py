@@ -13,12 +13,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks import choosing, ledger_tables, reporting, runner, simulation, system
 from benchmarks.engines import Outcome
-from benchmarks.ledger import FOLDERS, Ledger
-from benchmarks.provenance import Session
-from benchmarks.runner import Options
-from benchmarks.simulation import SimulatedEngine
+from benchmarks.machine import system
+from benchmarks.planning import choosing
+from benchmarks.running import reporting, runner, simulation
+from benchmarks.running.provenance import Session
+from benchmarks.running.runner import Options
+from benchmarks.running.simulation import SimulatedEngine
+from reports.ledger import tables
+from reports.ledger.ledger import FOLDERS, Ledger
 
 REPLICAS = 320
 COHORTS = 10
@@ -83,7 +86,7 @@ def test_the_report_is_whole_and_reads_each_table_a_few_times(
             opened[source.parent.name] += 1
             super().__init__(source, *args, **more)
 
-    monkeypatch.setattr(ledger_tables.pq, "ParquetFile", Counted)
+    monkeypatch.setattr(tables.pq, "ParquetFile", Counted)
     report = reporting.compile_study(trained, tmp_path / "report")
     summary = json.loads((report.parent / "summary.json").read_text(encoding="utf-8"))
     assert not summary["incomplete"] and summary["replicas"] == summary["planned"] == REPLICAS

@@ -16,7 +16,7 @@ from benchmarks.speed.contenders import Contender, NotMeasured, in_turn
 from benchmarks.speed.processes import write_study
 from benchmarks.speed.roofline import bytes_held, bytes_per_step
 from benchmarks.speed.work import BATCHES, SYSTEMS, Engine, Noise, Place, Running, planned, stacked, study_of
-from gan.cohort import Run
+from gan.engine.cohort import Run
 from gan.errors import InputError
 from gan.variant import Variant
 from studies import schema

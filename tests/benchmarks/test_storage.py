@@ -11,7 +11,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from benchmarks.lock import locked
+from benchmarks.machine.lock import locked
 from benchmarks.tuning import journal
 from benchmarks.tuning.storage import check, dashboard, opened
 from gan.errors import InputError
@@ -146,7 +146,7 @@ def test_one_process_writes_at_a_time_and_the_lock_dies_with_it(tmp_path: Path) 
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from benchmarks.lock import locked\n"
+        "from benchmarks.machine.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n"
         "    print('locked', flush=True)\n"
         "    time.sleep(60)\n"

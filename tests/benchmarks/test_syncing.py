@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks import runner, syncing, tuning
+from benchmarks import tuning
 from benchmarks.engines import Outcome
-from benchmarks.ledger import Ledger
-from benchmarks.lock import locked
-from benchmarks.progress import Progress
-from benchmarks.runner import Options
+from benchmarks.machine.lock import locked
+from benchmarks.running import runner
+from benchmarks.running.progress import Progress
+from benchmarks.running.runner import Options
 from benchmarks.tracking import Mirror, reachable, store
+from benchmarks.upkeep import syncing
+from reports.ledger.ledger import Ledger
 from studies import schema
 
 from .mirroring import client_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import system
+from benchmarks.machine import system
 
 MILAN = {"model name": "AMD EPYC", "cpu family": "25", "model": "1", "flags": "fpu sse2 fma avx2"}
 GENOA = {"model name": "AMD EPYC", "cpu family": "25", "model": "17"}

@@ -124,7 +124,7 @@ def test_without_references_or_history_nothing_is_judged(runs_dir: Path) -> None
 
 
 def test_the_verdict_is_the_report_s_own() -> None:
-    from reports.judgements import COVERING, judgements
+    from reports.ledger.verdicts import COVERING, judgements
 
     assert tracked.COVERING == COVERING
     plan = make_plan()

@@ -89,7 +89,7 @@ def test_a_trial_has_its_run_before_it_is_trained(runs_dir: Path) -> None:
 
 
 def test_what_is_planned_of_a_variant_is_what_its_results_say(runs_dir: Path) -> None:
-    from benchmarks.recording import _flat
+    from benchmarks.running.recording import _flat
 
     variant = Variant(lr=0.01, lr_ratio=4.0)
     said = tracked.planned({"target": {"name": "gaussian"}, "steps": 10}, "v", variant.settings())

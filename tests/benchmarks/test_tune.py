@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from benchmarks import system
-from benchmarks.runner import Summary
+from benchmarks.machine import system
+from benchmarks.running.runner import Summary
 from benchmarks.tuning import Search, plan_summary
 from benchmarks.tuning.objective import objective
 from gan.replica import Replica

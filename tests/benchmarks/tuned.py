@@ -15,8 +15,8 @@ from rich.console import Console
 
 from benchmarks import tuning
 from benchmarks.engines import Keeping, Outcome
-from benchmarks.progress import Progress
-from benchmarks.runner import Options, Summary
+from benchmarks.running.progress import Progress
+from benchmarks.running.runner import Options, Summary
 from benchmarks.tracking import OFF
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from studies import schema

@@ -18,7 +18,7 @@ from gan.targets import Gaussian
 from gan.variant import Variant
 
 if TYPE_CHECKING:
-    from gan.checkpoint import Checkpoints
+    from gan.engine.checkpoint import Checkpoints
 
 Tell = Callable[[int], None]
 

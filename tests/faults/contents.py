@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.ledger import Ledger
+from reports.ledger.ledger import Ledger
 
 PARTS = ("", "search", "tuned")
 """Where a run directory may hold a ledger."""

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import typer.main
 
-from benchmarks import cli, session
+from benchmarks import cli
 from benchmarks.engines import Outcome
-from benchmarks.ledger import LOSSES
+from benchmarks.running import session
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
+from reports.ledger.ledger import LOSSES
 
 from .refusals import built
 
@@ -102,7 +103,7 @@ class Engine:
 
 def result_of(cohort: Cohort) -> CohortResult:
     """Return what training a cohort gives."""
-    from gan.cohort import references
+    from gan.engine.cohort import references
 
     # What real data score is real: a run may make it again without the engine.
     return CohortResult([_result(r, cohort) for r in cohort.replicas], *references(cohort, Path(), "cpu"))

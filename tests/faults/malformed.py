@@ -47,7 +47,7 @@ def corpus(count: int, seed: int) -> list[Malformed]:
 def sources() -> list[Path]:
     """Return the good studies that are spoiled: ours, and the template."""
     ours = {path for path in schema.available().values()}
-    return [*sorted(ours), Path(schema.__file__).parent.parent / "benchmarks" / "template.toml"]
+    return [*sorted(ours), Path(schema.__file__).parent.parent / "benchmarks/templates/study.toml"]
 
 
 def _source(rng: random.Random) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from benchmarks.ledger import Ledger
+from reports.ledger.ledger import Ledger
 
 from . import inside
 from .contents import Contents, contents_of, differences

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledger import Ledger
+from reports.ledger.ledger import Ledger
 
 from . import commands, processes
 from .contents import contents_of, differences

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks.ledger import Ledger
+from reports.ledger.ledger import Ledger
 
 from . import commands
 from .contents import contents_of, differences

@@ -82,7 +82,7 @@ def beside(stream: Stream) -> Generator[None]:
 
 
 def install(patch: pytest.MonkeyPatch) -> None:
-    """Put the stand-ins in the place of what `gan/graph.py` asks of CUDA."""
+    """Put the stand-ins in the place of what `gan/engine/cuda_graphs.py` asks of CUDA."""
     Graph.made = Graph.replayed = Event.waits = 0
     for name, value in {
         "CUDAGraph": Graph,

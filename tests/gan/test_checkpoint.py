@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from gan import checkpoint
-from gan.checkpoint import Checkpoints
-from gan.cohort import train
+from gan.engine import checkpoint
+from gan.engine.checkpoint import Checkpoints
+from gan.engine.cohort import train
 from gan.errors import Stopped
 from gan.replica import Cohort, CohortResult, Replica, Scoring
 from gan.targets import Gaussian, Images, Target

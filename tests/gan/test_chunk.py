@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from gan import cohort as cohort_module
-from gan import graph, streams
-from gan.chunk import CHUNK_STEPS, MOST_BLOCKS, Chunks
-from gan.cohort import Run, train
-from gan.graph import GraphChunks
+from gan.engine import cohort as cohort_module
+from gan.engine import cuda_graphs, random_streams
+from gan.engine.chunk import CHUNK_STEPS, MOST_BLOCKS, Chunks
+from gan.engine.cohort import Run, train
+from gan.engine.cuda_graphs import GraphChunks
 from gan.replica import Cohort, Mode, Replica, Scoring
 from gan.targets import Gaussian, Images, Mixture, Target
 from gan.variant import Variant
@@ -192,7 +192,7 @@ def graphed(monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> Run:
 def test_replayed_chunks_end_with_the_bits_of_plain_ones(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, cohort = chunked(name), game_of(name)
     replayed = graphed(monkeypatch, cohort)
-    monkeypatch.setattr(graph, "WORTH_CHUNKS", 1)
+    monkeypatch.setattr(cuda_graphs, "WORTH_CHUNKS", 1)
     for first, last in ((0, 5), (5, cohort.steps)):
         replayed.advance(first, last)
     same(plain, replayed)
@@ -203,10 +203,10 @@ def test_replayed_chunks_end_with_the_bits_of_plain_ones(name: str, monkeypatch:
 @pytest.mark.parametrize("name", ["plain", "critic steps", "whole batches"])
 def test_a_whole_chunk_is_one_graph(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, target, mode = GAMES[name]
-    monkeypatch.setattr(graph, "WORTH_CHUNKS", 1)
-    monkeypatch.setattr(graph, "CHUNK_STEPS", 8)
-    monkeypatch.setattr("gan.chunk.CHUNK_STEPS", 8)
-    monkeypatch.setattr(streams, "BLOCK_STEPS", 8)
+    monkeypatch.setattr(cuda_graphs, "WORTH_CHUNKS", 1)
+    monkeypatch.setattr(cuda_graphs, "CHUNK_STEPS", 8)
+    monkeypatch.setattr("gan.engine.chunk.CHUNK_STEPS", 8)
+    monkeypatch.setattr(random_streams, "BLOCK_STEPS", 8)
     cohort = cohort_of(settings, target, 44, mode)
     plain, replayed = run_of(cohort), graphed(monkeypatch, cohort)
     for run in (plain, replayed):
@@ -218,7 +218,7 @@ def test_a_whole_chunk_is_one_graph(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_whole_chunk_is_recorded_only_where_enough_are_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = graphed(monkeypatch, cohort_of(SMALL, Gaussian(), (graph.WORTH_CHUNKS + 1) * CHUNK_STEPS - 1))
+    run = graphed(monkeypatch, cohort_of(SMALL, Gaussian(), (cuda_graphs.WORTH_CHUNKS + 1) * CHUNK_STEPS - 1))
     run.advance(0, 2 * CHUNK_STEPS)
     assert isinstance(run.chunks, GraphChunks) and run.chunks.whole is None and len(run.chunks.ones) == 1
 
@@ -236,7 +236,7 @@ def test_a_replayed_training_goes_on_from_a_state_that_was_kept(monkeypatch: pyt
 
 
 def test_no_more_graphs_than_shapes_a_plan_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "PROGRAMS", 1)
+    monkeypatch.setattr(cuda_graphs, "PROGRAMS", 1)
     cohort = cohort_of(IMAGE | {"batch_size": 400}, DIGITS, 24)  # two whole batches and one of 197
     plain, replayed = run_of(cohort), graphed(monkeypatch, cohort)
     for run in (plain, replayed):

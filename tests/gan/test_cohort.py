@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from gan.cohort import Run, train
+from gan.engine.cohort import Run, train
+from gan.engine.summary import summarise
+from gan.model.step import METRICS, Game
 from gan.replica import Cohort, Mode, Replica, Scoring, width_for
-from gan.step import METRICS, Game
-from gan.summary import summarise
 from gan.targets import Gaussian, Images, Target
 from gan.variant import PER_REPLICA, Variant
 

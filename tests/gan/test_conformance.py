@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks import templates
 from gan import conformance
-from gan.conformance import Finding, losses, scores
+from gan.conformance import losses, scores
+from gan.conformance.checks import Finding
 from gan.plugins import Loss, Plugin
 
 Load = Callable[[str], Plugin]
@@ -49,7 +50,7 @@ IMPORTS = """
 from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
-from gan.networks import Linear
+from gan.model.layers import Linear
 from gan.plugins import Loss, NetworkKind, PluginScore
 """
 LOSS = "COMPONENTS = [Loss('mine', real, fake, lambda o: -o{extra})]\n"

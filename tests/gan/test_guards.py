@@ -20,10 +20,10 @@ from torch.fx import GraphModule
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan import programs, streams
-from gan.cohort import Run
+from gan.engine import programs, random_streams
+from gan.engine.cohort import Run
+from gan.model.step import Batch, Game, Hyper, step
 from gan.replica import Cohort, Replica, Scoring, batch_shapes
-from gan.step import Batch, Game, Hyper, step
 from gan.targets import Gaussian, Images, Target
 from gan.variant import Variant
 
@@ -96,7 +96,7 @@ def on_meta(variant: Variant, dimension: int, width: int) -> tuple[Any, Watch]:
     def stacked(x: torch.Tensor) -> torch.Tensor:
         return torch.empty(width, *x.shape, dtype=x.dtype, device=META)
 
-    state = game.initial(lambda player: streams.generator(0, player, 0, CPU), variant.initialisation)
+    state = game.initial(lambda player: random_streams.generator(0, player, 0, CPU), variant.initialisation)
     state, hyper = pytree.tree_map(stacked, (state, Hyper.of(variant)))
     z = torch.empty(width, batch, variant.latent_dim, device=META)
     between = (torch.empty(width, batch, 1, device=META),) * n if variant.penalty == "wgan_gp" else ()

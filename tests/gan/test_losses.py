@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gan import losses
+from gan.model import losses
 
 NO = torch.tensor(False)
 YES = torch.tensor(True)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from gan import streams
-from gan.networks import BatchNorm, make_discriminator, make_generator
+from gan.engine import random_streams
+from gan.model.layers import BatchNorm
+from gan.model.networks import make_discriminator, make_generator
 from gan.variant import Variant
 
 CPU = torch.device("cpu")
@@ -50,7 +51,7 @@ def test_batchnorm_statistics_match_the_module(momentum: float, stacked: bool) -
 def test_default_initialisation_has_the_law_of_the_module() -> None:
     # Same law as nn.Linear's: uniform within 1/sqrt(fan in), for weights and biases.
     network = make_generator(Variant(latent_dim=64, generator_hidden=(2000,)), 1)
-    params, _ = network.initial(streams.generator(0, "initialisation", 0, CPU), "default")
+    params, _ = network.initial(random_streams.generator(0, "initialisation", 0, CPU), "default")
     module = nn.Linear(64, 2000)
     for ours, theirs in ((params["0.weight"], module.weight.detach()), (params["0.bias"], module.bias.detach())):
         assert ours.abs().max() <= 1 / math.sqrt(64)
@@ -60,7 +61,7 @@ def test_default_initialisation_has_the_law_of_the_module() -> None:
 
 def test_normal_initialisation_keeps_the_biases() -> None:
     network = make_generator(Variant(latent_dim=64, generator_hidden=(2000,)), 1)
-    params, _ = network.initial(streams.generator(0, "initialisation", 0, CPU), "normal_002")
+    params, _ = network.initial(random_streams.generator(0, "initialisation", 0, CPU), "normal_002")
     assert abs(float(params["0.weight"].std()) / 0.02 - 1) < 0.02
     assert float(params["0.bias"].abs().max()) > 0.1
 
@@ -70,7 +71,7 @@ def test_discriminator_of_system_d_has_its_shapes() -> None:
         discriminator="conv", discriminator_channels=(64, 128), discriminator_norm="batch", generator_output="tanh"
     )
     network = make_discriminator(variant, 784)
-    params, buffers = network.initial(streams.generator(0, "d", 0, CPU), "default")
+    params, buffers = network.initial(random_streams.generator(0, "d", 0, CPU), "default")
     shapes = [tuple(v.shape) for k, v in params.items() if k.endswith("weight")]
     assert shapes == [(64, 1, 4, 4), (128, 64, 4, 4), (128,), (1, 6272)]
     output, _ = network(params, buffers, torch.zeros(3, 784), training=True)

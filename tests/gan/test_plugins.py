@@ -16,13 +16,13 @@ import torch
 
 from benchmarks import templates
 from gan import plugins, replica
-from gan.cohort import train
+from gan.engine.cohort import train
 from gan.errors import InputError
-from gan.flops import flops_per_step, generator_products, parameters
-from gan.plugins import Plugin
+from gan.model.flops import flops_per_step, generator_products, parameters
+from gan.model.step import Game
+from gan.plugins import Plugin, loader, registry
 from gan.replica import Cohort, Replica, Scoring, plugins_of, replica_id
 from gan.scores import scores_of
-from gan.step import Game
 from gan.targets import Gaussian
 from gan.variant import BUILT_IN, PER_REPLICA, Variant
 
@@ -41,11 +41,11 @@ def id_of(variant: Variant, scoring: Scoring = PLAIN) -> str:
 
 def forget() -> None:
     """Be a new process, as far as plugins know."""
-    for plugin in plugins._loaded.values():
+    for plugin in registry.loaded.values():
         for name, module in list(sys.modules.items()):
             if getattr(module, "__file__", None) == str(plugin.path):
                 del sys.modules[name]
-    plugins._loaded.clear()
+    registry.loaded.clear()
 
 
 # Loading.
@@ -56,19 +56,19 @@ def test_a_module_is_found_in_the_current_directory_and_run_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine_here.py").write_text(SOURCE + "\nwith open('runs', 'a') as f: f.write('x')\n")
-    loaded = plugins.load(["mine_here", "./mine_here.py", "mine_here"])
+    loaded = loader.load(["mine_here", "./mine_here.py", "mine_here"])
     assert len({plugin.path for plugin in loaded}) == 1 and Path("runs").read_text() == "x"
     assert [c.name for c in loaded[0].components] == ["hinge", "residual", "transport"]
     assert plugins.names("loss") == ["hinge"] and plugins.names("discriminator") == []
     # Whoever is told to load it finds it, wherever it stands.
     monkeypatch.chdir("/")
     forget()
-    assert plugins.load([loaded[0].anywhere])[0].sha256 == loaded[0].sha256
+    assert loader.load([loaded[0].anywhere])[0].sha256 == loaded[0].sha256
 
 
 def test_a_file_may_have_the_name_of_a_module_of_python_s_own(tmp_path: Path, no_plugins: None) -> None:
     (tmp_path / "json.py").write_text(SOURCE)
-    (plugin,) = plugins.load([str(tmp_path / "json.py")])
+    (plugin,) = loader.load([str(tmp_path / "json.py")])
     assert plugin.anywhere == str(tmp_path / "json.py") and "dumps" in dir(sys.modules["json"])
 
 
@@ -78,11 +78,11 @@ def test_all_of_a_package_is_its_source(tmp_path: Path, monkeypatch: pytest.Monk
     package.mkdir()
     (package / "__init__.py").write_text("from mine_package.parts import COMPONENTS\n")
     (package / "parts.py").write_text(SOURCE)
-    first = plugins.load(["mine_package"])[0]
+    first = loader.load(["mine_package"])[0]
     assert first.anywhere == "mine_package" and plugins.names("loss") == ["hinge"]
     forget()
     (package / "parts.py").write_text(SOURCE + "\n# another\n")
-    assert plugins.load(["mine_package"])[0].sha256 != first.sha256
+    assert loader.load(["mine_package"])[0].sha256 != first.sha256
 
 
 def test_the_source_that_is_there_is_run_and_no_bytecode_of_an_earlier_one(
@@ -91,7 +91,7 @@ def test_the_source_that_is_there_is_run_and_no_bytecode_of_an_earlier_one(
     monkeypatch.chdir(tmp_path)
     for value in ("1.0", "2.0"):  # of one length, within one second
         Path("mine_fresh.py").write_text(SOURCE.replace("F.relu(1.0 - logit)", f"F.relu({value} - logit)"))
-        plugins.load(["mine_fresh"])
+        loader.load(["mine_fresh"])
         assert float(plugins.loss("hinge").real_cost(torch.zeros(1))) == float(value)
         forget()
 
@@ -115,7 +115,7 @@ def test_of_a_package_too_what_was_digested_is_run_whenever_it_is_imported(
     write("1.0")
     assert compileall.compile_dir("mine_stale", quiet=1)
     write("2.0")  # of one length and time: Python takes the bytecode for its own
-    plugins.load(["mine_stale"])
+    loader.load(["mine_stale"])
     assert sys.modules["mine_stale"].first == 2.0 == float(plugins.loss("hinge").real_cost(torch.zeros(1)))
     write("3.0")  # while a run goes on
     assert importlib.import_module("mine_stale.late").first == 2.0
@@ -184,7 +184,7 @@ def test_what_is_not_there_is_refused(
     monkeypatch.chdir(tmp_path)
     Path("my_plugin.py").write_text(SOURCE)
     with pytest.raises(InputError) as refused:
-        plugins.load([name])
+        loader.load([name])
     assert all(part in str(refused.value) for part in [f"--plugin {name}", *expected])
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from gan import streams
-from gan.cohort import Run, train
+from gan.engine import random_streams
+from gan.engine.cohort import Run, train
+from gan.engine.precision import products
 from gan.errors import InputError
-from gan.networks import BatchNorm, Network
-from gan.precision import products
+from gan.model.layers import BatchNorm
+from gan.model.networks import Network
+from gan.model.step import Game
 from gan.replica import Cohort, Mode, Replica, Scoring
-from gan.step import Game
 from gan.targets import Gaussian, Images, Target
 from gan.variant import Precision, Variant
 
@@ -96,7 +97,7 @@ def test_layers_with_parameters_see_bfloat16_and_no_others(monkeypatch: pytest.M
 
         monkeypatch.setattr(kind, "apply", apply)
     for network, inputs in ((game.generator, 20), (game.discriminator, 64)):
-        params, buffers = network.initial(streams.generator(0, "test", 0, CPU), "default")
+        params, buffers = network.initial(random_streams.generator(0, "test", 0, CPU), "default")
         y, _ = network(params, buffers, torch.randn(4, inputs), training=True)
         assert y.dtype == torch.float32
     rounded, whole = {torch.bfloat16}, {torch.float32}

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch.fx import GraphModule
 
-from gan import programs as module
-from gan.cohort import Run
-from gan.programs import StepFunction, step_function
+from gan.engine import programs as module
+from gan.engine.cohort import Run
+from gan.engine.programs import StepFunction, step_function
+from gan.model.step import Game
 from gan.replica import PROGRAMS, Cohort, Replica, Scoring, batch_shapes
-from gan.step import Game
 from gan.targets import Gaussian, Images, Target
 from gan.variant import Variant
 

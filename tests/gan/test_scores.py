@@ -16,8 +16,9 @@ from torch import Tensor
 
 from gan.scores import Score, fid_name, sample_sizes, scores_of
 from gan.scores.coverage import bin_coverage, class_coverage, mixture_coverage, perfect_mixture
+from gan.scores.factory import make_scorer
 from gan.scores.ks import ks_floor, ks_statistic
-from gan.scores.scorer import ImageScorer, make_scorer
+from gan.scores.scorer import ImageScorer
 from gan.targets import TARGETS, Gaussian, Images, Mixture, make_target
 from gan.targets.images import ImageData
 

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan import streams
-from gan.networks import BatchNorm, Conv, Elementwise, Linear, Network
-from gan.step import METRICS, Batch, Game, Hyper, State, step
+from gan.engine import random_streams
+from gan.model.layers import BatchNorm, Conv, Elementwise, Linear
+from gan.model.networks import Network
+from gan.model.step import METRICS, Batch, Game, Hyper, State, step
 from gan.variant import LEAKY_SLOPE, Variant
 
 CPU = torch.device("cpu")
@@ -181,7 +182,7 @@ def test_step_equals_modules_and_autograd(name: str) -> None:
     variant = Variant(**{"batch_size": 32, "lr": 1e-3, **FACTORS[name]})
     dimension = 64 if "generator_output" in FACTORS[name] else 1
     game = Game.of(variant, dimension)
-    state = game.initial(lambda player: streams.generator(0, player, 0, CPU), variant.initialisation)
+    state = game.initial(lambda player: random_streams.generator(0, player, 0, CPU), variant.initialisation)
     batches = [batch_of(variant, dimension, s) for s in range(STEPS)]
     expected = torch.tensor(reference(variant, game, state, batches))
     got: list[torch.Tensor] = []
@@ -197,7 +198,7 @@ def test_step_equals_modules_and_autograd(name: str) -> None:
 def one_step(variant: Variant, dimension: int = 1, seed: int = 0) -> dict[str, float]:
     """The metrics of the first step."""
     game = Game.of(variant, dimension)
-    state = game.initial(lambda player: streams.generator(seed, player, 0, CPU), variant.initialisation)
+    state = game.initial(lambda player: random_streams.generator(seed, player, 0, CPU), variant.initialisation)
     batch = batch_of(variant, dimension, seed)
     _, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(1.0), torch.tensor(0.0))
     return dict(zip(game.metrics, metrics.tolist(), strict=True))
@@ -231,7 +232,7 @@ def test_layers_gradients_add_up_to_the_whole() -> None:
 def test_a_fixed_generator_stays_what_it_is() -> None:
     variant = Variant(generator="fixed_gaussian", fixed_mean=-1.5, fixed_std=0.5, latent_dim=1)
     game = Game.of(variant, 1)
-    state = game.initial(lambda player: streams.generator(0, player, 0, CPU), "default")
+    state = game.initial(lambda player: random_streams.generator(0, player, 0, CPU), "default")
     batch = batch_of(variant, 1, 0)
     after, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(1.0), torch.tensor(0.0))
     fakes, _ = game.generator(after.generator.params, {}, batch.z_g, training=True)
@@ -248,7 +249,7 @@ def test_two_numbers_spiral_out_by_the_exact_factor(h: float) -> None:
     for updates in ("simultaneous", "alternating"):
         variant = Variant(**base, updates=updates)
         game = Game.of(variant, 1)
-        state = game.initial(lambda player: streams.generator(3, player, 0, CPU), "default")
+        state = game.initial(lambda player: random_streams.generator(3, player, 0, CPU), "default")
         zeros = torch.zeros(2, 1)
         batch = Batch((zeros,), (zeros,), zeros, ())
 

@@ -17,10 +17,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.ledger import Ledger
-from reports import figures
-from reports.evidence import Evidence, gather
-from reports.layout import Picture
+from reports.figures import primitives
+from reports.figures.layout import Picture
+from reports.ledger.ledger import Ledger
+from reports.study.evidence import Evidence, gather
 
 from .made import history_of
 
@@ -251,7 +251,7 @@ def style() -> Iterator[None]:
     """The reports' own look, whatever the machine's matplotlibrc."""
     import matplotlib
 
-    from reports.figures import STYLE
+    from reports.figures.primitives import STYLE
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -328,8 +328,8 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     def pictures(*_: object) -> Iterator[Picture]:
         yield Picture("scores.png", "Final scores", "Nothing.", Figure(figsize=(1, 1)))
 
-    monkeypatch.setattr("reports.gallery.pictures", pictures)
-    monkeypatch.setattr("reports.gallery_tuning.tuning_pictures", pictures)
+    monkeypatch.setattr("reports.figures.overview.pictures", pictures)
+    monkeypatch.setattr("reports.tuning.figures.tuning_pictures", pictures)
 
 
 @pytest.fixture
@@ -355,9 +355,9 @@ def unlaid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lay_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def new_figure(height: float) -> Figure:
-        return Figure(figsize=(figures.WIDTH, height), dpi=50)
+        return Figure(figsize=(primitives.WIDTH, height), dpi=50)
 
-    monkeypatch.setattr(figures, "new_figure", new_figure)
+    monkeypatch.setattr(primitives, "new_figure", new_figure)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,11 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.ledger import Ledger
 from gan.verdict import VERDICTS
-from reports.evidence import Evidence
-from reports.layout import Picture
-from reports.records import Records
+from reports.figures.layout import Picture
+from reports.ledger.histories import Records
+from reports.ledger.ledger import Ledger
+from reports.study.evidence import Evidence
 
 KS = {"label": "KS statistic", "direction": "lower", "n": 10000, "floor": 0.009, "noise": None}
 COVERAGE = {"label": "Share of 100 bins covered", "direction": "higher", "n": 10000, "floor": 1.0, "noise": None}

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.ledger import Ledger
-from reports.answer import answer, levels, sentences
-from reports.compile import render_report
-from reports.evidence import gather
-from reports.findings import (
+from reports.ledger.ledger import Ledger
+from reports.pages.study import render_report
+from reports.stats.intervals import iqm, iqm_interval
+from reports.study.answer import answer, levels, sentences
+from reports.study.effects import (
     beyond_reach,
     by_size,
     contrasts_table,
@@ -25,8 +25,8 @@ from reports.findings import (
     unresolved,
     variance_table,
 )
-from reports.statistics import iqm, iqm_interval
-from reports.tables import at_level, levels_table, number, score_iqm, score_values
+from reports.study.evidence import gather
+from reports.study.tables import at_level, levels_table, number, score_iqm, score_values
 
 Make = Callable[..., Ledger]
 

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from reports.budget import best_so_far, expected_best_limits, subset_weights
+from reports.tuning.budget import best_so_far, expected_best_limits, subset_weights
 
 
 def expected_best(values, direction: str = "lower") -> np.ndarray:

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks.ledger import Ledger
 from gan.errors import InputError
-from reports import statistics
-from reports.compare import compare, paired, render
+from reports.ledger.ledger import Ledger
+from reports.stats import intervals
+from reports.study.compare import compare, paired, render
 
 Make = Callable[..., Ledger]
 
@@ -40,7 +40,7 @@ def test_a_run_equals_itself_bit_for_bit(gaussian) -> None:
 
 
 def test_intervals_of_thousands_of_runs_are_not_called_bootstrapped(small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "MANY", 2)
+    monkeypatch.setattr(intervals, "MANY", 2)
     assert "with their 95 % normal intervals" in render(compare(small.directory, small.directory))
 
 

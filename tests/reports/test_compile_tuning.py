@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks.ledger import Ledger
 from gan.errors import InputError
-from reports.compile_tuning import compile_tuning
-from reports.gallery_tuning import tuning_pictures
-from reports.index import compile_index
-from reports.layout import Picture
-from reports.tuning import gather_tuning
-from reports.tuning_findings import Findings
+from reports.figures.layout import Picture
+from reports.ledger.ledger import Ledger
+from reports.pages.index import compile_index
+from reports.pages.tuning import compile_tuning
+from reports.tuning.effects import Findings
+from reports.tuning.evidence import gather_tuning
+from reports.tuning.figures import tuning_pictures
 
 from .conftest import lay_nothing_out
 from .made import by_name, clipped_texts, named
@@ -38,7 +38,7 @@ def compiled(ledger: Ledger, out: Path) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         lay_nothing_out(patch)
-        patch.setattr("reports.gallery.pictures", pictures)
+        patch.setattr("reports.figures.overview.pictures", pictures)
         return compile_tuning(ledger, out).parent
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.contrasts import Contrast, contrasts, paired_differences, shares
-from reports.paired import holm
-from reports.statistics import iqm, iqm_interval, probability_of_improvement
+from reports.stats.contrasts import Contrast, contrasts, paired_differences, shares
+from reports.stats.intervals import iqm, iqm_interval, probability_of_improvement
+from reports.stats.paired import holm
 
 TWO = {"norm": ("off", "on"), "rate": ("1", "2")}
 TWO_REFERENCE = {"norm": "off", "rate": "1"}

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.ledger import Ledger
 from gan.errors import InputError
 from gan.verdict import VERDICTS
-from reports import load_results
-from reports.answer import answer
-from reports.evidence import gather, is_log, plain, to_csv, to_json
-from reports.judgements import JUDGED, curves_of, judgements, with_final
-from reports.statistics import Interval
-from reports.tables import by_seed_rank, counted, number, ranking, share, spread, summarise, variants_table
+from reports.api import load_results
+from reports.ledger.ledger import Ledger
+from reports.ledger.verdicts import JUDGED, curves_of, judgements, with_final
+from reports.stats.intervals import Interval
+from reports.study.answer import answer
+from reports.study.evidence import gather, is_log, plain, to_csv, to_json
+from reports.study.tables import by_seed_rank, counted, number, ranking, share, spread, summarise, variants_table
 
 Make = Callable[..., Ledger]
 

@@ -11,11 +11,11 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from gan.verdict import VERDICTS
-from reports import figures, gallery_evidence, layout
-from reports.contrasts import Contrast
-from reports.figures_evidence import Effect, forest_limits, plot_forest, plot_shares, plot_steps
-from reports.rates import wilson
-from reports.statistics import Interval
+from reports.figures import effects, layout, primitives
+from reports.figures.intervals import Effect, forest_limits, plot_forest, plot_shares, plot_steps
+from reports.stats.contrasts import Contrast
+from reports.stats.intervals import Interval
+from reports.stats.rates import wilson
 
 from .made import (
     COVERAGE,
@@ -56,14 +56,14 @@ def lab(colour: str, seen: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("seen", SEEN)
 def test_verdicts_keep_apart_for_every_kind_of_colour_vision(seen: str) -> None:
-    assert tuple(figures.VERDICT_COLOURS) == VERDICTS
-    colours = [lab(c, SEEN[seen]) for c in figures.VERDICT_COLOURS.values()]
+    assert tuple(primitives.VERDICT_COLOURS) == VERDICTS
+    colours = [lab(c, SEEN[seen]) for c in primitives.VERDICT_COLOURS.values()]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 30
 
 
 def test_many_levels_still_get_a_colour_each() -> None:
     for n in (1, 2, 10, 11, 30):
-        assert len(set(figures.palette([str(i) for i in range(n)]).values())) == n
+        assert len(set(primitives.palette([str(i) for i in range(n)]).values())) == n
 
 
 # Axes.
@@ -71,10 +71,10 @@ def test_many_levels_still_get_a_colour_each() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 1.1), (0.3, 4), (0.005, 0.2), (1e-3, 40), (1e-6, 1e24), (1e-38, 1)])
 def test_a_logarithmic_axis_always_has_readable_ticks(low: float, high: float) -> None:
-    fig = figures.new_figure(3)
+    fig = primitives.new_figure(3)
     ax = fig.subplots()
     ax.set(yscale="log", ylim=(low, high))
-    figures.log_ticks(ax.yaxis)
+    primitives.log_ticks(ax.yaxis)
     assert clipped_texts(fig) == []
     shown = [t for t in ax.yaxis.get_majorticklabels() if low <= t.get_position()[1] <= high]
     assert 2 <= len(shown) <= 14 and all(len(t.get_text()) <= 12 for t in shown)
@@ -82,15 +82,15 @@ def test_a_logarithmic_axis_always_has_readable_ticks(low: float, high: float) -
 
 @pytest.mark.parametrize("labels", [["a"] * 3, ["x" * 30] * 7, ["x" * 150], ["short", "x" * 60, "y" * 40, "z" * 8] * 3])
 def test_a_legend_never_leaves_the_page_unless_one_entry_alone_does(labels: list[str]) -> None:
-    fig = figures.new_figure(3)
+    fig = primitives.new_figure(3)
     ax = fig.subplots()
-    figures.place_legend(fig, [ax.plot([0], [0], label=text)[0] for text in labels])
+    primitives.place_legend(fig, [ax.plot([0], [0], label=text)[0] for text in labels])
     assert clipped_texts(fig) == (["legend"] if len(labels[0]) == 150 else [])
 
 
 def test_no_handles_no_legend() -> None:
-    fig = figures.new_figure(2)
-    figures.place_legend(fig, [])
+    fig = primitives.new_figure(2)
+    primitives.place_legend(fig, [])
     assert fig.legends == []
 
 
@@ -165,7 +165,7 @@ def test_infinite_and_missing_effects_are_drawn_at_the_edge_or_said() -> None:
         Effect("both failed", math.nan, math.nan, math.nan, False),
         Effect("reference failed", 0.0, 0.0, 0.0, False),
     ]
-    fig = figures.new_figure(3)
+    fig = primitives.new_figure(3)
     ax = fig.subplots()
     ax.set_xscale("log")
     limits = forest_limits(effects, 1.0, log=True)
@@ -183,17 +183,17 @@ def test_infinite_and_missing_effects_are_drawn_at_the_edge_or_said() -> None:
 def test_contrasts_are_sorted_the_best_first_whatever_the_direction(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [contrast(e, e / 2, e * 2) for e in (1.5, math.nan, 0.5, math.inf, 1.0)]
     for direction, expected in (("lower", [0.5, 1.0, 1.5, math.inf]), ("higher", [math.inf, 1.5, 1.0, 0.5])):
-        ordered = [c.interval.estimate for c in gallery_evidence._by_effect(found, direction, 10)]
+        ordered = [c.interval.estimate for c in effects._by_effect(found, direction, 10)]
         assert ordered[:-1] == expected and math.isnan(ordered[-1])
     many = [contrast(1 + i / 10, 1, 2, p=i / 100) for i in range(60)]
-    assert {c.p for c in gallery_evidence._by_effect(many, "lower", 7)} == {i / 100 for i in range(7)}
+    assert {c.p for c in effects._by_effect(many, "lower", 7)} == {i / 100 for i in range(7)}
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 6])
 def test_the_forest_says_what_it_shows(seeds: int) -> None:
     factors = {"loss": ["a", "b"], "lr_ratio": ["1", "2"]}
     evidence = make_evidence(factors, seeds, lambda v, s: (0.02 if v["loss"] == "a" else 0.04) * 1.05**s)
-    picture = gallery_evidence.contrast_forest(evidence, evidence.contrasts())
+    picture = effects.contrast_forest(evidence, evidence.contrasts())
     assert "ratio" in picture.caption and "`loss` a" in picture.caption
     assert ("one seed gives no interval" in picture.caption) == (seeds == 1)
     labels = [t.get_text() for t in picture.figure.axes[0].get_yticklabels()]
@@ -206,7 +206,7 @@ def test_the_forest_says_what_it_shows(seeds: int) -> None:
 def test_failed_replicas_reach_the_forest_as_infinite() -> None:
     factors = {"loss": ["a", "b"], "lr_ratio": ["1", "2"]}
     evidence = make_evidence(factors, 6, verdict=lambda v, s: "diverged" if v["loss"] == "b" else "converged")
-    picture = gallery_evidence.contrast_forest(evidence, evidence.contrasts())
+    picture = effects.contrast_forest(evidence, evidence.contrasts())
     assert "infinitely far" in picture.caption
     marks = {marker for _, _, marker, _ in offsets_of(picture.figure.axes[0])}
     assert ">" in marks
@@ -223,7 +223,7 @@ def test_the_profile_counts_failed_replicas_and_never_as_reached() -> None:
         lambda v, s: 0.01 * (s + 1),
         lambda v, s: "diverged" if v["loss"] == "b" and s == 0 else "converged",
     )
-    picture = gallery_evidence.profile(evidence)
+    picture = effects.profile(evidence)
     lines = {
         line.get_label(): line for line in picture.figure.axes[0].lines if not str(line.get_label()).startswith("_")
     }
@@ -237,23 +237,23 @@ def test_the_profile_counts_failed_replicas_and_never_as_reached() -> None:
 
 def test_a_higher_is_better_profile_falls_and_a_study_without_one_success_is_drawn() -> None:
     evidence = make_evidence({"loss": ["a", "b"]}, 4, lambda v, s: 0.2 * s, references={"coverage": COVERAGE})
-    picture = gallery_evidence.profile(evidence)
+    picture = effects.profile(evidence)
     y = np.asarray(picture.figure.axes[0].lines[0].get_ydata(), float)
     assert y[0] == 1.0 and (np.diff(y) <= 0).all() and "upper right" in picture.caption
     lost = make_evidence({"loss": ["a", "b"]}, 3, verdict=lambda v, s: "diverged")
-    assert render(gallery_evidence.profile(lost).figure)
+    assert render(effects.profile(lost).figure)
 
 
 def test_the_profile_has_a_line_a_variant_while_they_are_few() -> None:
     few = make_evidence({"loss": ["a", "b"], "lr_ratio": ["1", "2", "4"]}, 2)
     many = make_evidence({"loss": ["a", "b"], "lr_ratio": ["1", "2", "4", "8"]}, 2)
-    assert "a variant" in gallery_evidence.profile(few).caption
-    assert "a level of `loss`" in gallery_evidence.profile(many).caption
-    assert "one line" in gallery_evidence.profile(make_evidence({}, 3)).caption
+    assert "a variant" in effects.profile(few).caption
+    assert "a level of `loss`" in effects.profile(many).caption
+    assert "one line" in effects.profile(make_evidence({}, 3)).caption
 
 
 def test_a_step_is_drawn_at_its_threshold() -> None:
-    ax = figures.new_figure(2).subplots()
+    ax = primitives.new_figure(2).subplots()
     plot_steps(ax, np.array([1.0, 2.0]), np.array([0.0, 1.0]), np.array([[0.0, 0.5], [0.5, 1.0]]), "post", "red", "x")
     assert ax.lines[0].get_drawstyle() == "steps-post"
 
@@ -263,8 +263,8 @@ def test_a_step_is_drawn_at_its_threshold() -> None:
 
 def test_shares_fill_the_row_and_carry_their_counts() -> None:
     counts = pd.DataFrame({"converged": [3, 0], "diverged": [1, 5]}, index=pd.Index(["one", "two"]))
-    ax = figures.new_figure(2).subplots()
-    plot_shares(ax, counts, figures.VERDICT_COLOURS)
+    ax = primitives.new_figure(2).subplots()
+    plot_shares(ax, counts, primitives.VERDICT_COLOURS)
     widths = np.array([patch.get_width() for patch in ax.patches]).reshape(2, 2)  # pyright: ignore[reportAttributeAccessIssue]
     np.testing.assert_allclose(widths.sum(axis=0), 1.0)
     assert sorted(t.get_text() for t in ax.texts) == ["1", "3", "5"]
@@ -280,7 +280,7 @@ def test_verdicts_count_what_could_not_be_trained_as_failed_and_leave_out_what_i
 
     evidence = make_evidence({"loss": ["a", "b"]}, 10, verdict=verdict)
     evidence.results.loc[evidence.results.index[0], "verdict"] = None  # trained, but its history is lost
-    picture = gallery_evidence.verdicts(evidence)
+    picture = effects.verdicts(evidence)
     left, right = picture.figure.axes[:2]
     assert [t.get_text() for t in left.get_yticklabels()] == ["a", "b"]
     points = [(x, round(y)) for x, y, _, _ in offsets_of(right)]

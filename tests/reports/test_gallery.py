@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.ledger import Ledger
 from gan.variant import Variant
 from gan.verdict import THRESHOLDS, VERDICTS
-from reports import figures, gallery, gallery_evidence, gallery_samples, gallery_training, layout, statistics
-from reports.evidence import Evidence
-from reports.figures_evidence import plot_paths
-from reports.gallery_evidence import contrast_forest
-from reports.records import Records
-from reports.statistics import iqm
+from reports.figures import effects, layout, overview, primitives, samples, training
+from reports.figures.effects import contrast_forest
+from reports.figures.intervals import plot_paths
+from reports.ledger.histories import Records
+from reports.ledger.ledger import Ledger
+from reports.stats import intervals
+from reports.stats.intervals import iqm
+from reports.study.evidence import Evidence
 
 from .made import (
     LARGE,
@@ -56,7 +57,7 @@ def test_at_most_sixty_paths_from_the_best_to_the_worst() -> None:
     evidence = make_evidence(
         {"loss": ["a", "b"]}, 100, lambda v, s: 0.001 * (s + 1), lambda v, s: "diverged" if s > 97 else "converged"
     )
-    shown = gallery_training.evenly_by_rank(evidence, 60)
+    shown = training.evenly_by_rank(evidence, 60)
     assert len(shown) == 60 == shown["replica"].nunique()
     assert shown["ks"].iloc[0] == 0.001 and shown["verdict"].iloc[-1] == "diverged"
     assert shown["ks"].dropna().is_monotonic_increasing
@@ -65,13 +66,13 @@ def test_at_most_sixty_paths_from_the_best_to_the_worst() -> None:
     )
     assert np.diff(ranks[shown["replica"]]).max() <= math.ceil(199 / 59)
     few = make_evidence({"loss": ["a"]}, 3, verdict=lambda v, s: "" if s == 1 else "converged")
-    assert gallery_training.evenly_by_rank(few, 60)["seed"].tolist() == [0, 2]
+    assert training.evenly_by_rank(few, 60)["seed"].tolist() == [0, 2]
 
 
 def test_the_legend_counts_every_replica_and_the_caption_says_how_many_are_drawn(
     large: Evidence, large_history: Records
 ) -> None:
-    picture = named(gallery_training.training_pictures(large, large_history), "trajectories.png")
+    picture = named(training.training_pictures(large, large_history), "trajectories.png")
     counts = large.results["verdict"].value_counts()
     texts = [t.get_text() for t in picture.figure.legends[0].get_texts()]
     assert [f"{v} {counts[v]}" for v in VERDICTS if v in counts] == texts[: counts.size]
@@ -80,7 +81,7 @@ def test_the_legend_counts_every_replica_and_the_caption_says_how_many_are_drawn
 
 
 def test_a_path_skips_what_has_no_place_on_its_axis() -> None:
-    ax = figures.new_figure(2).subplots()
+    ax = primitives.new_figure(2).subplots()
     ax.set_yscale("log")
     nothing, steps = np.array([np.nan, np.inf, 0.0, -1.0]), np.arange(4)
     plot_paths(ax, [((steps, nothing), "diverged"), ((steps, np.array([1.0, 0.0, 2.0, 3.0])), "converged")])
@@ -118,7 +119,7 @@ def test_who_was_lost_and_when() -> None:
     verdicts = ["converged", "collapsed", "collapsed", "diverged", "starved", ""]
     times = [300.0, 400.0, math.nan, math.nan, math.nan, math.nan]
     evidence = make_evidence({"loss": ["a"]}, 6, verdict=lambda v, s: verdicts[s], collapse=lambda v, s: times[s])
-    losses = gallery_evidence.lost(evidence, records(make_history(evidence)))
+    losses = effects.lost(evidence, records(make_history(evidence)))
     assert losses["step"].tolist() == [300.0, 400.0, 100.0, 500.0, 1000.0]
     assert losses["lost"].tolist() == [True, True, True, True, False]
     assert losses["replica"].tolist() == evidence.results["replica"].tolist()[:5]
@@ -131,8 +132,8 @@ def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> 
         verdict=lambda v, s: "collapsed" if (v["loss"] == "a" and s < 2) or v["loss"] == "c" else "converged",
         collapse=lambda v, s: 200.0 * (s + 1) if v["loss"] == "c" or (v["loss"] == "a" and s < 2) else math.nan,
     )
-    losses = gallery_evidence.lost(evidence, records(make_history(evidence)))
-    picture = gallery_evidence.survival_curves(evidence, losses)
+    losses = effects.lost(evidence, records(make_history(evidence)))
+    picture = effects.survival_curves(evidence, losses)
     ends = [np.asarray(line.get_ydata(), float)[[0, -1]].tolist() for line in picture.figure.axes[0].lines]
     np.testing.assert_allclose(ends, [[1.0, 0.6], [1.0, 1.0], [1.0, 0.0]])
     assert picture.figure.legends[0].get_texts()[0].get_text() == "loss a: 2 of 5"
@@ -141,9 +142,9 @@ def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> 
 
 def test_no_survival_where_nobody_is_lost() -> None:
     calm = make_evidence({"loss": ["a", "b"]}, 3)
-    assert "survival.png" not in by_name(gallery_evidence.evidence_pictures(calm, records(make_history(calm))))
+    assert "survival.png" not in by_name(effects.evidence_pictures(calm, records(make_history(calm))))
     lossy = make_evidence({"loss": ["a", "b"]}, 3, verdict=lambda v, s: "converged" if s else "diverged")
-    assert "survival.png" in by_name(gallery_evidence.evidence_pictures(lossy, records(make_history(lossy))))
+    assert "survival.png" in by_name(effects.evidence_pictures(lossy, records(make_history(lossy))))
 
 
 def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
@@ -152,9 +153,9 @@ def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
     history = make_history(evidence)
     away = (history["metric"] == "value/discriminator") & (history["step"] >= 400)
     history.loc[away, "value"] = -2 * THRESHOLDS.runaway
-    losses = gallery_evidence.lost(evidence, records(history))
+    losses = effects.lost(evidence, records(history))
     assert losses["step"].tolist() == [400.0, 1000.0] and losses["lost"].tolist() == [True, False]
-    (right,) = [ax for ax in gallery_evidence.verdicts(evidence).figure.axes if ax.get_xlabel().startswith("rate")]
+    (right,) = [ax for ax in effects.verdicts(evidence).figure.axes if ax.get_xlabel().startswith("rate")]
     rates = [float(np.asarray(line.get_xdata(), float)[0]) for line in right.lines if line.get_linestyle() == "None"]
     assert rates == [0.0, 0.5]  # none failed, for its numbers are finite; one of two diverged
 
@@ -168,14 +169,14 @@ def test_layers_only_where_asked_and_over_the_second_half() -> None:
     history = make_history(asked)
     early = history["step"] <= STEPS / 2
     history.loc[early & history["metric"].str.startswith("gradient/generator/"), "value"] = 1e9
-    pictures = by_name(gallery_training.training_pictures(asked, records(history)))
+    pictures = by_name(training.training_pictures(asked, records(history)))
     axes = pictures["layers.png"].figure.axes
     assert len(axes) == 2 and axes[0].get_yscale() == "log"
     drawn = np.asarray(axes[0].lines[0].get_ydata(), float)
     assert (np.diff(np.log10(drawn)) > 0.5).all() and drawn.max() < 10
     assert axes[0].get_xticks().tolist() == [1, 2, 3]
     unasked = make_evidence(factors, 3)
-    assert "layers.png" not in by_name(gallery_training.training_pictures(unasked, records(make_history(unasked))))
+    assert "layers.png" not in by_name(training.training_pictures(unasked, records(make_history(unasked))))
 
 
 def test_layers_that_get_nothing_or_that_some_variants_lack_are_drawn() -> None:
@@ -184,7 +185,7 @@ def test_layers_that_get_nothing_or_that_some_variants_lack_are_drawn() -> None:
     mine = history["replica"].str.startswith("lr_ratio=4")
     history = history[~(mine & (history["metric"] == "gradient/generator/3"))]
     history.loc[history["metric"] == "gradient/generator/1", "value"] = 0.0
-    picture = named(gallery_training.training_pictures(asked, records(history)), "layers.png")
+    picture = named(training.training_pictures(asked, records(history)), "layers.png")
     assert "zero" in picture.caption and render(picture.figure)
 
 
@@ -197,10 +198,10 @@ def test_what_never_changes_is_not_drawn(tmp_path: Path) -> None:
     evidence = make_evidence({"lr": ["1", "2"]}, 3, settings=lambda v: {"generator": "fixed_gaussian"}, ledger=ledger)
     history = make_history(evidence)
     history.loc[history["metric"] == "score/ks", "value"] = 0.3
-    pictures = by_name(gallery_training.training_pictures(evidence, records(history)))
+    pictures = by_name(training.training_pictures(evidence, records(history)))
     assert "score_curves.png" not in pictures and "each evaluation" not in pictures["trajectories.png"].caption
     assert layout.equilibrium(evidence)[0].startswith("log 2")
-    assert list(gallery_samples.sample_pictures(evidence, ledger)) == []
+    assert list(samples.sample_pictures(evidence, ledger)) == []
 
 
 # Contrasts.
@@ -209,7 +210,7 @@ def test_what_never_changes_is_not_drawn(tmp_path: Path) -> None:
 def test_intervals_of_thousands_of_seeds_are_not_called_bootstrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
     assert "95 % bootstrap interval." in contrast_forest(evidence, evidence.contrasts()).caption
-    monkeypatch.setattr(statistics, "MANY", 50)
+    monkeypatch.setattr(intervals, "MANY", 50)
     evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
     assert "95 % normal interval." in contrast_forest(evidence, evidence.contrasts()).caption
 
@@ -219,18 +220,18 @@ def test_intervals_of_thousands_of_seeds_are_not_called_bootstrapped(monkeypatch
 
 def test_bars_and_cells_are_interquartile_means() -> None:
     evidence = make_evidence({"loss": ["a", "b"], "lr": ["1", "2"]}, 8, lambda v, s: 0.01 * 2.0**s * float(v["lr"]))
-    picture = gallery.final_scores(evidence)
+    picture = overview.final_scores(evidence)
     bars = sorted(float(np.asarray(line.get_xdata(), float)[0]) for line in picture.figure.axes[0].lines[:4])
     expected = [iqm([0.01 * 2.0**s * lr for s in range(8)]) for lr in (1, 1, 2, 2)]
     assert bars == pytest.approx(expected) and "interquartile mean" in picture.caption
-    heat = gallery.heat_map(evidence)
+    heat = overview.heat_map(evidence)
     texts = [t.get_text().split("\n")[0] for t in heat.figure.axes[0].texts]
     assert sorted(float(t) for t in texts) == pytest.approx(expected, rel=5e-3)
     assert "Median" not in heat.caption and clipped_texts(heat.figure) == []
 
 
 def test_one_factor_needs_no_heat_map(small: Ledger, gathered: Callable[[Ledger], Evidence]) -> None:
-    names = [p.name for p in gallery.pictures(gathered(small), small)]
+    names = [p.name for p in overview.pictures(gathered(small), small)]
     assert names[0] == "scores.png" and "heat_map.png" not in names
 
 
@@ -267,7 +268,7 @@ def game(tmp_path: Path, **more: Any) -> Evidence:
 
 def test_the_exact_spiral_lies_on_the_simulated_one(tmp_path: Path) -> None:
     evidence = game(tmp_path)
-    (picture,) = gallery_samples.sample_pictures(evidence, evidence.ledger)
+    (picture,) = samples.sample_pictures(evidence, evidence.ledger)
     assert picture.name == "orbit.png" and "h = 0.05, 0.4" in picture.caption
     lines = [np.asarray(line.get_ydata(), float) for line in picture.figure.axes[-1].lines]
     dashed = [i for i, line in enumerate(picture.figure.axes[-1].lines) if line.is_dashed()]
@@ -280,7 +281,7 @@ def test_the_exact_spiral_lies_on_the_simulated_one(tmp_path: Path) -> None:
 
 def test_every_figure_of_the_game_is_drawn_and_none_of_its_samples(tmp_path: Path) -> None:
     evidence = game(tmp_path)
-    pictures = by_name(gallery.pictures(evidence, evidence.ledger))
+    pictures = by_name(overview.pictures(evidence, evidence.ledger))
     assert "samples.png" not in pictures and "orbit.png" in pictures
     for picture in pictures.values():
         assert clipped_texts(picture.figure) == [], picture.name
@@ -306,7 +307,7 @@ def test_the_exact_growth_is_claimed_only_where_it_is_exact(change: dict[str, An
     plain: dict[str, Any] = {"loss": "wasserstein", "reduction": "sum_of_means", "optimiser": "sgd", "lr": 0.1}
     plain |= {"generator": "point", "discriminator": "slope"}
     variant = Variant.from_settings({**plain, "updates": "simultaneous", **change})
-    found = gallery_samples.spiral_step(variant)
+    found = samples.spiral_step(variant)
     assert found is None if h is None else found == pytest.approx(h)
 
 
@@ -315,10 +316,10 @@ def test_the_exact_growth_is_claimed_only_where_it_is_exact(change: dict[str, An
 
 @pytest.mark.slow
 def test_forty_variants_fit_the_page(large: Evidence, large_history: Records) -> None:
-    pictures = [gallery.final_scores(large), gallery.heat_map(large)]
+    pictures = [overview.final_scores(large), overview.heat_map(large)]
     pictures += [
-        *gallery_evidence.evidence_pictures(large, large_history),
-        *gallery_training.training_pictures(large, large_history),
+        *effects.evidence_pictures(large, large_history),
+        *training.training_pictures(large, large_history),
     ]
     for picture in pictures:
         assert clipped_texts(picture.figure) == [], picture.name
@@ -331,8 +332,8 @@ def test_the_same_evidence_gives_the_same_bytes(unlaid: None) -> None:
     history = make_history(evidence)
 
     def drawn(history: pd.DataFrame) -> dict[str, bytes]:
-        pictures = [*gallery_evidence.evidence_pictures(evidence, records(history))]
-        pictures += gallery_training.training_pictures(evidence, records(history))
+        pictures = [*effects.evidence_pictures(evidence, records(history))]
+        pictures += training.training_pictures(evidence, records(history))
         return {p.name: render(p.figure) for p in pictures}
 
     first = drawn(history)
@@ -345,8 +346,8 @@ def test_a_study_of_one_variant_or_one_seed_is_drawn(seeds: int) -> None:
     for factors in ({}, {"loss": ["only"]}) if seeds == 2 else ({"loss": ["a", "b"]},):
         evidence = make_evidence(factors, seeds)
         history = make_history(evidence)
-        pictures = [gallery.final_scores(evidence), *gallery_evidence.evidence_pictures(evidence, records(history))]
-        for picture in [*pictures, *gallery_training.training_pictures(evidence, records(history))]:
+        pictures = [overview.final_scores(evidence), *effects.evidence_pictures(evidence, records(history))]
+        for picture in [*pictures, *training.training_pictures(evidence, records(history))]:
             assert render(picture.figure), picture.name
 
 
@@ -354,6 +355,6 @@ def test_a_study_in_which_everything_failed_is_drawn() -> None:
     for verdict in ("diverged", ""):
         evidence = make_evidence({"loss": ["a", "b"], "lr_ratio": ["1", "2"]}, 3, verdict=lambda v, s, own=verdict: own)
         history = make_history(evidence) if verdict else pd.DataFrame(columns=["replica", "step", "metric", "value"])
-        pictures = [gallery.final_scores(evidence), *gallery_evidence.evidence_pictures(evidence, records(history))]
-        for picture in [*pictures, *gallery_training.training_pictures(evidence, records(history))]:
+        pictures = [overview.final_scores(evidence), *effects.evidence_pictures(evidence, records(history))]
+        for picture in [*pictures, *training.training_pictures(evidence, records(history))]:
             assert render(picture.figure), picture.name

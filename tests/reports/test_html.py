@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import reporting
+from benchmarks.running import reporting
 from gan.errors import InputError
-from reports import html
-from reports.html import render_page, replicas_table, write_pages
+from reports.pages import html
+from reports.pages.html import render_page, replicas_table, write_pages
 
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAWk1v8QAAAABJRU5ErkJggg==")
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(2)">'

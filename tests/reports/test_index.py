@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reports.index import claims_table, compile_index, headline
+from reports.pages.index import claims_table, compile_index, headline
 
 TEXTS = {"1": "The saturating loss starves.", "2": "Balance | matters.", "3": "Nobody asked."}
 
@@ -64,13 +64,15 @@ def test_a_claim_s_evidence_is_first_what_was_held_against_theory(tmp_path: Path
     assert "(gamma/report.md): It agrees \\| to rounding. On N(3, 2²)" in row and "Not checked" not in row
 
 
-def test_the_front_page_gets_the_studies_between_its_marks(reports: Path) -> None:
-    front = reports.parent / "README.md"
+def test_the_front_page_gets_the_studies_between_its_marks(tmp_path: Path) -> None:
+    reports = tmp_path / "reports" / "published"
+    publish(reports, "alpha")
+    front = tmp_path / "README.md"
     front.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
-    compile_index(reports)
+    compile_index(reports, front)
     text = front.read_text()
     assert text.startswith("before\n<!-- results -->\n|") and text.endswith("<!-- /results -->\nafter\n")
-    assert "(reports/alpha/report.md)" in text and "old" not in text and "none yet" not in text
+    assert "(reports/published/alpha/report.md)" in text and "old" not in text and "none yet" not in text
 
 
 def test_a_report_of_before_claims_and_headlines_is_listed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.ranking import change, compare_rankings, kendall, pairwise, ranks, turned
+from reports.stats.ranking import change, compare_rankings, kendall, pairwise, ranks, turned
 
 RNG = np.random.default_rng(2)
 NAMES = ["a", "b", "c"]

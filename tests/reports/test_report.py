@@ -11,11 +11,11 @@ import pytest
 
 from gan.errors import InputError
 from gan.verdict import thresholds_table
-from reports import compile_report, load_results
-from reports.answer import answer
-from reports.compile import compile_report as compile_evidence
-from reports.evidence import gather
-from reports.tables import replicas_table
+from reports.api import compile_report, load_results
+from reports.pages.study import compile_report as compile_evidence
+from reports.study.answer import answer
+from reports.study.evidence import gather
+from reports.study.tables import replicas_table
 
 from .conftest import lay_nothing_out, print_blank_pages
 
@@ -80,7 +80,7 @@ def test_a_failed_compilation_leaves_the_former_report(undrawn, small, tmp_path:
     out = tmp_path / "report"
     compile_report(small, out)
     before = {p.name: p.read_bytes() for p in out.iterdir()}
-    monkeypatch.setattr("reports.compile.render_report", lambda *_: 1 / 0)
+    monkeypatch.setattr("reports.pages.study.render_report", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         compile_report(small, out)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before

@@ -11,9 +11,13 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from reports.evidence import Evidence
-from reports.resampling import seed_interval
-from reports.selection import (
+from reports.stats.intervals import iqm
+from reports.stats.resampling import seed_interval
+from reports.study.evidence import Evidence
+from reports.tuning.answer import tuning_sentences
+from reports.tuning.effects import Findings
+from reports.tuning.evidence import Tuning, gather_tuning
+from reports.tuning.selection import (
     POOLED,
     checkpoint_table,
     checkpoints,
@@ -22,11 +26,7 @@ from reports.selection import (
     splits_of,
     tuning_curve,
 )
-from reports.statistics import iqm
-from reports.tuning import Tuning, gather_tuning
-from reports.tuning_answer import tuning_sentences
-from reports.tuning_findings import Findings
-from reports.tuning_tables import held_table
+from reports.tuning.tables import held_table
 
 from .made import GAUSSIAN
 from .tuned import Levels, write_tuned

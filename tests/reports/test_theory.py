@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmarks.ledger import HISTORY, LOSSES, Ledger
 from gan.variant import Variant
-from reports import theory
-from reports.evidence import gather
-from reports.gallery_samples import spiral_step
-from reports.statistics import Interval
-from reports.tables import spread
-from reports.theory_optimum import gaussian_divergence
-from reports.theory_section import Section, spearman
+from reports.figures.samples import spiral_step
+from reports.ledger.ledger import HISTORY, LOSSES, Ledger
+from reports.stats.intervals import Interval
+from reports.study.evidence import gather
+from reports.study.tables import spread
+from reports.theory import statements
+from reports.theory.optimum import gaussian_divergence
+from reports.theory.section import Section, spearman
 
 STEPS = 1000
 LOG2 = math.log(2)
@@ -75,7 +75,7 @@ def run_check(
     ledger.write_json("plan.json", plan)
     ledger.write_json("references.json", {s: SCORES[s] for s in SCORES if s in rows[0] or s == "jsd_10k"})
     ledger.write_json("provenance.json", {"sessions": []})
-    (section,) = theory.checks(gather(ledger), ledger)
+    (section,) = statements.checks(gather(ledger), ledger)
     assert section.name == name and section.title and section.text
     # It stands under the report's first sentence.
     assert len(section.conclusion.split()) <= 55 and section.conclusion.endswith(".")
@@ -204,7 +204,7 @@ def test_both_strengths_and_losses_still_make_one_short_sentence(check):
     assert f"p = {least:.2g}" in column(section, "layer 1")[2]
 
 
-@pytest.mark.parametrize("name", sorted(theory.CHECKS))
+@pytest.mark.parametrize("name", sorted(statements.CHECKS))
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_a_study_without_the_measurements_says_what_is_missing(check, name, seeds):
     section = check(name, {"lr_ratio": [1.0, 2.0]}, lambda v, s: ({}, {}), seeds)
@@ -381,7 +381,7 @@ def test_a_sum_over_the_batch_takes_larger_steps_in_the_table_and_in_the_figure(
     assert (
         h is not None
         and h == pytest.approx(0.04)
-        and column(section, "exact") == [f"growth {theory.growth_per_step(h):.6f}"]
+        and column(section, "exact") == [f"growth {statements.growth_per_step(h):.6f}"]
     )
 
 
@@ -405,7 +405,7 @@ def test_the_bound_of_the_orbit_is_reached_and_never_passed(h_first, h_second):
         x -= h_first * y
         y += h_second * x
         radii.append(math.hypot(x, y))
-    bound = theory.radius_ratio_bound(h_first, h_second)
+    bound = statements.radius_ratio_bound(h_first, h_second)
     assert max(radii) / min(radii) <= bound * (1 + 1e-9)
     assert max(radii) / min(radii) == pytest.approx(bound, rel=0.02)
     if h_first == h_second:
@@ -413,8 +413,8 @@ def test_the_bound_of_the_orbit_is_reached_and_never_passed(h_first, h_second):
 
 
 def test_large_alternating_steps_have_no_bound():
-    assert theory.radius_ratio_bound(2.0, 2.0) == theory.radius_ratio_bound(3.0, 1.5) == math.inf
-    assert theory.growth_per_step(0.2) == pytest.approx(abs(1 + 0.2j))
+    assert statements.radius_ratio_bound(2.0, 2.0) == statements.radius_ratio_bound(3.0, 1.5) == math.inf
+    assert statements.growth_per_step(0.2) == pytest.approx(abs(1 + 0.2j))
 
 
 def test_another_game_is_shown_but_held_against_nothing(check):

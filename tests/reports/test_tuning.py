@@ -14,13 +14,13 @@ import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 
-from benchmarks.ledger import Ledger
 from gan.errors import InputError
-from reports.gallery_tuning import importances
-from reports.tuning import gather_tuning
-from reports.tuning_answer import tuning_answer, tuning_sentences
-from reports.tuning_findings import Findings, at_bound
-from reports.tuning_tables import (
+from reports.ledger.ledger import Ledger
+from reports.tuning.answer import tuning_answer, tuning_sentences
+from reports.tuning.effects import Findings, at_bound
+from reports.tuning.evidence import gather_tuning
+from reports.tuning.figures import importances
+from reports.tuning.tables import (
     budget_table,
     front_table,
     importances_table,

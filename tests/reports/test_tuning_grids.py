@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.ledger import Ledger
-from reports.compile_tuning import both_grids
-from reports.ranking import compare_rankings
-from reports.tuning import gather_tuning
-from reports.tuning_answer import tuning_sentences
-from reports.tuning_findings import Findings
-from reports.tuning_tables import checkpoints_table, held_table, ranking_table
+from reports.ledger.ledger import Ledger
+from reports.pages.tuning import both_grids
+from reports.stats.ranking import compare_rankings
+from reports.tuning.answer import tuning_sentences
+from reports.tuning.effects import Findings
+from reports.tuning.evidence import gather_tuning
+from reports.tuning.tables import checkpoints_table, held_table, ranking_table
 
 from .tuned import write_tuned
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.ledger import Ledger
+from reports.ledger.ledger import Ledger
 
 from .made import COVERAGE, GAUSSIAN, KS, STEPS, Levels, history_of
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ledger import LOSSES
 from gan.errors import InputError
 from gan.variant import Variant
-from reports.judgements import JUDGED
+from reports.ledger.ledger import LOSSES
+from reports.ledger.verdicts import JUDGED
 from studies import grid, published, schema
 
 GOOD = """

@@ -59,13 +59,13 @@ def test_our_own_studies_are_good_at_every_scale(name: str) -> None:
 
 
 def test_the_template_is_a_good_study(tmp_path: Path) -> None:
-    template = Path(schema.__file__).parent.parent / "benchmarks" / "template.toml"
+    template = Path(schema.__file__).parent.parent / "benchmarks/templates/study.toml"
     study = schema.load(write(tmp_path, template.read_text(encoding="utf-8")))
     assert len(schema.resolve(study, "laptop").variants) == 6
 
 
 def test_the_template_s_tuning_is_good_uncommented(tmp_path: Path) -> None:
-    template = Path(schema.__file__).parent.parent / "benchmarks" / "template.toml"
+    template = Path(schema.__file__).parent.parent / "benchmarks/templates/study.toml"
     before, tune, after = template.read_text(encoding="utf-8").partition("# [tune]\n")
     commented, _, rest = after.partition("\n\n")
     uncommented = "\n".join(line.removeprefix("# ") for line in commented.splitlines())

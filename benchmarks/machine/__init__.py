@@ -1,0 +1,1 @@
+"""The machine: its processor, disk, locks, databases and signals."""

@@ -1,0 +1,1 @@
+"""Before a run: choosing studies, the plan, its cost."""

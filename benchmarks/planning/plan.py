@@ -1,0 +1,288 @@
+"""The plan of a run: which replicas, in which cohorts, trained how.
+
+It follows from the study and the kind of device alone and is written into the run directory before anything is
+trained. What stands there is never chosen again: a resumed run trains the same cohorts in the same way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gan.errors import InputError
+from gan.model.flops import flops_per_step
+from gan.plugins import compilable, used
+from gan.replica import (
+    PROGRAMS,
+    Cohort,
+    Mode,
+    Replica,
+    Scoring,
+    batch_shapes,
+    digest_of,
+    plugins_of,
+    replica_id,
+    width_for,
+)
+from gan.targets import make_target
+from gan.variant import PER_REPLICA, Variant
+from reports.ledger.schema import decided_by
+from studies.fit import check_device
+from studies.schema import Resolved
+
+# Replicas side by side. On a CPU the gain has flattened out by 32; on a GPU a wider program fills the machine.
+MAX_WIDTH = {"cpu": 32, "cuda": 256}
+
+# A step with this much work for each replica gains nothing from more neighbours than 16 on a CPU, and two narrower
+# cohorts can train on two cores.
+LARGE_STEP_FLOPS = 3e7
+LARGE_STEP_WIDTH = 16
+
+# A loop gains nothing from longer cohorts: short ones spread over the cores and are recorded as they finish.
+LOOP_WIDTH = 2
+
+# Compiling costs seconds in each process that trains a shape, and then saves part of every replica-step (measured on a
+# CPU, of system A: 0.3 ms of 0.35 at batch 64, 1.0 of 1.5 at 512; of MNIST's networks 3 to 8 ms, a half of it; it saves
+# less against traced steps, which came later: reports/published/speed). A group of cohorts of one shape is compiled
+# where it saves twice what it costs: short runs are not.
+COMPILE_SECONDS = 25.0
+SAVED_SECONDS = 1.5e-4
+SAVED_SECONDS_PER_FLOP = 1 / 8e10
+
+# Convolutions this large keep a core busy one replica at a time; stacked they only crowd its caches, and compiled
+# they are no faster.
+LOOPED_CONV_FLOPS = 2e9
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to train."""
+
+    study: Resolved
+    device: str
+    command: str
+    replicas: dict[str, tuple[str, int]]
+    """Replica id to (variant name, seed), in the study's order: what the report is about."""
+    cohorts: tuple[Cohort, ...]
+    """Largest first, so that the last worker to finish is not late; among them any of earlier runs."""
+    retired: tuple[dict[str, Any], ...] = ()
+    """Cohorts of earlier plans with replicas that are not asked for now, as `plan.json` has them."""
+
+    def missing(self, finished: set[str]) -> list[Cohort]:
+        """Return what there is to train: cohorts without a result, and of those recorded in part the rest."""
+        left = [(c, tuple(r for r in c.replicas if r.id not in finished)) for c in self.cohorts]
+        return [c.part(rest) for c, rest in left if any(r.id in self.replicas for r in rest)]
+
+    def plugins(self) -> dict[str, str]:
+        """Return the sha256 of the source of each plugin that decides a result, by the module's name."""
+        study = self.study
+        needed = [p for variant in study.variants.values() for p in used(variant.own(), study.scoring.scores)]
+        return {plugin.module: plugin.sha256 for plugin in needed}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
+        study = self.study
+        content = {
+            "study": {
+                "name": study.name,
+                "title": study.title,
+                "question": study.question,
+                "scale": study.scale,
+                "stage": study.stage,
+                "target": study.target_settings,
+                "target_label": study.target.label,
+                "steps": study.steps,
+                "first_seed": study.first_seed,
+                "scoring": dataclasses.asdict(study.scoring),
+                "factors": study.factors,
+                "reference": study.reference,
+                "overrides": study.overrides,
+                "report": study.report,
+                "claims": list(study.claims),
+                "claim_texts": {str(number): text for number, text in study.claims.items()},
+                "checks": study.checks,
+                "published": study.published,
+            },
+            "device": self.device,
+            "command": self.command,
+            "plugins": self.plugins(),
+            "variants": {name: variant.settings() for name, variant in study.variants.items()},
+            "levels": study.levels,
+            "replicas": [{"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()],
+            "cohorts": [_cohort_json(c) for c in self.cohorts],
+            "retired": list(self.retired),
+        }
+        return content | {"decided": decided_by(content)}
+
+
+def make_plan(
+    study: Resolved,
+    device: str,
+    command: str,
+    *,
+    compiler: bool,
+    earlier: dict[str, Any] | None = None,
+    finished: Collection[str] = (),
+    mode: Mode | None = None,
+    rounds: int = 1,
+    shares: Mapping[Any, float] | None = None,
+) -> Plan:
+    """Plan a study.
+
+    Args:
+        study: At one scale.
+        device: ``cpu`` or ``cuda``.
+        command: What a person types to run this again.
+        compiler: Whether torch.compile has what it needs here.
+        earlier: The `plan.json` already in the run directory: its cohorts stay as they are.
+        finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
+        mode: Instead of the mode chosen by measurement.
+        rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
+        shares: Of a search that several drivers share, which part of the replicas of a shape this plan has: whether a
+            shape is compiled, and so its results, does not depend on how many drivers there are.
+
+    Raises:
+        InputError: The study asks for a precision that the device has not.
+    """
+    check_device(study.name, study.variants, study.tune.space if study.tune else (), device)
+    names: dict[str, tuple[str, int]] = {}
+    replicas: dict[str, Replica] = {}
+    for name, variant in study.variants.items():
+        for seed in range(study.first_seed, study.first_seed + study.fewer_seeds.get(name, study.seeds)):
+            id = replica_id(variant, seed, target=study.target, steps=study.steps, scoring=study.scoring, device=device)
+            names[id] = (name, seed)
+            replicas[id] = Replica(id, variant, seed)
+
+    kept: list[Cohort] = []
+    retired: list[dict[str, Any]] = []
+    placed: set[str] = set()
+    for old in _decided(earlier or {}):
+        # A cohort with a replica that is not asked for today waits for the day it is.
+        if not all(id in replicas for id in old["replicas"]):
+            retired.append(old)
+        elif placed.isdisjoint(old["replicas"]):
+            members = [replicas[id] for id in old["replicas"]]
+            kept.append(_cohort(members, study, old["mode"], old["compiled"], old["width"]))
+            placed.update(old["replicas"])
+    settled = placed.union(finished)
+    groups: dict[tuple[Any, ...], list[Replica]] = defaultdict(list)
+    for replica in replicas.values():
+        if replica.id not in settled:
+            groups[replica.variant.shape()].append(replica)
+    fresh = [
+        cohort
+        for shape, group in groups.items()
+        for cohort in _partition(group, study, device, compiler, mode, rounds / (shares or {}).get(shape, 1.0))
+    ]
+    cohorts = tuple(sorted([*kept, *fresh], key=_work, reverse=True))
+    return Plan(study, device, command, names, cohorts, tuple(retired))
+
+
+def rounds(study: Resolved, replicas: int) -> int:
+    """Return how often the tuning of a study trains `replicas` a variant, in all its stages; 1 without tuning."""
+    if study.tune is None or any(p.name not in PER_REPLICA for p in study.tune.space):
+        return 1  # where shapes are searched, none may come again
+    return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
+
+
+def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
+
+
+def _partition(
+    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: float
+) -> list[Cohort]:
+    """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
+    variant, dimension = group[0].variant, study.target.dimension
+    large = device == "cpu" and flops_per_step(variant, dimension) > LARGE_STEP_FLOPS
+    alone: Mode | None = "loop" if len(group) == 1 else None  # side by side with its own copy it takes twice as long
+    chosen = mode or alone or choose_mode(variant, dimension, device)
+    most = LOOP_WIDTH if chosen == "loop" else LARGE_STEP_WIDTH if large else MAX_WIDTH[device]
+    count = math.ceil(len(group) / most)
+    share = max(2, math.ceil(len(group) / count))
+    width = width_for(variant, share)
+    # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
+    group = sorted(group, key=lambda r: r.seed)
+    compiled = compiler and compilable(variant.own()) and batch_shapes(variant, study.target) <= PROGRAMS
+    compiled = compiled and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
+    parts = (group[i : i + share] for i in range(0, len(group), share))
+    return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
+
+
+def choose_mode(variant: Variant, dimension: int, device: str) -> Mode:
+    """Return the mode that was measured to be faster for a shape."""
+    large_conv = variant.discriminator == "conv" and flops_per_step(variant, dimension) > LOOPED_CONV_FLOPS
+    return "loop" if large_conv and device == "cpu" else "vmap"
+
+
+def compiling_pays(variant: Variant, dimension: int, device: str, replica_steps: float) -> bool:
+    """Return whether a group of this shape saves, compiled, twice what compiling costs."""
+    if choose_mode(variant, dimension, device) == "loop":
+        return False
+    saved = replica_steps * (SAVED_SECONDS + flops_per_step(variant, dimension) * SAVED_SECONDS_PER_FLOP)
+    return saved > 2 * COMPILE_SECONDS
+
+
+def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool, width: int) -> Cohort:
+    return Cohort(
+        id=digest_of([r.id for r in replicas]),
+        replicas=tuple(replicas),
+        target=study.target,
+        steps=study.steps,
+        scoring=study.scoring,
+        mode=mode,
+        compiled=compiled,
+        width=width,
+        plugins=plugins_of(replicas[0].variant, study.scoring),
+    )
+
+
+def _work(cohort: Cohort) -> tuple[int, int, str, str]:
+    """Order cohorts by how long they take: conv discriminators first, then by replica-steps.
+
+    Those of one shape stand together: a worker keeps few compiled programs.
+    """
+    variant = cohort.replicas[0].variant
+    return int(variant.discriminator == "conv"), len(cohort.replicas) * cohort.steps, repr(variant.shape()), cohort.id
+
+
+def _cohort_json(cohort: Cohort) -> dict[str, Any]:
+    return {
+        "id": cohort.id,
+        "mode": cohort.mode,
+        "compiled": cohort.compiled,
+        "width": cohort.width,
+        "replicas": [r.id for r in cohort.replicas],
+    }
+
+
+def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
+    """Return a cohort that trains one replica of a `plan.json` again, as planned: in its mode, width and place.
+
+    Raises:
+        InputError: The plan does not know the replica.
+    """
+    planned = next((r for r in plan["replicas"] if r["id"] == id), None)
+    trained = next((c for c in _decided(plan) if id in c["replicas"]), None)
+    if planned is None or trained is None:
+        raise InputError(f"{id}: not in the present plan of its study; run the study with the seeds that had it")
+    study = plan["study"]
+    target = dict(study["target"])
+    variant = Variant.from_settings(plan["variants"][planned["variant"]])
+    scoring = Scoring.from_settings(study["scoring"])
+    return Cohort(
+        id=id,
+        replicas=(Replica(id, variant, planned["seed"]),),
+        target=make_target(target.pop("name"), **target),
+        steps=study["steps"],
+        scoring=scoring,
+        mode=trained["mode"],
+        compiled=trained["compiled"],
+        width=trained["width"],
+        places=() if trained["mode"] == "loop" else (trained["replicas"].index(id),),
+        plugins=plugins_of(variant, scoring),
+    )

@@ -1,0 +1,1 @@
+"""A run: the session, the runner, and what they record."""

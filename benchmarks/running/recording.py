@@ -1,0 +1,78 @@
+"""What a cohort leaves in the ledger: one row a replica, the history, samples and weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.engines import Outcome
+from benchmarks.planning.plan import Plan
+from gan.replica import Cohort, ReplicaResult
+from gan.scores import scores_of
+from reports.ledger.ledger import HISTORY, LOSSES, Arrays, Ledger
+
+
+def record(ledger: Ledger, plan: Plan, outcome: Outcome) -> pd.DataFrame:
+    """Write one cohort to the ledger and return its rows."""
+    cohort = outcome.cohort
+    if outcome.result:
+        results = outcome.result.replicas
+    else:
+        failed = {"status": "failed", "failed_step": None, "reason": outcome.error, "train_seconds": np.nan}
+        results = [ReplicaResult(r, dict(failed), []) for r in cohort.replicas]
+    rows = pd.DataFrame([_row(result, cohort, plan) for result in results])
+    points = [point for result in results for point in result.history]
+    replicas = np.repeat(np.array([r.replica.id for r in results], dtype=object), [len(r.history) for r in results])
+    history = pd.DataFrame(
+        {
+            "replica": pd.Categorical(replicas),
+            "step": np.array([step for step, _, _ in points], dtype=np.int64),
+            "metric": pd.Categorical(np.array([metric for _, metric, _ in points], dtype=object)),
+            "value": np.array([value for _, _, value in points], dtype=np.float64),
+        }
+    )[HISTORY]
+    ledger.write_cohort(
+        cohort.id,
+        rows.assign(failed_step=rows["failed_step"].astype("Int64")),
+        history,
+        _joined(results, "samples"),
+        _joined(results, "weights"),
+    )
+    return rows
+
+
+def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
+    replica, study = result.replica, plan.study
+    variant, seed = plan.replicas[replica.id]
+    identity = {
+        "replica": replica.id,
+        "study": study.name,
+        "scale": study.scale,
+        "target": study.target.name,
+        "variant": variant,
+        "seed": seed,
+        "cohort": cohort.id,
+        "device": plan.device,
+        "steps": cohort.steps,
+    }
+    # Every column in every row: a study in which all replicas fail has a table of the same shape.
+    finals = [s.name for s in scores_of(study.target, study.scoring.scores) if s.final]
+    repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
+    beside = [f"validation/{name}" for name in finals if study.scoring.split == "both" and study.target.kind != "point"]
+    empty = dict.fromkeys((*LOSSES, "value_discriminator", *finals, *repeats, *beside), np.nan)
+    settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
+    return identity | empty | result.row | settings
+
+
+def _flat(value: Any) -> Any:
+    return "-".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _joined(results: list[ReplicaResult], part: str) -> Arrays:
+    return {
+        f"{result.replica.id}/{name}": np.ascontiguousarray(array)
+        for result in results
+        for name, array in getattr(result, part).items()
+    }

@@ -1,0 +1,272 @@
+"""Run a study: plan, train, record, mirror, report. One coordinator writes; the engine only trains."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.engines import Engine, Keeping
+from benchmarks.machine import system
+from benchmarks.planning import cost
+from benchmarks.planning.plan import Plan, make_plan, rounds
+from benchmarks.running.progress import Progress
+from benchmarks.running.provenance import Session
+from benchmarks.running.recording import record
+from benchmarks.tracking import OFF, Mirror
+from gan.errors import InputError
+from gan.replica import Cohort, Mode
+from gan.targets import Images
+from reports.ledger.ledger import Ledger
+from studies import schema
+
+STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
+
+Objective = Callable[[list[dict[str, Any]]], Mapping[str, float]]
+"""What a trial is judged by, from the rows of its replicas."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person chose on the command line, devices and directories resolved."""
+
+    scale: str
+    device: str
+    workers: int
+    runs_dir: Path
+    data_dir: Path
+    tracking_uri: str | None = None
+    seeds: int | None = None
+    mode: Mode | None = None
+    retry_failed: bool = False
+    trials: int | None = None
+    """Trials a variant when tuning, instead of the scale's."""
+    checkpoint_seconds: float = 60.0
+    """Between two checkpoints of a cohort in training."""
+    storage: str | None = None
+    """Where Optuna keeps trials, a database's URL, instead of the journal in the run directory."""
+    plugins: tuple[str, ...] = ()
+    """Modules of a person's own components, loaded already."""
+    engine: str = "local"
+    """``local``, or ``ray`` of a cluster that is connected already."""
+    gpus_per_cohort: float = 1.0
+    """On a Ray cluster with GPUs, the share of one that a cohort takes."""
+
+
+@dataclass
+class Summary:
+    """What one run of a study did."""
+
+    study: str
+    scale: str
+    directory: str
+    replicas: int = 0
+    trained: int = 0
+    diverged: int = 0
+    failed: int = 0
+    """Replicas that could not be run: of this session and of earlier ones."""
+    train_seconds: float = 0.0
+    """Wall time of training, scoring and recording."""
+    tracking_seconds: float = 0.0
+    """Spent in MLflow, in the background."""
+    report: str = ""
+    warning: str = ""
+    trials: int = 0
+    """Of a study that was tuned: trials finished, of all variants."""
+    tuned: dict[str, str] = field(default_factory=dict[str, str])
+    """Of each of its variants, the settings that were found best."""
+    elsewhere: str = ""
+    """Of a search that several drivers share: the one that makes the report, where it is another."""
+
+
+def directory(runs_dir: Path, study: str, scale: str) -> Path:
+    """Return the run directory of a study at a scale."""
+    return Path(runs_dir) / study / scale
+
+
+def prepare(study: schema.Study, source: str, options: Options) -> tuple[Ledger, Plan]:
+    """Plan a study against what its run directory already holds; nothing is written.
+
+    What is damaged there counts as not there: `run` sets it aside before it trains.
+
+    Raises:
+        InputError: The study or the run directory cannot be used.
+    """
+    resolved = schema.resolve(study, options.scale, options.seeds, options.trials)
+    ledger = Ledger(directory(options.runs_dir, study.name, options.scale))
+    compiler = system.has_compiler(options.device)
+    earlier, placed = ledger.begun(but_failed=options.retry_failed)
+    plan = make_plan(
+        resolved,
+        options.device,
+        command(source, options),
+        compiler=compiler,
+        earlier=earlier,
+        finished=placed,
+        mode=options.mode,
+        rounds=rounds(resolved, resolved.seeds),
+    )
+    finished = ledger.tolerant().finished(but_failed=options.retry_failed)
+    if not compiler and any(c.compiled for c in plan.missing(finished)):
+        raise InputError(
+            f"{ledger.directory / 'plan.json'}: this run was begun with compiled cohorts, and there is no compiler "
+            "here; expected a C++ compiler (Triton and a C compiler for CUDA), or another --runs-dir"
+        )
+    return ledger, plan
+
+
+def command(source: str, options: Options, verb: str = "run") -> str:
+    """Return what a person types to run this again on any machine of the same kind."""
+    words = ["ganbench", verb, source, "--scale", options.scale, "--device", options.device]
+    words += ["--seeds", str(options.seeds)] if options.seeds else []
+    words += ["--trials", str(options.trials)] if options.trials and verb == "tune" else []
+    words += ["--mode", options.mode] if options.mode else []
+    words += [word for module in options.plugins for word in ("--plugin", module)]
+    return shlex.join(words)
+
+
+def check_data(study: schema.Study, target: Any, data_dir: Path) -> None:
+    """Make sure a target's data are there, downloading what can be downloaded, before anything is written.
+
+    Raises:
+        InputError: They are not, or are corrupt; the message names the ways out.
+    """
+    if isinstance(target, Images):
+        try:
+            target.load(data_dir, download=True)
+        except InputError as error:
+            raise InputError(f"{study.name}: {error}") from None
+
+
+def run(
+    ledger: Ledger,
+    plan: Plan,
+    options: Options,
+    engine: Engine,
+    progress: Progress,
+    answer: Callable[[Ledger], str] | None = None,
+    *,
+    home: Ledger | None = None,
+    trials: Mapping[str, Mapping[str, str]] | None = None,
+    objective: Objective | None = None,
+) -> Summary:
+    """Train what a plan misses and record it.
+
+    Args:
+        ledger: The run directory.
+        plan: From `prepare`.
+        options: The session's.
+        engine: Where cohorts train.
+        progress: Shows how far it is.
+        answer: Reads a study's answer from its ledger, for the mirror's note.
+        home: The study's own run directory, where `ledger` is a part of it.
+        trials: Of variants that are trials or come from one: what the mirror tags them with.
+        objective: What a trial is judged by, from its rows, for the mirror.
+
+    Raises:
+        InputError: The run directory cannot be written to, or data cannot be read.
+        KeyboardInterrupt: A person asked to stop; what was finished is recorded.
+        WorkerDied: Workers cannot be kept alive; what was finished is recorded.
+        OSError: The disk is full; what was finished is recorded.
+    """
+    ledger.open_for_writing()
+    if options.retry_failed:
+        ledger.set_aside_failures()
+    cohorts = plan.missing(ledger.finished())
+    summary = Summary(plan.study.name, plan.study.scale, str(ledger.directory), replicas=len(plan.replicas))
+    ledger.write_json("plan.json", plan.to_json())
+    _complete_references(ledger, plan, options)
+    session = Session(
+        ledger,
+        command=plan.command,
+        engine=options.engine,
+        workers=options.workers,
+        device=options.device,
+        estimated_core_seconds=round(cost.estimate(plan, cohorts).core_seconds),
+    )
+    mirror = _mirror(ledger, plan, options, trials, objective)
+    started = time.perf_counter()
+    try:
+        progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
+        keeping = Keeping(ledger.directory / "checkpoints", options.checkpoint_seconds)
+        for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, keeping):
+            if outcome.result:  # before the rows, whose presence says that all of this is there
+                ledger.write_references(outcome.result.references, outcome.result.real)
+            with session.recording(outcome):
+                rows = record(ledger, plan, outcome)
+                ledger.drop_checkpoints(outcome.cohort.id)
+            summary.trained += len(rows)
+            progress.finished(rows)
+            if mirror:
+                _push(mirror, ledger, outcome.cohort.id, rows)
+        ledger.drop_checkpoints(but=[cohort["id"] for cohort in plan.retired])
+        if mirror and answer:
+            described = home or ledger
+            mirror.describe(answer(described), str(described.directory / "report" / "report.md"))
+    finally:
+        progress.end()
+        summary.train_seconds = time.perf_counter() - started
+        if mirror:
+            # A person who waits for the end does not wait for a server.
+            stopped = isinstance(sys.exception(), KeyboardInterrupt)
+            stats = mirror.close(STOPPED_SECONDS) if stopped else mirror.close()
+            summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
+            session.mlflow = asdict(stats) if stats.experiment else session.mlflow  # or it was away all the time
+        session.write(summary.train_seconds)
+    wanted = ledger.results().query("replica in @plan.replicas")
+    summary.diverged = int((wanted["status"] == "diverged").sum())
+    summary.failed = len(plan.replicas) - int(wanted["status"].isin(["ok", "diverged"]).sum())
+    return summary
+
+
+def _complete_references(ledger: Ledger, plan: Plan, options: Options) -> None:
+    """Make what real data score again where results were recorded without: it was lost, or set aside."""
+    if ledger.has_references() or not ledger.finished_cohorts():
+        return
+    from gan.engine.cohort import references
+
+    ledger.write_references(*references(plan.cohorts[0], options.data_dir, options.device))
+
+
+def _count(cohorts: list[Cohort], plan: Plan) -> int:
+    return sum(r.id in plan.replicas for c in cohorts for r in c.replicas)
+
+
+def _mirror(
+    ledger: Ledger,
+    plan: Plan,
+    options: Options,
+    trials: Mapping[str, Mapping[str, str]] | None,
+    objective: Objective | None,
+) -> Mirror | None:
+    """Open the mirror, and tell it of cohorts that are in the ledger already."""
+    if options.tracking_uri == OFF:
+        return None
+    mirror = Mirror(
+        options.runs_dir,
+        plan.to_json(),
+        tracking_uri=options.tracking_uri,
+        git_commit=system.commit(),
+        references=ledger.references,
+        trials=trials,
+        objective=objective,
+    )
+    push_finished(mirror, ledger, plan.replicas)
+    return mirror
+
+
+def push_finished(mirror: Mirror, ledger: Ledger, replicas: Collection[str]) -> None:
+    """Tell the mirror of the cohorts that are in the ledger, as far as these replicas go."""
+    for cohort in ledger.finished_cohorts():
+        rows = ledger.results_of(cohort)
+        _push(mirror, ledger, cohort, rows[rows["replica"].isin(list(replicas))])
+
+
+def _push(mirror: Mirror, ledger: Ledger, cohort: str, rows: pd.DataFrame) -> None:
+    mirror.push(rows, lambda: ledger.history_of(cohort), lambda replica: ledger.samples(replica, cohort))

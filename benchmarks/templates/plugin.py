@@ -1,0 +1,90 @@
+"""Components of your own: a loss, a kind of network and a score, to change or to replace.
+
+    ganbench conform --plugin THIS                    hold them to what ganbench's own are held to
+    ganbench run STUDY.toml --plugin THIS             train a study that names them
+
+A study names them where it names ganbench's: loss = "hinge" and generator = "residual" in [base] or [grid], and
+scores = ["transport"] in [scoring]. This file decides results, so replicas that use it are named by its contents: after
+a change, to a comment too, they are trained anew. Keep in it whatever decides them; what it imports is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan.model.layers import BatchNorm, Layer, Linear, Tensors
+from gan.plugins import Loss, NetworkKind, PluginScore
+from gan.targets import Target
+from gan.variant import Variant
+
+# A loss: three costs, elementwise on the discriminator's logit. Here the hinge loss (Lim and Ye 2017), with which the
+# discriminator stops caring for samples that it tells apart by a margin of 1.
+
+
+def hinge_real(logit: Tensor) -> Tensor:
+    """Return what the discriminator pays on real samples."""
+    return F.relu(1.0 - logit)
+
+
+def hinge_fake(logit: Tensor) -> Tensor:
+    """Return what the discriminator pays on fakes."""
+    return F.relu(1.0 + logit)
+
+
+def hinge_generator(logit: Tensor) -> Tensor:
+    """Return what the generator pays on its fakes."""
+    return -logit
+
+
+# A kind of network: a function from a variant to layers. A layer is a frozen dataclass that says the shapes of its
+# parameters, and computes with them without changing anything; `gan.model.layers` has Linear, Conv, BatchNorm and
+# others. Parameters start uniform within 1/sqrt(fan in) of `weight`; a layer with a method `initial(rng)` draws them.
+
+
+@dataclass(frozen=True)
+class Residual:
+    """x + relu(x W^T + b): [batch, width] to [batch, width]."""
+
+    width: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter."""
+        return {"weight": (self.width, self.width), "bias": (self.width,)}
+
+    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+        """Return the layer's output."""
+        return x + F.relu(F.linear(x, p["weight"], p["bias"]))
+
+
+def residual(variant: Variant, size: int) -> Sequence[Layer | BatchNorm]:
+    """Build a generator with a block for each of `generator_hidden`, all as wide as the first of them."""
+    width = variant.generator_hidden[0]
+    blocks = [Residual(width) for _ in variant.generator_hidden]
+    return [Linear(variant.latent_dim, width), *blocks, Linear(width, size)]
+
+
+def residual_products(variant: Variant, size: int) -> int:
+    """Count the multiply-adds of one sample, for estimates of what a run costs."""
+    width = variant.generator_hidden[0]
+    return width * (variant.latent_dim + len(variant.generator_hidden) * width + size)
+
+
+# A score: a function from samples, their target and real samples to one number. Here how far samples have to be moved
+# to lie where real ones do, which on the real line is a matter of sorting: the Wasserstein distance W1.
+
+
+def transport(samples: Tensor, target: Target, real: Tensor) -> float:
+    """Return the mean distance between samples and as many real ones, both in order."""
+    return float((torch.sort(samples.flatten()).values - torch.sort(real.flatten()).values).abs().mean())
+
+
+COMPONENTS = [
+    Loss("hinge", hinge_real, hinge_fake, hinge_generator, compiles=True),
+    NetworkKind("residual", "generator", residual, products=residual_products, compiles=True),
+    PluginScore("transport", "Mean distance to real samples", "lower", transport, targets=("real_line",)),
+]

@@ -1,0 +1,1 @@
+"""After a run: checking, cleaning, syncing, exporting."""

@@ -1,0 +1,128 @@
+"""Bring the mirror up to what the ledgers hold: what runs could not write while the store was away, or was off.
+
+Nothing is trained, and nothing is written that is there: it may be repeated as often as one likes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import tuning
+from benchmarks.machine.lock import locked
+from benchmarks.running import reporting
+from benchmarks.running.runner import push_finished
+from benchmarks.tracking import Mirror, MirrorStats
+from gan.errors import InputError
+from reports.ledger.ledger import Ledger
+
+
+@dataclass
+class Synced:
+    """What the mirror has of a study at one scale, and what was done for it."""
+
+    study: str
+    scale: str
+    there: int = 0
+    """Replicas that are mirrored; those of a search by their trials' runs."""
+    created: int = 0
+    """Runs that were made: of replicas, variants and trials."""
+    removed: int = 0
+    """Runs that were there twice."""
+    missing: int = 0
+    """Replicas that are not mirrored yet."""
+    problem: str = ""
+    """Why, in one line."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One of the grids of a study, which has a ledger of its own."""
+
+    ledger: Ledger
+    plan: dict[str, Any]
+    trials: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict[str, dict[str, str]])
+    objective: Callable[[list[dict[str, Any]]], Mapping[str, float]] | None = None
+
+
+def sync(ledgers: Iterable[Ledger], runs_dir: Path, tracking_uri: str | None) -> list[Synced]:
+    """Mirror what run directories hold and the tracking store lacks.
+
+    Args:
+        ledgers: The studies' run directories.
+        runs_dir: Where runs live, with the default store.
+        tracking_uri: Another store.
+
+    Raises:
+        OSError: What was done cannot be written down; what is in the store is there.
+    """
+    return [_sync(ledger, runs_dir, tracking_uri) for ledger in ledgers]
+
+
+def _sync(home: Ledger, runs_dir: Path, tracking_uri: str | None) -> Synced:
+    done = Synced(home.directory.parent.name, home.directory.name)
+    try:
+        with locked(home.directory):
+            for stage in _stages(home):
+                stats = _write(stage, home, runs_dir, tracking_uri)
+                done.there += len(stats.replicas)
+                done.created += stats.runs_created
+                done.removed += stats.removed
+                done.missing += stats.missing
+                done.problem = done.problem or stats.warning
+            report = home.directory / "report" / "report.md"
+            if report.exists() and not done.problem:
+                done.problem = reporting.mirror(home, report, runs_dir, tracking_uri)
+    except InputError as error:  # one that is in training, or damaged, must not keep the others waiting
+        done.problem = str(error)
+    return done
+
+
+def _stages(home: Ledger) -> Iterator[_Stage]:
+    """Yield the grids of a study that were begun: one, or of a study that was tuned three."""
+    yield _Stage(home, home.plan())
+    if not home.tuning():
+        return
+    links = tuning.links(home)
+    if search := home.search().plan():
+        # A trial is over when it was told; of the others the search takes care.
+        told = [replica for replica in search["replicas"] if replica["variant"] in links.trials]
+        yield _Stage(home.search(), search | {"replicas": told}, links.trials, links.objective)
+    if tuned := home.tuned().plan():
+        yield _Stage(home.tuned(), tuned, links.winners)
+
+
+def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None) -> MirrorStats:
+    ledger, planned = stage.ledger, {replica["id"] for replica in stage.plan["replicas"]}
+    provenance = ledger.provenance()
+    mirror = Mirror(
+        runs_dir,
+        stage.plan,
+        tracking_uri=tracking_uri,
+        git_commit=next((session["commit"] for session in reversed(provenance.get("sessions", []))), ""),
+        references=ledger.references,
+        trials=stage.trials,
+        objective=stage.objective,
+    )
+    push_finished(mirror, ledger, planned)
+    if ledger is home and (answer := reporting.answer_of(home)):
+        mirror.describe(answer, str(home.directory / "report" / "report.md"))
+    stats = mirror.close(timeout=None)
+    stats.replicas = {id: run for id, run in stats.replicas.items() if id in planned}
+    if stats.experiment:  # else nothing is known of the store
+        ledger.write_json("provenance.json", {"sessions": [], **provenance, "mlflow": dataclasses.asdict(stats)})
+        if ledger.directory == home.search().directory:
+            tuning.relink(home, stats.parents)
+    return stats
+
+
+def print_synced(content: list[dict[str, Any]]) -> None:
+    """Print a line a study."""
+    for study in content:
+        counts = f"{study['there']:,} mirrored, {study['created']:,} runs made, {study['removed']:,} extra ones removed"
+        print(f"{study['study']} {study['scale']}: {counts}, {study['missing']:,} missing")
+        if study["problem"]:
+            print(f"  {study['problem']}")

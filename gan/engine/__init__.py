@@ -1,0 +1,1 @@
+"""Many GANs as one program: cohorts, chunks, compiled steps, checkpoints."""

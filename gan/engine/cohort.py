@@ -1,0 +1,303 @@
+"""Train a cohort: the textbook step mapped over replicas, and what each leaves behind.
+
+`vmap` runs the replicas side by side as one tensor program; `loop`, the reference, one after the other through
+the same step. A replica that turns non-finite is recorded at that step and left out from then on; its neighbours,
+which share no number with it, do not change by a bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from gan.engine import random_streams
+from gan.engine.checkpoint import Checkpoints
+from gan.engine.chunk import Chunks, Inputs
+from gan.engine.cuda_graphs import GraphChunks
+from gan.engine.evaluation import Evaluation, Side, references_of, sides_of
+from gan.engine.precision import products
+from gan.engine.process_setup import one_thread
+from gan.engine.programs import let_go, step_function
+from gan.engine.summary import summarise
+from gan.errors import InputError, Stopped
+from gan.model.step import Batch, Game, Hyper, State
+from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult, load_plugins
+from gan.targets import Images
+from gan.variant import refused_precision
+
+REAL_SAMPLES = 100  # training images kept beside the generated ones
+PROGRESS_SECONDS = 1.0
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@one_thread()
+def train(
+    cohort: Cohort,
+    data_dir: Path,
+    device: str,
+    progress: Callable[[int], None] = lambda _: None,
+    checkpoints: Checkpoints | None = None,
+) -> CohortResult:
+    """Train and score every replica of a cohort.
+
+    Args:
+        cohort: What to train and how.
+        data_dir: A torchvision root, for image targets.
+        device: ``cpu`` or ``cuda``.
+        progress: Called about once a second with the number of replica-steps done since the last call.
+        checkpoints: Where the state is kept on the way, and what an earlier process left of it; None keeps none.
+
+    Returns:
+        One result a replica, in the cohort's order, and the references of the scores.
+
+    Raises:
+        InputError: The target's data or the pinned classifier cannot be read, or the device lacks the precision.
+        Stopped: `checkpoints.stopping` said so.
+    """
+    where = torch.device(device)
+    if refused := refused_precision(cohort.replicas[0].variant.precision, where.type):
+        raise InputError(f"replica {cohort.replicas[0].id}: {refused}")
+    load_plugins(cohort, device)
+    sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
+    stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
+    results: list[ReplicaResult] = []
+    for i, replicas in enumerate(stacks):
+        started = time.perf_counter()
+        run = Run(cohort, replicas, data_dir, where)
+        kept = _Kept(checkpoints, i, last=i == len(stacks) - 1) if checkpoints else None
+        finished = run.train(sides, progress, kept)
+        for result in finished:
+            result.row["train_seconds"] = (time.perf_counter() - started + run.seconds_before) / len(replicas)
+        results += finished
+    let_go()
+    return CohortResult(results, *references(cohort, data_dir, device))
+
+
+@one_thread()
+def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, Any], Arrays]:
+    """Return what the scores of a cohort are set beside: by score what real data score, and some training images.
+
+    Raises:
+        InputError: The target's data or the pinned classifier cannot be read.
+    """
+    where = torch.device(device)
+    real: Arrays = {}
+    if isinstance(cohort.target, Images):
+        real = {"images": _train_images(cohort.target, data_dir, where)[:REAL_SAMPLES].cpu().numpy()}
+    return references_of(sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)[0]), real
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Where one stack of a cohort is kept."""
+
+    checkpoints: Checkpoints
+    stack: int
+    last: bool
+    """No other stack of the cohort is trained after it."""
+
+
+def chunks_of(device: torch.device) -> type[Chunks]:
+    """Return how chunks are trained on a device."""
+    return GraphChunks if device.type == "cuda" else Chunks
+
+
+class Run:
+    """A stack of replicas in training.
+
+    In mode `vmap` the state's tensors carry a leading dimension [width]; in mode `loop` there is one replica and
+    no such dimension.
+    """
+
+    def __init__(self, cohort: Cohort, replicas: Sequence[Replica], data_dir: Path, device: torch.device) -> None:
+        self.cohort, self.replicas, self.device = cohort, replicas, device
+        self._started = time.perf_counter()
+        self.looped = cohort.mode == "loop"
+        self.variant = replicas[0].variant
+        self.game, *others = {Game.of(r.variant, cohort.target.dimension) for r in replicas}
+        assert not others, "replicas of one cohort play one game"
+        # The first replica fills the places that are left: the arithmetic of the others does not depend on it.
+        stacked = [replicas[0]] * (1 if self.looped else cohort.width)
+        self.places = (0,) if self.looped else cohort.stack_places()
+        for place, replica in zip(self.places, replicas, strict=True):
+            stacked[place] = replica
+        state = cast(State, self._stack([self._initial(r) for r in stacked]))
+        self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant)) for r in stacked])
+        images = _train_images(cohort.target, data_dir, device) if isinstance(cohort.target, Images) else None
+        self.inputs = Inputs(cohort, stacked, images, device)
+        self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan, device=device)
+        self.chunks = chunks_of(device)(step_function(self.game, cohort), state, self.hyper, self.inputs, self.metrics)
+        self.failed: list[int | None] = [None for _ in replicas]
+        self.evaluations: list[Evaluation] = []
+        self.seconds_before = 0.0
+        """That earlier processes trained this stack for."""
+
+    def train(
+        self, sides: Sequence[Side], progress: Callable[[int], None], kept: _Kept | None = None
+    ) -> list[ReplicaResult]:
+        """Train to the end, evaluating on the way; what was kept is not trained again."""
+        target, scoring, failed = self.cohort.target, self.cohort.scoring, self.failed
+        self.evaluations = [
+            Evaluation(r.variant, self.game, target, scoring, sides, self.device) for r in self.replicas
+        ]
+        done = self._resume(kept) if kept else 0
+        progress(done * len(self.replicas))
+        for until in [at for at in scoring.at(self.cohort.steps) if at > done]:
+            if all(f is not None for f in failed):
+                progress((self.cohort.steps - done) * len(self.replicas))
+                break
+            self.advance(done, until, progress, kept)
+            done = until
+            for k in range(len(self.replicas)):
+                failed[k] = failed[k] or self.first_failure(k, until)
+                if failed[k] is None:
+                    self.evaluations[k].during(until, self.of(k))
+            if kept and (kept.checkpoints.due() or (done == self.cohort.steps and not kept.last)):
+                self._keep(kept, done)
+        return [self._result(k, failed[k], self.evaluations[k]) for k in range(len(self.replicas))]
+
+    def advance(
+        self, first: int, last: int, progress: Callable[[int], None] = lambda _: None, kept: _Kept | None = None
+    ) -> None:
+        """Train steps `first` to `last` (exclusive), counted from 0."""
+        told, told_at, stopping, done = first, time.perf_counter(), False, first
+
+        def interrupted(at: int) -> bool:
+            nonlocal stopping
+            if kept and at < last:  # at `last` the evaluation comes first
+                stopping = kept.checkpoints.stopping()
+            due = kept is not None and at < last and kept.checkpoints.due()
+            return stopping or due or time.perf_counter() - told_at > PROGRESS_SECONDS
+
+        with torch.no_grad(), products(self.variant.precision, self.device):
+            while done < last:
+                done = self.chunks.run(done, last, interrupted)
+                if time.perf_counter() - told_at > PROGRESS_SECONDS:
+                    progress((done - told) * len(self.replicas))
+                    told, told_at = done, time.perf_counter()
+                if kept and done < last and (stopping or kept.checkpoints.due()):
+                    self._keep(kept, done)
+                    if stopping:
+                        raise Stopped
+        progress((last - told) * len(self.replicas))
+
+    @property
+    def state(self) -> State:
+        """Both players of all replicas, as the last chunk left them: the next one changes them in place."""
+        return self.chunks.state
+
+    def batch(self, s: int) -> Batch:
+        """Return what step `s`, counted from 0, is trained on; its tensors as the state's."""
+        return self.inputs.batch(s)
+
+    def first_failure(self, k: int, until: int) -> int | None:
+        """Return the number of the first step, from 1, at which replica `k` was not finite, or None."""
+        broken = ~torch.isfinite(self.metrics[:until, self.places[k]]).all(dim=1)
+        if broken.any():
+            return int(broken.nonzero()[0]) + 1
+        leaves = cast("list[Tensor]", pytree.tree_leaves(self.of(k)))
+        return None if all(bool(torch.isfinite(x).all()) for x in leaves) else until
+
+    def of(self, k: int) -> State:
+        """Return the state of replica `k` alone."""
+        return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[self.places[k]], self.state))
+
+    def _keep(self, kept: _Kept, done: int) -> None:
+        """Keep all that decides the rest of the training, and all that there is to tell of what is behind."""
+        progress = [evaluation.progress() for evaluation in self.evaluations]
+        tensors = {f"state{name}": tensor for name, tensor in _named(self.state)}
+        tensors |= {"metrics": self.metrics[:done]}
+        tensors |= {f"{k}/{name}": torch.from_numpy(x) for k, its in enumerate(progress) for name, x in its.items()}
+        told = {
+            "done": done,
+            "failed": self.failed,
+            "histories": [evaluation.history for evaluation in self.evaluations],
+            "seconds": self.seconds_before + time.perf_counter() - self._started,
+        }
+        kept.checkpoints.write(kept.stack, self._identity(), told, tensors)
+
+    def _resume(self, kept: _Kept) -> int:
+        """Take up what was kept, if anything was; return how many steps it has behind it."""
+        found = kept.checkpoints.read(kept.stack, self._identity())
+        if found is None:
+            return 0
+        told, tensors = found
+        named = dict(_named(self.state))
+        if any(f"state{n}" not in tensors or tensors[f"state{n}"].shape != x.shape for n, x in named.items()):
+            kept.checkpoints.refuse(kept.stack, "it is of other networks")
+            return 0
+        for name, own in named.items():
+            own.copy_(tensors[f"state{name}"])
+        self.metrics[: told["done"]] = tensors["metrics"]
+        self.failed[:] = told["failed"]
+        self.seconds_before = told["seconds"]
+        for k, evaluation in enumerate(self.evaluations):
+            progress = {name: tensors[f"{k}/{name}"] for name in ("progress", "steps") if f"{k}/{name}" in tensors}
+            evaluation.resume([(at, name, value) for at, name, value in told["histories"][k]], progress)
+        return told["done"]
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a training must share to go on from a checkpoint and end with the same bits."""
+        cohort = self.cohort
+        return {
+            "engine": ENGINE_VERSION,
+            "torch": torch.__version__,
+            "device": self.device.type,
+            "vectors": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
+            "replicas": [r.id for r in self.replicas],
+            "mode": cohort.mode,
+            "compiled": cohort.compiled,
+            "width": cohort.width,
+            "places": list(self.places),
+        }
+
+    def _initial(self, replica: Replica) -> State:
+        def rng(name: str) -> torch.Generator:
+            return random_streams.generator(replica.seed, f"initialisation/{name}", 0, self.device)
+
+        return self.game.initial(rng, replica.variant.initialisation)
+
+    def _on_device(self, x: Tensor) -> Tensor:
+        return x.to(self.device)
+
+    def _stack(self, trees: Sequence[Any]) -> Any:
+        if not self.looped:
+            return pytree.tree_map(lambda *xs: torch.stack(xs), *trees)
+        # Copies here too: training changes them in place, and a plugin's layer may hand out the same tensor twice.
+        return pytree.tree_map(lambda x: x.clone(memory_format=torch.contiguous_format), trees[0])
+
+    def _result(self, k: int, failed_step: int | None, evaluation: Evaluation) -> ReplicaResult:
+        epoch = self.inputs.real.steps_per_epoch
+        epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
+        metrics = self.metrics[:, self.places[k]].double().cpu().numpy()
+        row, history = summarise(metrics, self.game.metrics, failed_step, epoch)
+        result = ReplicaResult(self.replicas[k], row, history + evaluation.history, evaluation.progress())
+        if failed_step is None:
+            state = self.of(k)
+            scores, result.samples["final"] = evaluation.final(state)
+            row |= scores
+            for name, player in state._asdict().items():
+                tensors = {**player.params, **player.buffers}
+                result.weights |= {f"{name}/{key}": v.cpu().numpy() for key, v in tensors.items()}
+        return result
+
+
+def _named(state: State) -> list[tuple[str, Tensor]]:
+    """Return the tensors of a state by name, such as ``.generator.params['0.weight']``, in the order of its leaves."""
+    return [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_flatten_with_path(state)[0]]
+
+
+@lru_cache(maxsize=1)
+def _train_images(target: Images, data_dir: Path, device: torch.device) -> Tensor:
+    return target.load(data_dir).train.to(device)

@@ -1,0 +1,191 @@
+"""Evaluate one replica through its training and at its end: samples from fixed latents, and their scores.
+
+What the scores compare with is one `Side`, or two: test data, and validation data on latents of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan.engine import random_streams
+from gan.model.step import Game, State
+from gan.replica import Scoring
+from gan.scores import Split
+from gan.scores.factory import make_scorer
+from gan.scores.scorer import Players, Scorer
+from gan.targets import Gaussian, Images, Target
+from gan.variant import Variant
+
+PROGRESS_SAMPLES = {"real_line": 1000, "image": 16, "point": 1}  # from fixed latents, kept at each evaluation
+FINAL_SAMPLES = {"real_line": 10_000, "image": 100, "point": 1}  # kept at the end
+
+STREAMS: Final[dict[Split, str]] = {"test": "evaluation", "validation": "validation"}
+"""Where a split's latents come from: settings chosen by one stream say nothing of the other."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One split of the data that a replica is scored against.
+
+    Attributes:
+        split: Which.
+        scorer: Its scores.
+        curves: What they stand under in the history, such as ``score`` of ``score/ks``.
+        finals: What their columns of the ledger begin with.
+    """
+
+    split: Split
+    scorer: Scorer
+    curves: Literal["score", "validation"] = "score"
+    finals: Literal["", "validation/"] = ""
+
+
+def sides_of(
+    target: Target,
+    split: Literal["test", "validation", "both"],
+    data_dir: Path,
+    device: torch.device,
+    own: tuple[str, ...] = (),
+) -> list[Side]:
+    """Return the sides that `Scoring.split` asks for, the one whose samples are kept first.
+
+    The game of two numbers has neither data nor latents: nothing can be held out, and its one side is the test. Scores
+    of plugins, `own`, are taken beside the target's.
+
+    Raises:
+        InputError: The target's data or the pinned classifier cannot be read.
+    """
+    first: Split = "validation" if split == "validation" and target.kind != "point" else "test"
+    sides = [Side(first, _scorer(target, data_dir, device, first, own))]
+    if split == "both" and target.kind != "point":
+        held_out = _scorer(target, data_dir, device, "validation", own)
+        sides.append(Side("validation", held_out, "validation", "validation/"))
+    return sides
+
+
+# A worker's cohorts of one study share what real data cost: two of each, for both splits.
+@lru_cache(maxsize=2)
+def _scorer(target: Target, data_dir: Path, device: torch.device, split: Split, own: tuple[str, ...]) -> Scorer:
+    return make_scorer(target, data_dir, device, split, own)
+
+
+@lru_cache(maxsize=2)
+def references_of(side: Side) -> dict[str, Any]:
+    """Return what real data and noise score on a side, by score."""
+    return side.scorer.references()
+
+
+class Evaluation:
+    """The evaluations of one replica.
+
+    Args:
+        variant: What it is.
+        game: Its networks.
+        target: What its samples should be like.
+        scoring: How it is evaluated.
+        sides: From `sides_of`; the samples of the first are kept.
+        device: Where it is trained.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        game: Game,
+        target: Target,
+        scoring: Scoring,
+        sides: Sequence[Side],
+        device: torch.device,
+    ) -> None:
+        self.variant, self.game, self.target, self.scoring = variant, game, target, scoring
+        self.sides, self.device = sides, device
+        self.history: list[tuple[int, str, float]] = []
+        self._progress: list[tuple[int, Tensor]] = []
+
+    def during(self, at: int, state: State) -> None:
+        """Score the replica after step `at`."""
+        for side in self.sides:
+            samples = self.sample(state, side.scorer.curve_size, side.split)
+            self.history += [(at, f"{side.curves}/{name}", v) for name, v in side.scorer.curve(samples).items()]
+            if side is self.sides[0]:
+                self._progress.append((at, samples[: PROGRESS_SAMPLES[self.target.kind]]))
+
+    def resume(self, history: list[tuple[int, str, float]], progress: dict[str, Tensor]) -> None:
+        """Take up evaluations that were made before: their `history`, and what `progress` returned, as tensors."""
+        self.history = history
+        self._progress = [
+            (int(at), kept.to(self.device))
+            for at, kept in zip(progress.get("steps", ()), progress.get("progress", ()), strict=True)
+        ]
+
+    def progress(self) -> dict[str, NDArray[Any]]:
+        """Return the samples kept on the way, ``progress`` [evaluations, ...], and the ``steps`` they are of."""
+        if not self._progress:
+            return {}
+        steps, kept = zip(*self._progress, strict=True)
+        return {"progress": torch.stack(kept).cpu().numpy(), "steps": np.array(steps)}
+
+    def final(self, state: State) -> tuple[dict[str, float], NDArray[Any]]:
+        """Score the replica as its training leaves it.
+
+        Returns:
+            Its columns of the ledger, and the samples to keep.
+        """
+        first, *others = self.sides
+        players = self._players(state)
+        samples = self.sample(state, first.scorer.final_size, first.split)
+        row = first.scorer.final(samples, players)
+        if self.target.kind != "point" and first.split == "test":
+            # The same replica on other latents: how much of the spread is the evaluation's own. A search has no use
+            # for it.
+            again = first.scorer.final(self.sample(state, first.scorer.final_size, first.split, draw=1))
+            row |= {f"repeat/{name}": value for name, value in again.items()}
+        for side in others:
+            scores = side.scorer.final(self.sample(state, side.scorer.final_size, side.split), players)
+            row |= {f"{side.finals}{name}": value for name, value in scores.items()}
+        return row, samples[: FINAL_SAMPLES[self.target.kind]].cpu().numpy()
+
+    def sample(self, state: State, n: int, split: Split = "test", draw: int = 0) -> Tensor:
+        """Generate `n` samples from a split's latents, drawn for the time `draw`.
+
+        Returns:
+            float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are; of the
+            game of two numbers these, [1, 2].
+        """
+        if self.target.kind == "point":
+            return torch.cat([x for player in state for x in player.params.values()], dim=1)
+        rng = random_streams.generator(self.scoring.seed, STREAMS[split], draw, self.device)
+        latents = random_streams.latents(self.variant.latent, (n, self.variant.latent_dim), rng)
+        training = self.scoring.sampling == "train"
+        params, buffers, _ = state.generator
+        with torch.no_grad():
+            batches = latents.split(self.variant.batch_size if training else 2_000)
+            made = torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
+        if isinstance(self.target, Images):
+            return random_streams.to_uint8(made, signed=self.variant.generator_output != "sigmoid")
+        return made
+
+    def _players(self, state: State) -> Players:
+        """Return what scores on the real line may know of the two players."""
+        if self.target.kind != "real_line":
+            return Players()
+        params, buffers, _ = state.discriminator
+
+        def discriminator(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            x = torch.tensor(points, dtype=torch.float32, device=self.device)[:, None]
+            with torch.no_grad():
+                output, _ = self.game.discriminator(params, buffers, x, training=False)
+            output = torch.sigmoid(output) if self.game.output == "logit" else output
+            return output.flatten().double().cpu().numpy()
+
+        variant = self.variant
+        fixed = variant.generator == "fixed_gaussian"
+        return Players(discriminator, Gaussian(variant.fixed_mean, variant.fixed_std) if fixed else None)

@@ -1,0 +1,1 @@
+"""One GAN: its networks, losses and optimisers, and the training step."""

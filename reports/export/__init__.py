@@ -1,0 +1,1 @@
+"""A run for somebody else: its archive and what the columns mean."""

@@ -1,0 +1,1 @@
+"""Reading what runs left: the ledger, its tables, histories and verdicts."""

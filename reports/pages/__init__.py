@@ -1,0 +1,1 @@
+"""Reports as files: markdown, pages for a browser, the index."""

@@ -1,0 +1,1 @@
+"""What one study says: evidence, effects, answer, tables."""

@@ -1,0 +1,1 @@
+"""Statements of theory, each beside what a study measured."""

@@ -1,0 +1,1 @@
+"""What a tuned study says: evidence, effects, answer, figures, tables."""

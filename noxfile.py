@@ -15,6 +15,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests"]
 
 CONSTRAINTS = "constraints.txt"
+PROJECT = nox.project.load_toml("pyproject.toml")
 SETTINGS = {
     "OMP_NUM_THREADS": "1",  # every worker is one thread: two threads in one process can be 50 times slower
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -58,7 +59,7 @@ def in_environment(session: nox.Session, *command: str, **settings: str) -> None
 @nox.session(reuse_venv=True)
 def environment(session: nox.Session) -> None:
     """Make the shared environment (7.0 GB with torch from PyPI). The other sessions ask for it themselves."""
-    install_once(session, "-e", ".[dev]")
+    install_once(session, "-e", ".[postgres,ray]", *nox.project.dependency_groups(PROJECT, "dev"))
 
 
 @nox.session(venv_backend="none", requires=["environment"])

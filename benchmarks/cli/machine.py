@@ -59,7 +59,8 @@ def speed(
 
         given: dict[str, Any] = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
         options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
-        return emit(search.compare(tuning, options), as_json, search.print_comparison)
+        emit(search.compare(tuning, options), as_json, search.print_comparison)
+        return
     from benchmarks.speed import command
 
     asked = command.Asked(tuple(system or ()), seconds, quick, device, folder, data_dir)

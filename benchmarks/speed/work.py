@@ -151,7 +151,8 @@ class Running:
     def steps(self, count: int) -> None:
         """Train `count` steps; the engine begins again at step 0, with the state it has, when its run is over."""
         if not self.ours:
-            return self.loop.steps(count)
+            self.loop.steps(count)
+            return
         with self.one_thread():
             while count:
                 part = min(count, int(self.length) - self.done)

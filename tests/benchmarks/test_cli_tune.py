@@ -96,7 +96,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Trained]]:
     monkeypatch.setattr(session, "LocalEngine", Engine)
     monkeypatch.setattr(session.runner, "run", run)
     monkeypatch.setattr(session.tuning, "tune", tune)
-    yield done
+    return done
 
 
 def test_tune_takes_what_run_takes_and_its_own_options(ganbench: Ganbench, trained: list[Trained]) -> None:

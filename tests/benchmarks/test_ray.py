@@ -132,7 +132,7 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
         ours = engine.RayEngine(say=said.append, **more)
         return list(ours.run(cohorts, Path("data"), "cpu", lambda _: None)), said
 
-    yield run
+    return run
 
 
 def cohorts_of(count: int) -> list[Cohort]:

@@ -19,6 +19,21 @@ class InputError(ValueError):
     """
 
 
+class CodeError(InputError):
+    """An error in code, a plugin's as a rule: it ends the run, and no replica is recorded for it.
+
+    Attributes:
+        details: The whole traceback.
+    """
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message, details)
+        self.details = details
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Stopped(Exception):
     """Training was asked to stop; a checkpoint says where."""
 

@@ -119,6 +119,22 @@ class Cohort:
         kept = () if self.mode == "loop" else tuple(place[r.id] for r in replicas)
         return dataclasses.replace(self, id=digest_of([r.id for r in replicas]), replicas=replicas, places=kept)
 
+    def rehearsal(self, device: str) -> Cohort:
+        """Return a cohort of the first of these replicas that is over in two steps, scored once on its way."""
+        steps, scoring, first = 2, dataclasses.replace(self.scoring, evaluations=1), self.replicas[0]
+        id = replica_id(first.variant, first.seed, target=self.target, steps=steps, scoring=scoring, device=device)
+        return Cohort(
+            id=id,
+            replicas=(dataclasses.replace(first, id=id),),
+            target=self.target,
+            steps=steps,
+            scoring=scoring,
+            mode="loop",
+            compiled=False,
+            width=1,
+            plugins=self.plugins,
+        )
+
     def stack_places(self) -> tuple[int, ...]:
         """Return where each replica stands among those side by side."""
         return self.places or tuple(range(len(self.replicas)))

@@ -25,11 +25,14 @@ def conform(plugin: Plugins = None, as_json: Json = False) -> None:
 
 
 def _print(found: list[dict[str, str]]) -> None:
-    """Print a line a check."""
+    """Print a line a check; of each component a cause is named once."""
     names = [" ".join(filter(None, [f["kind"], f["name"], f["target"] and f"on {f['target']}"])) for f in found]
     width = max(map(len, names))
+    causes: set[tuple[str, str]] = set()
     for name, finding in zip(names, found, strict=True):
-        state = f"broken: {finding['broken']}" if finding["broken"] else "ok"
+        cause = name, finding["broken"]
+        state = "ok" if not finding["broken"] else "broken: as above" if cause in causes else f"broken: {cause[1]}"
+        causes.add(cause)
         print(f"{name:{width}}  {finding['check']}: {state}")
     broken = sum(bool(finding["broken"]) for finding in found)
     print(f"{len(found)} checks, {broken} broken.")

@@ -94,6 +94,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and its 
 Storage = Annotated[
     str | None, typer.Option(help="A database that keeps Optuna's trials, as a URL; by default a journal.")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log of the run directory as it is written.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

@@ -27,6 +27,7 @@ from benchmarks.cli.options import (
     Seeds,
     Storage,
     TrackingUri,
+    Verbose,
     Workers,
     app,
     emit,
@@ -81,6 +82,7 @@ def run(
     tune: Annotated[bool, typer.Option("--tune", help="Tune those that have a section [tune].")] = False,
     dry_run: DryRun = False,
     nodes: Nodes = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Run studies: train what is missing, score, record, mirror to MLflow, and compile the reports.
@@ -92,7 +94,7 @@ def run(
     given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
     given |= dict(plugins=tuple(plugin or ()), checkpoint_seconds=checkpoint_seconds)
     given |= dict(engine=engine, address=address, gpus_per_cohort=gpus_per_cohort)
-    _start(names or [], given, "too" if tune else "none", report, dry_run, nodes, as_json)
+    _start(names or [], given, "too" if tune else "none", report, dry_run, nodes, verbose, as_json)
 
 
 @app.command()
@@ -117,6 +119,7 @@ def tune(
     storage: Storage = None,
     dry_run: DryRun = False,
     nodes: Nodes = None,
+    verbose: Verbose = False,
     as_json: Json = False,
 ) -> None:
     """Tune studies: give every variant the same budget, and report each at its best beside the untuned grid.
@@ -129,7 +132,7 @@ def tune(
     given |= dict(tracking_uri=tracking_uri, seeds=seeds, mode=mode, retry_failed=retry_failed)
     given |= dict(plugins=tuple(plugin or ()), checkpoint_seconds=checkpoint_seconds)
     given |= dict(engine=engine, address=address, gpus_per_cohort=gpus_per_cohort, trials=trials, storage=storage)
-    _start(names or [], given, "only", report, dry_run, nodes, as_json)
+    _start(names or [], given, "only", report, dry_run, nodes, verbose, as_json)
 
 
 def _start(
@@ -139,16 +142,19 @@ def _start(
     report: bool,
     dry_run: bool,
     nodes: int | None,
+    verbose: bool,
     as_json: bool,
 ) -> None:
     """Run or tune studies."""
     from benchmarks.planning import cost, listing
-    from benchmarks.running import session
+    from benchmarks.running import log, session
     from gan.errors import InputError
     from gan.plugins import loader
 
     if nodes is not None and not dry_run:
         raise InputError(f"--nodes {nodes}: an estimate is asked for; expected --dry-run beside it")
+    if verbose:
+        log.show_log()
     loader.load(given["plugins"])
     options = session.make_options(**given, connect=not dry_run)
     # Everything is checked before anything is trained: the last study's typing error costs no hour.

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.engines import Keeping, Outcome
-from gan.errors import InputError, Stopped
+from gan.engine.failures import Diverged, lost_machine
+from gan.errors import CodeError, InputError, Stopped
 from gan.files import FULL
+from gan.plugins import loader, registry
 from gan.replica import Cohort, CohortResult
 
 if TYPE_CHECKING:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 # Set before torch is imported: a worker is one thread, its compiler included.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
-BREAKING = (RuntimeError, MemoryError, OSError, SystemError)
-"""Exceptions that a process may not recover from, torch's of a GPU among them."""
-
 Train = Callable[[Cohort, Path, str, Callable[[int], None], "Checkpoints | None"], CohortResult]
 
 
@@ -52,7 +51,8 @@ def trained(
         stopping: Says whether the training should be cut short; asked only where the job keeps its state.
 
     Returns:
-        An `Outcome`; `Left` where it was cut short; or the error that is no replica's fault and ends the run.
+        An `Outcome`, without a result where memory or a device was lost or numbers are not finite; `Left` where it was
+        cut short; or the error that is no replica's fault and ends the run, such as a `CodeError`.
     """
     cohort, started = job.cohort, time.perf_counter()
     kept = None
@@ -69,8 +69,12 @@ def trained(
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:  # no replica's fault
             return error
+        if not isinstance(error, Diverged) and not lost_machine(error):
+            place = loader.where(error, *(plugin.path for plugin in registry.loaded.values()))
+            who = f"cohort {cohort.id}, of replica {cohort.replicas[0].id}"
+            return CodeError(f"{who}: {place}", "".join(traceback.format_exception(error)))
         # A cohort that cannot be trained is a result like any other; the others go on.
         reason = traceback.format_exception_only(error)[-1].strip()
-        return Outcome(cohort, None, reason, isinstance(error, BREAKING), time.perf_counter() - started)
+        return Outcome(cohort, None, reason, lost_machine(error), time.perf_counter() - started)
     seconds = time.perf_counter() - started
     return Outcome(cohort, result, seconds=seconds, checkpoint_seconds=kept.took if kept else 0.0)

@@ -11,6 +11,7 @@ from rich.progress import Progress as Bar
 
 from benchmarks.planning import cost
 from benchmarks.planning.plan import Plan
+from benchmarks.running.log import LOG
 from gan.replica import Cohort
 
 
@@ -75,5 +76,6 @@ class Progress:
             self.task = None
 
     def say(self, text: str) -> None:
-        """Print one line."""
+        """Print one line, and log it."""
+        LOG.info(text)
         self.console.print(text, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from benchmarks.engines import Engine, Keeping
 from benchmarks.machine import system
 from benchmarks.planning import cost
 from benchmarks.planning.plan import Plan, make_plan, rounds
+from benchmarks.running.log import LOG
 from benchmarks.running.progress import Progress
 from benchmarks.running.provenance import Session
 from benchmarks.running.recording import record
@@ -171,6 +172,7 @@ def run(
 
     Raises:
         InputError: The run directory cannot be written to, or data cannot be read.
+        CodeError: A plugin, or this program, has an error; what was finished is recorded.
         KeyboardInterrupt: A person asked to stop; what was finished is recorded.
         WorkerDied: Workers cannot be kept alive; what was finished is recorded.
         OSError: The disk is full; what was finished is recorded.
@@ -193,6 +195,7 @@ def run(
     mirror = _mirror(ledger, plan, options, trials, objective)
     started = time.perf_counter()
     try:
+        rehearse(engine, cohorts, options)
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
         keeping = Keeping(ledger.directory / "checkpoints", options.checkpoint_seconds)
         for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, keeping):
@@ -202,6 +205,7 @@ def run(
                 rows = record(ledger, plan, outcome)
                 ledger.drop_checkpoints(outcome.cohort.id)
             summary.trained += len(rows)
+            LOG.debug("cohort %s: %d replicas, %.1f s", outcome.cohort.id, len(rows), outcome.seconds)
             progress.finished(rows)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
@@ -223,6 +227,19 @@ def run(
     summary.diverged = int((wanted["status"] == "diverged").sum())
     summary.failed = len(plan.replicas) - int(wanted["status"].isin(["ok", "diverged"]).sum())
     return summary
+
+
+def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options) -> None:
+    """Train a replica of each kind that needs a plugin for two steps, and score it: most errors show in seconds.
+
+    Raises:
+        CodeError: One of them has an error.
+    """
+    kinds = {(c.replicas[0].variant.shape(), c.target, c.scoring): c for c in cohorts if c.plugins}
+    rehearsals = [c.rehearsal(options.device) for c in kinds.values()]
+    if rehearsals:
+        for _ in engine.run(rehearsals, options.data_dir, options.device, lambda _: None):
+            pass
 
 
 def _complete_references(ledger: Ledger, plan: Plan, options: Options) -> None:

@@ -23,11 +23,12 @@ from benchmarks.machine.lock import locked
 from benchmarks.planning import choosing, listing
 from benchmarks.planning.plan import Plan
 from benchmarks.running import reporting, runner
+from benchmarks.running.log import LOG, logged
 from benchmarks.running.progress import Progress
 from benchmarks.running.runner import Options, Summary
 from benchmarks.tracking import OFF, check_store, check_uri
 from benchmarks.upkeep.integrity import mend, mend_findings
-from gan.errors import InputError, nearest
+from gan.errors import CodeError, InputError, nearest
 from gan.files import FULL
 from gan.replica import MODES, Mode
 from reports.ledger.ledger import Ledger
@@ -127,17 +128,26 @@ class Job:
     def train(
         self, options: Options, engine: Engine, progress: Progress, stopping: Callable[[], bool] = lambda: False
     ) -> Summary:
-        """Train what is missing, under the run directory's lock."""
+        """Train what is missing, under the run directory's lock.
+
+        Raises:
+            CodeError: A plugin, or this program, has an error; the run directory's log has the traceback.
+        """
         said = mend(self.ledger)
         if self.search:
             said += mend_findings(self.ledger) + mend(self.ledger.search()) + mend(self.ledger.tuned())
-        for line in said:
-            progress.say(line)
-        # Planned again: what is there may have been mended, or another process's work of a moment ago.
-        job = _job(self.study, self.source, options, tuned=self.search is not None)
-        if job.search:
-            return tuning.tune(job.search, options, engine, progress, reporting.answer_of, stopping)
-        return runner.run(job.ledger, job.plan, options, engine, progress, reporting.answer_of)
+        with logged(self.ledger.directory) as log:
+            for line in said:
+                progress.say(line)
+            # Planned again: what is there may have been mended, or another process's work of a moment ago.
+            job = _job(self.study, self.source, options, tuned=self.search is not None)
+            try:
+                if job.search:
+                    return tuning.tune(job.search, options, engine, progress, reporting.answer_of, stopping)
+                return runner.run(job.ledger, job.plan, options, engine, progress, reporting.answer_of)
+            except CodeError as error:
+                LOG.error("%s\n%s", error, error.details)
+                raise CodeError(f"{error}; the traceback is in {log}; {GOES_ON}", error.details) from None
 
 
 def prepare(names: Sequence[str], options: Options, asked: Asked) -> list[Job]:

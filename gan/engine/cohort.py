@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ from gan.engine.checkpoint import Checkpoints
 from gan.engine.chunk import Chunks, Inputs
 from gan.engine.cuda_graphs import GraphChunks
 from gan.engine.evaluation import Evaluation, Side, references_of, sides_of
+from gan.engine.failures import Diverged, lost_machine
 from gan.engine.precision import products
 from gan.engine.process_setup import one_thread
 from gan.engine.programs import let_go, step_function
@@ -64,6 +66,8 @@ def train(
     Raises:
         InputError: The target's data or the pinned classifier cannot be read, or the device lacks the precision.
         Stopped: `checkpoints.stopping` said so.
+        Diverged: An exception arose over numbers of some replica that are not finite; alone, that replica is recorded
+            as diverged.
     """
     where = torch.device(device)
     if refused := refused_precision(cohort.replicas[0].variant.precision, where.type):
@@ -157,15 +161,46 @@ class Run:
             if all(f is not None for f in failed):
                 progress((self.cohort.steps - done) * len(self.replicas))
                 break
-            self.advance(done, until, progress, kept)
+            with self._diverging():
+                self.advance(done, until, progress, kept)
             done = until
             for k in range(len(self.replicas)):
                 failed[k] = failed[k] or self.first_failure(k, until)
                 if failed[k] is None:
-                    self.evaluations[k].during(until, self.of(k))
+                    with self._scoring(k, until):
+                        self.evaluations[k].during(until, self.of(k))
             if kept and (kept.checkpoints.due() or (done == self.cohort.steps and not kept.last)):
                 self._keep(kept, done)
-        return [self._result(k, failed[k], self.evaluations[k]) for k in range(len(self.replicas))]
+        return [self._result(k, self.evaluations[k]) for k in range(len(self.replicas))]
+
+    @contextmanager
+    def _diverging(self) -> Iterator[None]:
+        """Tell an exception over numbers that are not finite from an error of the code, which it lets through.
+
+        Alone, a replica diverged then; of a stack the exception does not say which.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, Stopped) or lost_machine(error):
+                raise
+            taken = int((~self.metrics.isnan().all(dim=2).all(dim=1)).sum())
+            whole = range(len(self.replicas))
+            if all(self.first_failure(k, taken) is None and self.evaluations[k].finite(self.of(k)) for k in whole):
+                raise
+            if len(self.replicas) > 1:
+                raise Diverged(f"{type(error).__name__} over numbers that are not finite: {error}") from error
+            self.failed[0] = self.first_failure(0, taken) or taken + 1
+
+    @contextmanager
+    def _scoring(self, k: int, at: int) -> Iterator[None]:
+        """Count replica `k` as diverged at step `at` where a score fails over samples that are not finite."""
+        try:
+            yield
+        except Exception:
+            if self.evaluations[k].finite(self.of(k)):
+                raise
+            self.failed[k] = at
 
     def advance(
         self, first: int, last: int, progress: Callable[[int], None] = lambda _: None, kept: _Kept | None = None
@@ -277,17 +312,20 @@ class Run:
         # Copies here too: training changes them in place, and a plugin's layer may hand out the same tensor twice.
         return pytree.tree_map(lambda x: x.clone(memory_format=torch.contiguous_format), trees[0])
 
-    def _result(self, k: int, failed_step: int | None, evaluation: Evaluation) -> ReplicaResult:
+    def _result(self, k: int, evaluation: Evaluation) -> ReplicaResult:
+        scores, final = dict[str, float](), None
+        if self.failed[k] is None:
+            with self._scoring(k, self.cohort.steps):
+                scores, final = evaluation.final(self.of(k))
         epoch = self.inputs.real.steps_per_epoch
         epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
         metrics = self.metrics[:, self.places[k]].double().cpu().numpy()
-        row, history = summarise(metrics, self.game.metrics, failed_step, epoch)
+        row, history = summarise(metrics, self.game.metrics, self.failed[k], epoch)
         result = ReplicaResult(self.replicas[k], row, history + evaluation.history, evaluation.progress())
-        if failed_step is None:
-            state = self.of(k)
-            scores, result.samples["final"] = evaluation.final(state)
+        if final is not None:
+            result.samples["final"] = final
             row |= scores
-            for name, player in state._asdict().items():
+            for name, player in self.of(k)._asdict().items():
                 tensors = {**player.params, **player.buffers}
                 result.weights |= {f"{name}/{key}": v.cpu().numpy() for key, v in tensors.items()}
         return result

@@ -162,16 +162,28 @@ class Evaluation:
         """
         if self.target.kind == "point":
             return torch.cat([x for player in state for x in player.params.values()], dim=1)
+        made = self._generate(state, n, split, draw)
+        if isinstance(self.target, Images):
+            return random_streams.to_uint8(made, signed=self.variant.generator_output != "sigmoid")
+        return made
+
+    def finite(self, state: State) -> bool:
+        """Say whether the samples that scores are taken on are finite, before images are quantised."""
+        return self.target.kind == "point" or all(
+            bool(torch.isfinite(self._generate(state, side.scorer.final_size, side.split, draw)).all())
+            for side in self.sides
+            for draw in (0, 1)
+        )
+
+    def _generate(self, state: State, n: int, split: Split, draw: int) -> Tensor:
+        """Return what the generator makes of a split's latents, [n, dimension]."""
         rng = random_streams.generator(self.scoring.seed, STREAMS[split], draw, self.device)
         latents = random_streams.latents(self.variant.latent, (n, self.variant.latent_dim), rng)
         training = self.scoring.sampling == "train"
         params, buffers, _ = state.generator
         with torch.no_grad():
             batches = latents.split(self.variant.batch_size if training else 2_000)
-            made = torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
-        if isinstance(self.target, Images):
-            return random_streams.to_uint8(made, signed=self.variant.generator_output != "sigmoid")
-        return made
+            return torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
 
     def _players(self, state: State) -> Players:
         """Return what scores on the real line may know of the two players."""

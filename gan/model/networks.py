@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from gan import plugins
+from gan.errors import InputError
 from gan.model.layers import Affine, BatchNorm, Conv, Elementwise, Layer, Linear, Point, SelfStarting, Slope, Tensors
 from gan.variant import Variant
 
@@ -133,9 +134,20 @@ def make_discriminator(variant: Variant, inputs: int) -> Network:
 
 
 def _network(kind: plugins.NetworkKind, variant: Variant, size: int, output: str) -> Network:
-    """Build a plugin's network, and behind it the activation that the variant asks for."""
+    """Build a plugin's network, and behind it the activation that the variant asks for.
+
+    Raises:
+        InputError: One of its layers is none, such as a torch module.
+    """
     last = [Elementwise(output)] if output != "linear" else []
-    return Network((*kind.build(variant, size), *last))
+    layers = list(kind.build(variant, size))
+    for i, layer in enumerate(layers):
+        if not all(callable(getattr(layer, method, None)) for method in ("shapes", "apply")):
+            raise InputError(
+                f"{kind.player} {kind.name!r}: build: layer {i}: expected a frozen dataclass with methods shapes and "
+                f"apply, got {type(layer).__module__}.{type(layer).__qualname__}"
+            )
+    return Network((*layers, *last))
 
 
 def _hidden(layer: Linear | Conv, norm: str, activation: str, variant: Variant) -> list[Layer | BatchNorm]:

@@ -136,12 +136,12 @@ def _import(spec: ModuleSpec, path: Path, place: str) -> ModuleType:
     return module
 
 
-def where(error: BaseException, path: Path) -> str:
+def where(error: BaseException, *paths: Path) -> str:
     """Return where in a person's file an error came up, and what it says, in one line.
 
     Args:
         error: As caught.
-        path: The file; of an error that came up outside of it the last place is told.
+        paths: The files; of an error that came up outside of them the last place is given.
     """
     what = traceback.format_exception_only(error)[-1].strip()
     if isinstance(error, SyntaxError) and error.filename:
@@ -149,7 +149,7 @@ def where(error: BaseException, path: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     if error.__cause__ is not None:
         frames += traceback.extract_tb(error.__cause__.__traceback__)
-    theirs = [frame for frame in frames if Path(frame.filename).resolve() == path] or frames
+    theirs = [frame for frame in frames if Path(frame.filename).resolve() in paths] or frames
     return f"{theirs[-1].filename}: line {theirs[-1].lineno}: {what}" if theirs else what
 
 

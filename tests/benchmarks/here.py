@@ -31,6 +31,8 @@ class EngineHere:
 
         for cohort in cohorts:
             outcome = trained(Job(cohort, data_dir, device, keeping), train, on_progress, print, lambda: False)
+            if isinstance(outcome, Exception):
+                raise outcome
             assert isinstance(outcome, Outcome), outcome
             yield outcome
 

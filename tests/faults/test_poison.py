@@ -35,7 +35,7 @@ def die():
 
 
 def train(cohort, data_dir, device, progress, checkpoints):
-    from gan import cohort as real
+    from gan.engine import cohort as real
 
     ids = [replica.id for replica in cohort.replicas]
     with LOG.open("a") as log:
@@ -54,7 +54,8 @@ def train(cohort, data_dir, device, progress, checkpoints):
 
 
 if __name__ == "__main__":
-    from benchmarks import cli, session
+    from benchmarks import cli
+    from benchmarks.running import session
 
     session.LocalEngine = functools.partial(session.LocalEngine, train=train)
     cli.main()

@@ -119,7 +119,7 @@ def test_ctrl_c_keeps_what_is_in_training(alone: Study, start_cluster: Start, tm
 POISON = """
 import os
 import signal
-from gan import cohort as real
+from gan.engine import cohort as real
 
 
 def train(cohort, data_dir, device, progress, checkpoints):
@@ -176,7 +176,7 @@ def other_code(folder: Path) -> str:
     """Return where a copy of this code lies that is not quite the same."""
     for room in ("gan", "benchmarks", "studies", "reports"):
         shutil.copytree(commands.ROOT / room, folder / room)
-    with (folder / "gan" / "step.py").open("a", encoding="utf-8") as file:
+    with (folder / "gan/model/step.py").open("a", encoding="utf-8") as file:
         file.write("# another\n")
     return str(folder)
 

@@ -1,0 +1,141 @@
+"""An error in a person's code ends the run with its place; numbers that are not finite are a result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gan.plugins import registry
+from reports.ledger.ledger import Ledger
+
+from .here import train_here
+from .typed import Ganbench, Said
+
+STUDY = """
+title = "A study"
+question = "Does it stop?"
+[target]
+name = "gaussian"
+[base]
+batch_size = 16
+generator_hidden = [8]
+discriminator_hidden = [8]
+[grid]
+SETTINGS
+[scoring]
+evaluations = 2
+SCORES
+[report]
+score = "ks"
+factor = "lr"
+reached = { ks = 0.05 }
+[scales.smoke]
+seeds = 2
+steps = 12
+"""
+PLUGIN = """
+from gan.plugins import Loss, NetworkKind, PluginScore
+import torch
+import torch.nn.functional as F
+
+taken = 0
+
+
+def softplus(logit):
+    return F.softplus(logit)
+
+
+def wrong(logit):
+    return F.softplus(logit) + SETTINGS["weight"]
+
+
+def late(samples, target, real):
+    global taken
+    taken += 1
+    return {}["late"] if taken > 25 else 1.0
+
+
+def strict(samples, target, real):
+    if not torch.isfinite(samples).all():
+        raise ValueError("samples are not finite")
+    return 0.5
+
+
+SETTINGS = {}
+COMPONENTS = [
+    Loss("wrong", softplus, wrong, softplus),
+    NetworkKind("module", "generator", lambda variant, size: [torch.nn.Linear(variant.latent_dim, size)]),
+    PluginScore("late", "late", "lower", late, targets=("real_line",)),
+    PluginScore("missing", "missing", "lower", lambda samples, target, real: SETTINGS["key"], targets=("real_line",)),
+    PluginScore("strict", "strict", "lower", strict, targets=("real_line",)),
+]
+"""
+
+
+@pytest.fixture
+def run(
+    ganbench: Ganbench, no_compiler: None, no_plugins: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Ganbench:
+    """Run a study with these lines of its grid, and these scores, in this process."""
+    train_here(monkeypatch)
+    (tmp_path / "mine.py").write_text(PLUGIN)
+
+    def run(grid: str, *scores: str) -> Said:
+        text = STUDY.replace("SETTINGS", grid).replace("SCORES", f"scores = {json.dumps(list(scores))}")
+        Path("study.toml").write_text(text)
+        words = ("run", "study.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report", "--plugin", "mine")
+        return ganbench(*words)
+
+    return run
+
+
+LEDGER = Path("runs/study/smoke")
+
+
+def ended_well(said: Said, place: str, what: str) -> None:
+    """Hold that a run ended with one message that has a place, and that the log has the whole traceback."""
+    lines = [line for line in said.err.splitlines() if line.startswith("error:")]
+    assert said.code == 2 and len(lines) == 1, said.err
+    assert all(part in lines[0] for part in ("mine.py", place, what, str(LEDGER / "log.txt"))), lines
+    assert "Traceback" not in said.err
+    log = (LEDGER / "log.txt").read_text()
+    assert "Traceback" in log and what in log
+
+
+@pytest.mark.parametrize(
+    ("grid", "scores", "line", "what"),
+    [
+        ("lr = [1e-3, 2e-3]", ["missing"], 'SETTINGS["key"]', "KeyError: 'key'"),
+        ('loss = ["non_saturating", "wrong"]\nlr = [1e-3, 2e-3]', [], 'SETTINGS["weight"]', "KeyError: 'weight'"),
+    ],
+)
+def test_an_error_in_code_ends_the_run_before_anything_is_trained(
+    grid: str, scores: list[str], line: str, what: str, run: Ganbench
+) -> None:
+    at = next(i for i, text in enumerate(PLUGIN.splitlines(), start=1) if line in text)
+    ended_well(run(grid, *scores), f"line {at}", what)
+    assert Ledger(LEDGER).finished_cohorts() == []
+
+
+def test_an_error_that_comes_late_records_nothing_of_its_cohort_and_what_finished_stays(run: Ganbench) -> None:
+    # Measured 3 times in the rehearsal, 4 for the floor, and 4 times for each of the 4 replicas of the first cohort.
+    ended_well(run('generator_norm = ["none", "batch"]\nlr = [1e-3, 2e-3]', "late"), "line", "KeyError: 'late'")
+    first, second = (cohort["id"] for cohort in Ledger(LEDGER).plan()["cohorts"])
+    assert Ledger(LEDGER).finished_cohorts() == [first] != [second]
+    assert set(Ledger(LEDGER).results()["status"]) == {"ok"} and len(Ledger(LEDGER).results()) == 4
+
+
+def test_a_module_is_no_layer(run: Ganbench) -> None:
+    said = run('generator = ["mlp", "module"]\nlr = [1e-3, 2e-3]')
+    assert said.code == 2 and "build: layer 0" in said.err and "torch.nn.modules.linear.Linear" in said.err
+    assert Ledger(LEDGER).finished_cohorts() == []
+
+
+def test_an_exception_over_numbers_that_are_not_finite_is_a_result(run: Ganbench) -> None:
+    said = run("lr = [1e-3, 1e30]", "strict")
+    assert said.code == 0, said.err
+    rows = Ledger(LEDGER).results()
+    assert rows.groupby("variant/lr")["status"].unique().map(list).to_dict() == {1e-3: ["ok"], 1e30: ["diverged"]}
+    assert registry.names("score") == ["late", "missing", "strict"]

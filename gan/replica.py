@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -19,7 +19,7 @@ from gan import plugins
 from gan.errors import InputError
 from gan.plugins import loader
 from gan.scores import scoring_digest
-from gan.targets import Images, Target
+from gan.targets import Images, Target, changed
 from gan.variant import Variant
 
 if TYPE_CHECKING:
@@ -63,14 +63,10 @@ class Scoring:
         """Return the steps after which a run of `steps` is evaluated, ascending, the last at the end."""
         return sorted({max(1, round(steps * i / self.evaluations)) for i in range(1, self.evaluations + 1)})
 
-    def identity(self) -> dict[str, Any]:
-        """Return what a replica's id hashes: a field that is younger than the ids is left out at its default."""
-        settings = dataclasses.asdict(self)
-        if self.split == "test":
-            del settings["split"]
-        if not self.scores:
-            del settings["scores"]
-        return settings
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that are not at their defaults: see `Variant.changed`."""
+        defaults = dataclasses.asdict(type(self)())
+        return {k: v for k, v in dataclasses.asdict(self).items() if v != defaults[k]}
 
 
 @dataclass(frozen=True)
@@ -167,32 +163,45 @@ class CohortResult:
 
 
 def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scoring: Scoring, device: str) -> str:
-    """Return the name of a replica's result: a digest of everything that decides it.
+    """Return the name of a replica's result: a digest of everything that decides it, its training and its scoring.
 
     Args:
         variant: Every detail of the GAN.
         seed: The training seed.
         target: The data; the digest of an image data set counts too.
         steps: Training steps.
-        scoring: How it is evaluated; the digest of the pinned classifier counts too.
+        scoring: How it is evaluated.
         device: Kind of device, ``cpu`` or ``cuda``, whose random numbers differ.
 
     Raises:
         InputError: It needs a plugin, whose source counts too, that is not loaded.
     """
-    needed = plugins.used(variant.own(), scoring.scores)
+    return digest_of([train_id(variant, seed, target=target, steps=steps, device=device), score_id(scoring, target)])
+
+
+def train_id(variant: Variant, seed: int, *, target: Target, steps: int, device: str) -> str:
+    """Return a digest of everything that decides a replica's training: see `replica_id`."""
     return digest_of(
         {
             "engine": ENGINE_VERSION,
-            "variant": variant.settings(),
+            "variant": variant.changed(),
             "seed": seed,
-            "target": target.settings(),
+            "target": changed(target),
             "steps": steps,
-            "scoring": [scoring.identity(), scoring_digest(target)],
             "device": device,
-            **({"plugins": sorted(plugin.sha256 for plugin in needed)} if needed else {}),
+            **_sources(plugins.used(variant.own())),
         }
     )
+
+
+def score_id(scoring: Scoring, target: Target) -> str:
+    """Return a digest of everything that decides how a replica is scored, the pinned classifier's digest too."""
+    sources = _sources(plugins.used({}, scoring.scores))
+    return digest_of([scoring.changed(), changed(target), scoring_digest(target), sources])
+
+
+def _sources(needed: Sequence[plugins.Plugin]) -> dict[str, list[str]]:
+    return {"plugins": sorted(plugin.sha256 for plugin in needed)} if needed else {}
 
 
 def plugins_of(variant: Variant, scoring: Scoring) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ values are allowed; `studies/schema.py` checks them where a person's file comes 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, cast, get_args
@@ -133,7 +134,15 @@ class Variant:
 
     def settings(self) -> dict[str, Any]:
         """Return every field as plain JSON values."""
-        return {k: list(v) if isinstance(v := getattr(self, k), tuple) else v for k in FIELDS}
+        return {k: list(v) if isinstance(v := getattr(self, k), tuple) else v for k in self.__dataclass_fields__}
+
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that are not at their defaults: what an id hashes, so that a new setting renames nothing.
+
+        A default may not change therefore: ids would stand for something else.
+        """
+        defaults = _defaults(type(self))
+        return {k: v for k, v in self.settings().items() if v != defaults[k]}
 
     @staticmethod
     def from_settings(settings: dict[str, Any]) -> Variant:
@@ -159,6 +168,11 @@ class Variant:
         unused |= {"generator_hidden"} if self.generator in ("fixed_gaussian", "point") else set()
         unused |= {"fixed_mean", "fixed_std"} if self.generator in ("mlp", "point") else set()
         return tuple(getattr(self, k) for k in FIELDS if k not in unused)
+
+
+@functools.cache
+def _defaults(kind: type[Variant]) -> dict[str, Any]:
+    return kind().settings()
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Variant))

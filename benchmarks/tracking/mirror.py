@@ -180,7 +180,7 @@ class Mirror:
         self._learn()
 
     def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
-        scoring = Scoring.from_settings(self._study["scoring"]).identity() if "scoring" in self._study else None
+        scoring = Scoring.from_settings(self._study["scoring"]).changed() if "scoring" in self._study else None
         return digest_of([self._variants.get(variant), self._study.get("target"), self._study.get("steps"), scoring])
 
     # Writing.

@@ -21,6 +21,7 @@ from gan.errors import InputError
 from gan.plugins import used
 from gan.replica import ENGINE_VERSION, Mode
 from gan.scores import scoring_digest
+from gan.targets import changed
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
 from studies import schema
@@ -72,10 +73,10 @@ class Search:
         return {
             "tune": searched,
             "reached": goal,
-            "variant": base.settings(),
-            "target": study.target.settings(),
+            "variant": base.changed(),
+            "target": changed(study.target),
             "steps": study.steps,
-            "scoring": [study.scoring.identity(), scoring_digest(study.target)],
+            "scoring": [study.scoring.changed(), scoring_digest(study.target)],
             "device": self.plan.device,
             "engine": ENGINE_VERSION,
             **({"plugins": sorted(plugins)} if plugins else {}),

@@ -13,7 +13,7 @@ from gan.errors import InputError, nearest, shown
 from gan.targets.images import ImageData, Images
 from gan.targets.real_line import Gaussian, Mixture, Point
 
-__all__ = ["TARGETS", "Gaussian", "ImageData", "Images", "Mixture", "Point", "Target", "make_target"]
+__all__ = ["TARGETS", "Gaussian", "ImageData", "Images", "Mixture", "Point", "Target", "changed", "make_target"]
 
 Target = Gaussian | Mixture | Images | Point
 
@@ -60,3 +60,9 @@ def make_target(name: str, **params: Any) -> Target:
             expected = nearest(parameter, known) if known else "expected none, it has no parameters"
             raise InputError(f"target {name}: unknown parameter {shown(parameter)}; {expected}")
     return TARGETS[name](**params)
+
+
+def changed(target: Target) -> dict[str, Any]:
+    """Return the name and digest of a target, and its parameters that are not at their defaults: what ids hash."""
+    defaults = make_target(target.name).settings()
+    return {k: v for k, v in target.settings().items() if k in ("name", "digest") or v != defaults[k]}

@@ -12,7 +12,7 @@ import torch
 
 from gan.engine import evaluation
 from gan.engine.cohort import train
-from gan.replica import Cohort, Replica, ReplicaResult, Scoring, replica_id
+from gan.replica import Cohort, Replica, ReplicaResult, Scoring
 from gan.scores import Split, scores_of
 from gan.scores.factory import make_scorer
 from gan.targets import Gaussian, Images, Point, Target
@@ -43,18 +43,6 @@ def trained(
     for result in results:
         del result.row["train_seconds"]
     return results
-
-
-def id_of(target: Target, scoring: Scoring, **settings: Any) -> str:
-    return replica_id(Variant(**settings), 3, target=target, steps=100, scoring=scoring, device="cpu")
-
-
-def test_ids_from_before_there_were_splits_stand() -> None:
-    other = Scoring(evaluations=5, sampling="train", seed=1)
-    assert id_of(Gaussian(), Scoring()) == "50b4f9ee820f0213"
-    assert id_of(Gaussian(), other, lr=1e-3) == "ff495938e35a68fd"
-    assert id_of(DIGITS, Scoring()) == "b2b52407cbc60d1e"
-    assert id_of(DIGITS, other, lr=1e-3) == "ccb4b096fac825fa"
 
 
 @pytest.mark.parametrize("target", [Gaussian(), DIGITS, Point()], ids=lambda t: t.name)

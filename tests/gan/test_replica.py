@@ -1,0 +1,84 @@
+"""What a replica's id hashes: what decides its result, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+
+from gan import targets
+from gan.replica import Scoring, replica_id, score_id, train_id
+from gan.targets import Gaussian, Images, Target, make_target
+from gan.variant import Variant
+
+DIGITS = Images("digits")
+
+
+def id_of(variant: Variant, target: Target, scoring: Scoring) -> str:
+    return replica_id(variant, 3, target=target, steps=100, scoring=scoring, device="cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WiderVariant(Variant):
+    new: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class WiderScoring(Scoring):
+    new: int = 7
+
+
+@dataclass(frozen=True)
+class WiderGaussian(Gaussian):
+    new: float = 0.0
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"new": self.new}
+
+
+def test_a_new_setting_renames_nothing_that_leaves_it_at_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = id_of(Variant(lr=1e-3), Gaussian(std=3.0), Scoring(evaluations=4))
+    monkeypatch.setitem(targets.TARGETS, "gaussian", WiderGaussian)
+
+    def wider(**new: Any) -> str:
+        variant = WiderVariant(lr=1e-3, **({"new": new["variant"]} if "variant" in new else {}))
+        target = WiderGaussian(std=3.0, **({"new": new["target"]} if "target" in new else {}))
+        return id_of(variant, target, WiderScoring(evaluations=4, new=new.get("scoring", 7)))
+
+    assert wider() == before
+    assert len({before, wider(variant=1.0), wider(target=1.0), wider(scoring=8)}) == 4
+
+
+def test_training_and_scoring_are_hashed_apart() -> None:
+    def trained(variant: Variant, target: Target) -> str:
+        return train_id(variant, 3, target=target, steps=100, device="cpu")
+
+    assert trained(Variant(), Gaussian()) != trained(Variant(lr=1e-3), Gaussian()) != trained(Variant(), Gaussian(1.0))
+    assert (
+        score_id(Scoring(), Gaussian()) != score_id(Scoring(seed=1), Gaussian()) != score_id(Scoring(), Gaussian(1.0))
+    )
+    other = Scoring(evaluations=5)
+    assert id_of(Variant(), Gaussian(), Scoring()) != id_of(Variant(), Gaussian(), other)
+
+
+VARIANT: dict[str, Any] = {
+    **{"loss": "non_saturating", "reduction": "mean", "discriminator_output": "logit", "penalty": "none"},
+    **{"penalty_weight": 10.0, "latent": "normal", "latent_dim": 20, "generator": "mlp", "fixed_mean": 0.0},
+    **{"fixed_std": 1.0, "generator_hidden": [32, 32], "generator_norm": "none", "generator_activation": "relu"},
+    **{"generator_output": "linear", "discriminator": "mlp", "discriminator_hidden": [32, 64, 32]},
+    **{"discriminator_channels": [16, 32], "discriminator_norm": "none", "discriminator_activation": "relu"},
+    **{"batchnorm_momentum": 0.1, "initialisation": "default", "optimiser": "adam", "lr": 0.00070710678},
+    **{"lr_ratio": 1.0, "beta1": 0.9, "beta2": 0.999, "schedule": "constant", "batch_size": 128},
+    **{"updates": "alternating", "critic_steps": 1, "passes": "joint", "latents": "fresh", "last_batch": "keep"},
+    **{"precision": "float32"},
+}
+SCORING = {"evaluations": 10, "sampling": "eval", "seed": 0, "split": "test", "scores": ()}
+TARGETS = {"gaussian": {"mean": 3.0, "std": 2.0}, "mixture": {"modes": 8, "spacing": 2.0, "std": 0.2}}
+
+
+def test_no_default_changes_for_ids_leave_it_out() -> None:
+    assert Variant().settings() == Variant().settings() | VARIANT
+    assert asdict(Scoring()) == asdict(Scoring()) | SCORING
+    for name, parameters in TARGETS.items():
+        assert make_target(name).settings() == make_target(name).settings() | parameters

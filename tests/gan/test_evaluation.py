@@ -45,12 +45,6 @@ def trained(
     return results
 
 
-@pytest.mark.parametrize("target", [Gaussian(), DIGITS, Point()], ids=lambda t: t.name)
-def test_each_split_has_ids_of_its_own(target: Target) -> None:
-    scorings = [Scoring(), Scoring(split="validation"), Scoring(split="both")]
-    assert len({id_of(target, scoring) for scoring in scorings}) == 3
-
-
 @pytest.mark.parametrize(("target", "variant"), CASES, ids=lambda x: getattr(x, "name", ""))
 def test_both_is_the_test_bit_for_bit_and_validation_beside_it(target: Target, variant: Variant) -> None:
     tests, validations, boths = (trained(target, variant, split) for split in ("test", "validation", "both"))

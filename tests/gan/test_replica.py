@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from gan import targets
-from gan.replica import Scoring, replica_id, score_id, train_id
+from gan.replica import ENGINE_VERSION, Scoring, replica_id, score_id, train_id
 from gan.targets import Gaussian, Images, Target, make_target
 from gan.variant import Variant
+
+DIGITS = Images("digits")
 
 DIGITS = Images("digits")
 
@@ -55,11 +57,25 @@ def test_training_and_scoring_are_hashed_apart() -> None:
         return train_id(variant, 3, target=target, steps=100, device="cpu")
 
     assert trained(Variant(), Gaussian()) != trained(Variant(lr=1e-3), Gaussian()) != trained(Variant(), Gaussian(1.0))
-    assert (
-        score_id(Scoring(), Gaussian()) != score_id(Scoring(seed=1), Gaussian()) != score_id(Scoring(), Gaussian(1.0))
-    )
-    other = Scoring(evaluations=5)
-    assert id_of(Variant(), Gaussian(), Scoring()) != id_of(Variant(), Gaussian(), other)
+    scored = [score_id(Scoring(), Gaussian()), score_id(Scoring(seed=1), Gaussian()), score_id(Scoring(), Mixture())]
+    assert len(set(scored)) == 3
+    assert id_of(Variant(), Gaussian(), Scoring()) != id_of(Variant(), Gaussian(), Scoring(evaluations=5))
+
+
+@pytest.mark.parametrize("target", [Gaussian(), DIGITS], ids=lambda t: t.name)
+def test_each_split_has_ids_of_its_own(target: Target) -> None:
+    scorings = [Scoring(), Scoring(split="validation"), Scoring(split="both")]
+    assert len({id_of(Variant(), target, scoring) for scoring in scorings}) == 3
+
+
+def test_ids_stand() -> None:
+    # A person's runs are found by these: only a new engine version, or a score's, may change them.
+    other = Scoring(evaluations=5, sampling="train", seed=1)
+    assert ENGINE_VERSION == 3
+    assert id_of(Variant(), Gaussian(), Scoring()) == "45b3e28b4e68a597"
+    assert id_of(Variant(lr=1e-3), Gaussian(), other) == "085511e1592037f8"
+    assert id_of(Variant(), DIGITS, Scoring()) == "84c7b8abc0a38f49"
+    assert id_of(Variant(lr=1e-3), DIGITS, other) == "a62dae452205741b"
 
 
 VARIANT: dict[str, Any] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -174,7 +174,7 @@ class Run:
         return [self._result(k, self.evaluations[k]) for k in range(len(self.replicas))]
 
     @contextmanager
-    def _diverging(self) -> Iterator[None]:
+    def _diverging(self) -> Generator[None]:
         """Tell an exception over numbers that are not finite from an error of the code, which it lets through.
 
         Alone, a replica diverged then; of a stack the exception does not say which.
@@ -193,7 +193,7 @@ class Run:
             self.failed[0] = self.first_failure(0, taken) or taken + 1
 
     @contextmanager
-    def _scoring(self, k: int, at: int) -> Iterator[None]:
+    def _scoring(self, k: int, at: int) -> Generator[None]:
         """Count replica `k` as diverged at step `at` where a score fails over samples that are not finite."""
         try:
             yield

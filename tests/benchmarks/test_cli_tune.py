@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -70,7 +69,7 @@ class Trained(NamedTuple):
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Trained]]:
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Trained]:
     """Take note of what would be trained."""
     done: list[Trained] = []
 

@@ -11,7 +11,7 @@ import pickle
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -116,7 +116,7 @@ def trained(order: remote.Order) -> Outcome:
 
 
 @pytest.fixture
-def play(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def play(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Train cohorts on a played cluster; return it, the outcomes and what was said."""
 
     def run(cluster: PlayedCluster, cohorts: list[Cohort], **more: Any) -> tuple[list[Outcome], list[str]]:

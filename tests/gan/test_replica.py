@@ -9,7 +9,7 @@ import pytest
 
 from gan import targets
 from gan.replica import ENGINE_VERSION, Scoring, replica_id, score_id, train_id
-from gan.targets import Gaussian, Images, Target, make_target
+from gan.targets import Gaussian, Images, Mixture, Point, Target, make_target
 from gan.variant import Variant
 
 DIGITS = Images("digits")
@@ -62,7 +62,7 @@ def test_training_and_scoring_are_hashed_apart() -> None:
     assert id_of(Variant(), Gaussian(), Scoring()) != id_of(Variant(), Gaussian(), Scoring(evaluations=5))
 
 
-@pytest.mark.parametrize("target", [Gaussian(), DIGITS], ids=lambda t: t.name)
+@pytest.mark.parametrize("target", [Gaussian(), DIGITS, Point()], ids=lambda t: t.name)
 def test_each_split_has_ids_of_its_own(target: Target) -> None:
     scorings = [Scoring(), Scoring(split="validation"), Scoring(split="both")]
     assert len({id_of(Variant(), target, scoring) for scoring in scorings}) == 3

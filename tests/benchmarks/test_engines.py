@@ -97,7 +97,7 @@ def test_a_process_that_was_broken_spoils_no_other_cohort(tmp_path: Path) -> Non
     cohorts = [cohort_of([seed], str(seed)) for seed in range(4)]
     outcomes, _, _ = run("break_at_seed_1", cohorts, tmp_path)
     failed = {o.cohort.id: o.error for o in outcomes if o.result is None}
-    assert failed == {"1": "RuntimeError: an illegal access"} and len(outcomes) == 4
+    assert failed == {"1": "RuntimeError: CUDA error: an illegal access"} and len(outcomes) == 4
 
 
 def test_a_full_disk_is_no_replica_s_fault(tmp_path: Path) -> None:

@@ -273,7 +273,7 @@ def test_a_difference_names_both_values() -> None:
 
 def test_the_digest_of_the_code_is_of_all_that_decides_results() -> None:
     found = {path.name for kind in remote.CODE for path in Path(remote.gan.__file__).parent.rglob(kind)}
-    assert {"step.py", "products.cpp", "mnist.safetensors"} <= found
+    assert {"step.py", "bmm.cpp", "mnist.safetensors"} <= found
 
 
 def test_a_task_tells_and_is_told(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_broken_process_ends_before_it_begins_again(tmp_path: Path, monkeypatc
         raise SystemExit(code)
 
     def train(*_: Any) -> Any:
-        raise RuntimeError("an illegal access")
+        raise RuntimeError("CUDA error: an illegal access")
 
     monkeypatch.setattr(remote, "_broken", False)
     monkeypatch.setattr(os, "_exit", ends)

@@ -98,7 +98,7 @@ def break_at_seed_1(cohort: Cohort, data: Path, device: str, tell: Tell, kept: A
     global broken
     broken |= any(r.seed == 1 for r in cohort.replicas)
     if broken:
-        raise RuntimeError("an illegal access")
+        raise RuntimeError("CUDA error: an illegal access")
     return honest(cohort, data, device, tell, kept)
 
 

@@ -6,7 +6,6 @@ The table's words stand beside what a variant calls them. Nothing here is taken 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,8 +273,3 @@ def test_every_scale_of_tuned_has_a_budget(name: str) -> None:
         assert resolved.tune is not None and resolved.tune.trials % resolved.tune.batch == 0
         assert resolved.tune.score == resolved.report["score"] and resolved.tune.direction == "lower"
         assert resolved.scoring.split == "both" and list(resolved.claims) == [5]
-
-
-def test_study_files_are_packaged() -> None:
-    text = (Path(schema.__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'studies = ["*.toml"]' in text

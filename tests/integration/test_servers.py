@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
+
+from benchmarks.tuning.storage import alone
+from gan.errors import InputError
 
 from ..benchmarks.test_reachable import answering
 from ..faults import commands
@@ -158,3 +162,16 @@ def test_a_tracking_server_that_cannot_be_used_is_refused_before_anything_is_wri
     with answering({"/version": (200, "2.9.1")}) as other:
         assert "the server is MLflow 2.9.1 and this is MLflow 3" in refused(tmp_path, *typed, other)
     assert "no server answers there" in refused(tmp_path, *typed, "http://127.0.0.1:9")
+
+
+def test_a_driver_learns_that_its_lock_was_lost(postgres: Postgres) -> None:
+    url = postgres.database("locks")
+    with alone(url, "one search") as check_alone, alone(url, "another"):
+        with pytest.raises(InputError, match="another driver is searching there"), alone(url, "one search"):
+            raise AssertionError
+        check_alone()
+        postgres.ask("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'", "locks")
+        with pytest.raises(OperationalError):
+            check_alone()
+    with alone(url, "one search"):
+        pass

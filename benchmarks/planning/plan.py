@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +129,6 @@ def make_plan(
     finished: Collection[str] = (),
     mode: Mode | None = None,
     rounds: int = 1,
-    shares: Mapping[Any, float] | None = None,
 ) -> Plan:
     """Plan a study.
 
@@ -142,8 +141,6 @@ def make_plan(
         finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
         mode: Instead of the mode chosen by measurement.
         rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
-        shares: Of a search that several drivers share, which part of the replicas of a shape this plan has: whether a
-            shape is compiled, and so its results, does not depend on how many drivers there are.
 
     Raises:
         InputError: The study asks for a precision that the device has not.
@@ -173,11 +170,7 @@ def make_plan(
     for replica in replicas.values():
         if replica.id not in settled:
             groups[replica.variant.shape()].append(replica)
-    fresh = [
-        cohort
-        for shape, group in groups.items()
-        for cohort in _partition(group, study, device, compiler, mode, rounds / (shares or {}).get(shape, 1.0))
-    ]
+    fresh = [cohort for group in groups.values() for cohort in _partition(group, study, device, compiler, mode, rounds)]
     cohorts = tuple(sorted([*kept, *fresh], key=_work, reverse=True))
     return Plan(study, device, command, names, cohorts, tuple(retired))
 
@@ -194,7 +187,7 @@ def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _partition(
-    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: float
+    group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: int
 ) -> list[Cohort]:
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
     variant, dimension = group[0].variant, study.target.dimension

@@ -82,8 +82,6 @@ class Summary:
     """Of a study that was tuned: trials finished, of all variants."""
     tuned: dict[str, str] = field(default_factory=dict[str, str])
     """Of each of its variants, the settings that were found best."""
-    elsewhere: str = ""
-    """Of a search that several drivers share: the one that makes the report, where it is another."""
 
 
 def directory(runs_dir: Path, study: str, scale: str) -> Path:

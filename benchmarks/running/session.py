@@ -125,9 +125,7 @@ class Job:
             return tuning.plan_summary(self.search)
         return [listing.plan_summary(self.plan, self.ledger)]
 
-    def train(
-        self, options: Options, engine: Engine, progress: Progress, stopping: Callable[[], bool] = lambda: False
-    ) -> Summary:
+    def train(self, options: Options, engine: Engine, progress: Progress) -> Summary:
         """Train what is missing, under the run directory's lock.
 
         Raises:
@@ -143,7 +141,7 @@ class Job:
             job = _job(self.study, self.source, options, tuned=self.search is not None)
             try:
                 if job.search:
-                    return tuning.tune(job.search, options, engine, progress, reporting.answer_of, stopping)
+                    return tuning.tune(job.search, options, engine, progress, reporting.answer_of)
                 return runner.run(job.ledger, job.plan, options, engine, progress, reporting.answer_of)
             except CodeError as error:
                 LOG.error("%s\n%s", error, error.details)
@@ -226,8 +224,8 @@ def _train(
         for job in jobs:
             if interrupts.stopping():
                 raise KeyboardInterrupt
-            summary = job.train(options, engine, progress, interrupts.stopping)
-            if report and not summary.elsewhere:
+            summary = job.train(options, engine, progress)
+            if report:
                 _compile(job.ledger, summary, options, progress)
             summaries.append(dataclasses.asdict(summary))
     return summaries

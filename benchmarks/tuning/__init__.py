@@ -2,7 +2,7 @@
 
 `search.py` plans and checks; `tune.py` trains, batch by batch; `trials.py` draws trials and keeps what became of them,
 `storage.py` and `journal.py` where; `candidates.py` tells their replicas, `objective.py` judges them, `audit.py` holds
-what was kept against both; `claims.py` keeps several drivers apart; `findings.py` writes what reports are made of.
+what was kept against both; `findings.py` writes what reports are made of.
 """
 
 from benchmarks.tuning.findings import Links, links, relink

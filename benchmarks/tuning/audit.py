@@ -1,8 +1,7 @@
 """What a storage says of trials, held against what it follows from: none of it is taken at its word.
 
 A trial's replicas are named by its settings, their results are in the ledger of the search, and by these a trial is
-judged. So a bit of a journal that was flipped, by a disk or a hand, shows before anything is made of it. What another
-driver trained has its results in that driver's ledger: here only the names of its replicas can be checked.
+judged. So a bit of a journal that was flipped, by a disk or a hand, shows before anything is made of it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Any
 from benchmarks.tuning.candidates import (
     Candidate,
     candidates,
-    is_elsewhere,
     names_of,
     replicas_of,
     rows_of,
@@ -62,8 +60,6 @@ def check_told(trials: Mapping[str, Trials], search: Search) -> None:
     """
     rows = rows_of(search.ledger.search())
     for c in told(trials, search):
-        if is_elsewhere(c.trial, rows.keys(), search):
-            continue
         own = [rows[id] for id in c.trial.notes["replicas"]]
         values, scores = objective(own, search.resolved, search.tuning)
         facts: dict[str, tuple[Any, Any]] = {

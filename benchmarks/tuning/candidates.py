@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.tuning.objective import Row
@@ -45,17 +45,6 @@ def candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
 def told(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     """Return the trials that were told, in the order they are trained."""
     return [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
-
-
-def is_elsewhere(trial: Trial, finished: Collection[str], search: Search) -> bool:
-    """Say whether another driver has the results of a trial, which was told.
-
-    Args:
-        trial: The trial.
-        finished: Replicas in this driver's ledger of the search.
-        search: What it is a trial of.
-    """
-    return trial.notes.get("ledger", search.place) != search.place and not set(trial.notes["replicas"]) <= set(finished)
 
 
 def seed_stages(found: Tuning) -> list[int]:

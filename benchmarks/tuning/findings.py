@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.running.runner import Summary
-from benchmarks.tuning.candidates import is_elsewhere
 from benchmarks.tuning.objective import AGGREGATES, Row, named
 from benchmarks.tuning.search import Search, trial_tags
 from benchmarks.tuning.trials import Trial, Trials
@@ -41,12 +40,11 @@ def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
     best = its.best(limit)
     # Runs in MLflow may be made after their trials were told, when it was away; or made again, in another store.
     runs = search.ledger.search().provenance().get("mlflow", {}).get("parents", {})
-    finished = search.ledger.search().finished()
     # Importances take seconds: once, at the end.
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
     return {
         "optuna_study": its.name,
-        "trials": [_trial_json(t, runs) | _place(t, finished, search) for t in its.all(limit)],
+        "trials": [_trial_json(t, runs) for t in its.all(limit)],
         "importances": shares,
         "importances_note": why,
         "best": best.number if best else None,
@@ -56,8 +54,7 @@ def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
 
 
 def _trial_json(trial: Trial, runs: Mapping[str, str]) -> dict[str, Any]:
-    # Of a running one another driver may be writing the notes at this moment: some are there, and some not yet.
-    notes = trial.notes if trial.state != "RUNNING" else {}
+    notes = trial.notes
     statuses = notes.get("statuses", [])
     scores = [s if status == "ok" else None for s, status in zip(notes.get("scores", []), statuses, strict=True)]
     return {
@@ -72,12 +69,6 @@ def _trial_json(trial: Trial, runs: Mapping[str, str]) -> dict[str, Any]:
         "variant": notes.get("name", ""),
         "mlflow_run": runs.get(notes.get("name", "")) or notes.get("mlflow_run", ""),
     }
-
-
-def _place(trial: Trial, finished: Collection[str], search: Search) -> dict[str, str]:
-    """Return which driver's run directory has a trial's replicas, where it is not this one's."""
-    over = trial.state != "RUNNING"
-    return {"trained_in": trial.notes["ledger"]} if over and is_elsewhere(trial, finished, search) else {}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,11 +40,6 @@ class Search:
     command: str
     storage: str | None
     mode: Mode | None
-
-    @property
-    def place(self) -> str:
-        """Where this driver keeps what it trains, as other drivers may name it."""
-        return f"{socket.gethostname()}:{self.ledger.directory.resolve()}"
 
     @property
     def kept_in(self) -> str:
@@ -100,16 +94,13 @@ class Search:
         ]
         return "\n\n".join(parts)
 
-    def plan_stage(
-        self, stage: Resolved, ledger: Ledger | None, replicas: int, shares: Mapping[Any, float] | None = None
-    ) -> Plan:
+    def plan_stage(self, stage: Resolved, ledger: Ledger | None, replicas: int) -> Plan:
         """Plan a stage.
 
         Args:
             stage: Its grid.
             ledger: Where it is recorded; None to plan as if nothing were there.
             replicas: How many of a variant it trains at a time.
-            shares: Which part of the replicas of a shape it has, of a stage that several drivers share.
         """
         earlier, placed = ledger.begun() if ledger else ({}, set[str]())
         return make_plan(
@@ -121,7 +112,6 @@ class Search:
             finished=placed,
             mode=self.mode,
             rounds=rounds(self.resolved, replicas),
-            shares=shares,
         )
 
 

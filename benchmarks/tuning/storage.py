@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from filelock import FileLock, Timeout
 
 from benchmarks.machine.databases import check_database
 from benchmarks.machine.lock import locked
 from benchmarks.machine.redaction import without_credentials
 from benchmarks.tuning import journal
-from benchmarks.tuning.claims import is_shared, joined
 from gan.errors import InputError
 from gan.replica import digest_of
 
@@ -26,6 +28,9 @@ OURS_DIGEST = f"{OURS}_digest"
 """Another: the digest of that. Where the two disagree the storage is damaged, and no other search's."""
 
 T = TypeVar("T")
+
+# Of a machine that is gone without a word the server hears nothing: it asks after half a minute, and gives up soon.
+_KEEPALIVES = ("tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3")
 
 
 class Damaged(InputError):
@@ -68,10 +73,73 @@ def lasting(url: str | None) -> Iterator[None]:
         raise StorageLost(f"{without_credentials(url)}: the trials cannot be kept there ({lines[0]})") from None
 
 
+def alone(url: str | None, search: str) -> AbstractContextManager[Callable[[], object]]:
+    """Keep other drivers of a search out of its database, by a lock that dies with its process.
+
+    Of other databases than SQLite's and PostgreSQL's nobody is kept out.
+
+    Args:
+        url: The database; None for a journal, which the run directory's lock guards.
+        search: Its name. In an SQLite file it is the only search meanwhile.
+
+    Returns:
+        A context; on entry it gives what raises the database's error once the lock may be lost.
+
+    Raises:
+        InputError: On entry, of that context: another driver is there.
+    """
+    if url is None:
+        return nullcontext(lambda: None)
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _file_locked(url, Path(str(parsed.database)))
+    if parsed.get_backend_name() == "postgresql":
+        return _server_locked(url, search)
+    return nullcontext(lambda: None)
+
+
+@contextmanager
+def _file_locked(url: str, file: Path) -> Iterator[Callable[[], object]]:
+    lock = FileLock(f"{file}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _in_use(url) from None
+    try:
+        yield lambda: None
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _server_locked(url: str, search: str) -> Iterator[Callable[[], object]]:
+    """Hold an advisory lock of PostgreSQL: it belongs to a connection, and leaves nothing in the database."""
+    from sqlalchemy import NullPool, create_engine, text
+
+    digest = hashlib.sha256(f"gan-stability: {search}: driver".encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for setting in _KEEPALIVES:
+            connection.execute(text(f"set {setting}"))
+        if not connection.execute(text("select pg_try_advisory_lock(:key)"), {"key": key}).scalar():
+            raise _in_use(url)
+        yield lambda: connection.execute(text("select 1"))
+
+
+def _in_use(url: str) -> InputError:
+    return InputError(
+        f"--storage {without_credentials(url)}: another driver is searching there; expected one at a time: wait for "
+        "it, or have one driver train on several machines by --engine ray"
+    )
+
+
 def opened(directory: Path, url: str | None, say: Callable[[str], None]) -> BaseStorage:
     """Open the storage of a run directory, made where it is not there; call it under the run directory's lock.
 
-    Of a database nobody else may use the same studies meanwhile.
+    Of a database nobody else may use the same studies meanwhile: see `alone`.
 
     Args:
         directory: The run directory, which is there; its journal keeps the trials.
@@ -110,8 +178,7 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
     if not (file.exists() if url is None else _holds_studies(url)):
         return
     try:
-        with nullcontext() if url is None or not is_shared(url) else _settled(url):
-            _compare_all(url or str(file), wanted)
+        _compare_all(url or str(file), wanted)
     except Damaged:
         if url is not None:
             raise
@@ -147,13 +214,6 @@ def _holds_studies(url: str) -> bool:
             return False
         return _asked(url, lambda: inspect(create_engine(url)).has_table("studies"))
     return check_database("--storage", url, "studies")
-
-
-@contextmanager
-def _settled(url: str) -> Iterator[None]:
-    """Look at a database while no driver is making its tables or studies."""
-    with joined(url, "") as own, own.undisturbed():
-        yield
 
 
 def _compare_all(place: str, wanted: Mapping[str, Mapping[str, Any]]) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage
 
-LEADER = "gan_stability_leader"
-"""User attribute of an Optuna study that several drivers share."""
 PRUNING_P = 0.1  # of the signed-rank test by which a trial is stopped as worse than the best one
 IMPORTANCE_SEED = 0
 
@@ -93,15 +91,6 @@ class Trials:
         compare("the storage", name, self.study.user_attrs, identity)
         if self.study.user_attrs.get(OURS_DIGEST) != (digest := digest_of(identity)):
             self.study.set_user_attr(OURS_DIGEST, digest)
-
-    @property
-    def leader(self) -> dict[str, Any]:
-        """Of several drivers the one that leads: its place, and the number of trials with which it was done."""
-        return dict(self.study.user_attrs.get(LEADER, {}))
-
-    @leader.setter
-    def leader(self, known: Mapping[str, Any]) -> None:
-        self.study.set_user_attr(LEADER, dict(known))
 
     def all(self, limit: int | None = None) -> list[Trial]:
         """Return the trials by number, of a number below `limit`."""

@@ -3,23 +3,17 @@
 Three grids are trained one after the other, each in a ledger of its own: the untuned one, as `ganbench run` does; the
 trials of the search, batch by batch, those of all variants side by side; and the tuned one, in which each variant has
 the settings of its best trial. The search has seeds of its own, and sees test data nowhere.
-
-Several drivers may search side by side, each in a run directory of its own, where a PostgreSQL database keeps the
-trials: each claims some trials of a batch, and the next batch is drawn when all of them are told. One of them leads: it
-trains the two grids and writes the report.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.engines import Engine
-from benchmarks.planning.plan import MAX_WIDTH, Plan
+from benchmarks.planning.plan import Plan
 from benchmarks.running import runner
 from benchmarks.running.progress import Progress
 from benchmarks.running.runner import Options, Summary
@@ -27,7 +21,6 @@ from benchmarks.tuning.audit import check_drawn, check_told
 from benchmarks.tuning.candidates import (
     Candidate,
     candidates,
-    is_elsewhere,
     names_of,
     replicas_of,
     rows_of,
@@ -35,21 +28,17 @@ from benchmarks.tuning.candidates import (
     stage_of,
     told,
 )
-from benchmarks.tuning.claims import Claims, joined, wait
 from benchmarks.tuning.findings import add_up, write_findings
 from benchmarks.tuning.journal import JOURNAL, put_away
 from benchmarks.tuning.objective import Row, directions_of, named, objective
 from benchmarks.tuning.search import Search
-from benchmarks.tuning.storage import Damaged, lasting, opened
+from benchmarks.tuning.storage import Damaged, alone, lasting, opened
 from benchmarks.tuning.trials import Trials
 from reports.ledger.ledger import Ledger
 from studies.tune import apply
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-
-GRIDS = "grids"
-"""What one driver claims: to train the two grids, and to write the report."""
 
 
 def tune(
@@ -58,7 +47,6 @@ def tune(
     engine: Engine,
     progress: Progress,
     answer: Callable[[Ledger], str] | None = None,
-    stopping: Callable[[], bool] = lambda: False,
 ) -> Summary:
     """Train the untuned grid, search, and train the tuned one; what is there already is not trained again.
 
@@ -71,13 +59,10 @@ def tune(
         engine: Where cohorts train.
         progress: Shows how far it is.
         answer: Reads the study's answer from its ledger, for the mirror's note.
-        stopping: Says whether a person asked to stop, while other drivers are waited for.
-
-    Returns:
-        What was done; where another driver leads, `elsewhere` says which, and there is nothing to report here.
 
     Raises:
-        InputError: The run directory or the storage cannot be used, or data cannot be read.
+        InputError: The run directory or the storage cannot be used, or another driver is searching there, or data
+            cannot be read.
         Damaged: An InputError: a database says something else of its trials than they left in the ledger.
         KeyboardInterrupt: A person asked to stop; what was finished is recorded.
         WorkerDied: Workers cannot be kept alive; what was finished is recorded.
@@ -86,9 +71,9 @@ def tune(
     """
     search.ledger.open_for_writing()
     parts = list[Summary]()
-    shared = f"{search.resolved.name} {search.resolved.scale}"
-    with lasting(search.storage), joined(search.storage, shared) as own:
-        driver = Driver(search, options, engine, progress, answer, stopping, own)
+    name = f"{search.resolved.name} {search.resolved.scale}"
+    with lasting(search.storage), alone(search.storage, name) as check_alone:
+        driver = Driver(search, options, engine, progress, answer, check_alone)
         try:
             return _tune(parts, driver)
         except Damaged as error:
@@ -101,36 +86,27 @@ def tune(
 
 @dataclass(frozen=True)
 class Driver:
-    """One of those that search: what it was asked for, and what it does that with."""
+    """What searches: what it was asked for, and what it does that with."""
 
     search: Search
     options: Options
     engine: Engine
     progress: Progress
     answer: Callable[[Ledger], str] | None = None
-    stopping: Callable[[], bool] = lambda: False
-    claims: Claims = field(default_factory=Claims)
-
-    def untuned(self) -> Summary:
-        """Train the untuned grid."""
-        ledger, plan = self.search.ledger, self.search.plan
-        return runner.run(ledger, plan, self.options, self.engine, self.progress, self.answer)
+    check_alone: Callable[[], object] = lambda: None
+    """Raises the database's error where another driver may be searching by now."""
 
 
 def _tune(parts: list[Summary], driver: Driver) -> Summary:
     """Do what `tune` does with the storage as it is, and put what was done to `parts`: the untuned grid comes first."""
-    search, claimed = driver.search, driver.claims
-    with claimed.undisturbed():
-        trials = open_trials(opened(search.ledger.directory, search.storage, driver.progress.say), search)
-        check_drawn(trials, search)
-    leads = _lead(trials, driver)
-    if leads and not parts:
-        parts.append(driver.untuned())
+    search = driver.search
+    trials = open_trials(opened(search.ledger.directory, search.storage, driver.progress.say), search)
+    check_drawn(trials, search)
+    if not parts:
+        parts.append(
+            runner.run(search.ledger, search.plan, driver.options, driver.engine, driver.progress, driver.answer)
+        )
     parts += _search(trials, driver)
-    if not leads:  # until now; whoever did may have died
-        if _first(trials).leader.get("trials") == search.tuning.trials or not _lead(trials, driver):
-            return _elsewhere(parts, trials, driver)
-        parts.insert(0, driver.untuned())
     plan, links = _winners(trials, search)
     ledger = search.ledger.tuned()
     ledger.open_for_writing()
@@ -147,74 +123,21 @@ def _tune(parts: list[Summary], driver: Driver) -> Summary:
             trials=links,
         )
     )
-    if search.storage:
-        _first(trials).leader = {"place": search.place, "trials": search.tuning.trials}
     return add_up(parts, trials, search)
 
 
 def _search(trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
-    """Search until every trial is told, by this driver or another."""
+    """Search until every trial is told."""
     search, parts = driver.search, list[Summary]()
     # Trials that were told stay as they are: there is nothing to retry.
     searching = dataclasses.replace(driver, options=dataclasses.replace(driver.options, retry_failed=False))
     if not _is_whole(trials, search):  # what was damaged is set aside
         parts += train_batch([], trials, searching)
     check_told(trials, search)
-    while True:
-        with driver.claims.undisturbed():
-            batch = next_batch(trials, search)
-        if not batch:
-            return parts
-        if own := _claimed(batch, trials, driver):
-            parts += train_batch(own, trials, searching)
-            for c in own:
-                driver.claims.release(_name(c, trials))
-            write_findings(trials, search, complete=False)
-        else:
-            wait(driver.stopping)
-
-
-def _claimed(batch: list[Candidate], trials: Mapping[str, Trials], driver: Driver) -> list[Candidate]:
-    """Claim this driver's share of the trials of a batch, as many as fill its workers at least."""
-    search, claimed = driver.search, driver.claims
-    fill = driver.options.workers * max(1, MAX_WIDTH[driver.options.device] // search.tuning.seeds)
-    share = max(fill, math.ceil(len(batch) / claimed.drivers()))
-    own: list[Candidate] = []
-    for c in batch:
-        if len(own) < share and claimed.claim(_name(c, trials)):
-            own.append(c)
-    # Another driver may have told one of them a moment ago.
-    running = {(c.of, c.trial.number) for c in candidates(trials, search) if c.trial.state == "RUNNING"}
-    for c in own:
-        if (c.of, c.trial.number) not in running:
-            claimed.release(_name(c, trials))
-    return [c for c in own if (c.of, c.trial.number) in running]
-
-
-def _name(candidate: Candidate, trials: Mapping[str, Trials]) -> str:
-    return f"{trials[candidate.of].name}: trial {candidate.trial.number}"
-
-
-def _lead(trials: Mapping[str, Trials], driver: Driver) -> bool:
-    """Say whether this driver leads, and let the others know where."""
-    leads = driver.claims.claim(GRIDS)
-    if leads and driver.search.storage:
-        _first(trials).leader = {"place": driver.search.place}
-    return leads
-
-
-def _first(trials: Mapping[str, Trials]) -> Trials:
-    return next(iter(trials.values()))
-
-
-def _elsewhere(parts: list[Summary], trials: Mapping[str, Trials], driver: Driver) -> Summary:
-    """Return what was done by a driver that does not lead."""
-    study = driver.search.resolved
-    nothing = Summary(study.name, study.scale, str(driver.search.ledger.directory))
-    place = _first(trials).leader.get("place", "another driver")
-    driver.progress.say(f"{study.name}: the search is complete; the grids and the report are made by {place}")
-    summed = add_up([nothing, *parts, nothing], trials, driver.search)
-    return dataclasses.replace(summed, elsewhere=place)
+    while batch := next_batch(trials, search):
+        parts += train_batch(batch, trials, searching)
+        write_findings(trials, search, complete=False)
+    return parts
 
 
 def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
@@ -244,9 +167,8 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
     search, parts = driver.search, list[Summary]()
     found, ledger = search.tuning, search.ledger.search()
     ledger.directory.mkdir(parents=True, exist_ok=True)
-    every, finished = candidates(trials, search), ledger.finished()
+    every, kept = candidates(trials, search), told(trials, search)
     names, first = names_of(every), {c.name: c for c in every}
-    kept = [c for c in told(trials, search) if not is_elsewhere(c.trial, finished, search)]
     seeds = {c.name: len(c.trial.notes["replicas"]) for c in kept}
     tags = {name: search.tags(first[name].of, first[name].trial) for name in names.values()}
     results: dict[str, list[Row]] = {}
@@ -254,7 +176,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
     for upto in seed_stages(found):
         seeds |= {c.name: upto for c in left}
         stage = stage_of([*kept, *batch], seeds, every, search)
-        plan = search.plan_stage(stage, ledger, found.batch * found.seeds, _shares(batch, every))
+        plan = search.plan_stage(stage, ledger, found.batch * found.seeds)
         judge = named(found, search.resolved.report.get("reached", {}), directions_of(search.resolved))
         parts.append(
             runner.run(
@@ -273,7 +195,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
         if upto < found.seeds:
             left = [c for c in left if not _hopeless(results[c.name], c, trials[c.of], search)]
     runs = ledger.provenance().get("mlflow", {}).get("parents", {})
-    driver.claims.check()
+    driver.check_alone()
     for c in batch:
         values, scores = objective(results[c.name], search.resolved, found)
         trials[c.of].note(
@@ -283,17 +205,9 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
             statuses=[row["status"] for row in results[c.name]],
             replicas=[row["replica"] for row in results[c.name]],
             mlflow_run=runs.get(names[c.name], ""),
-            **({"ledger": search.place} if search.storage else {}),
         )
         trials[c.of].tell(c.trial, values, scores, pruned=c not in left)
     return parts
-
-
-def _shares(own: list[Candidate], every: list[Candidate]) -> dict[Any, float]:
-    """Return which part of the trials of each shape this driver has, of all that were drawn with its own."""
-    batches = {c.trial.batch for c in own}
-    of = Counter(c.variant.shape() for c in every if c.trial.batch in batches)
-    return {shape: count / of[shape] for shape, count in Counter(c.variant.shape() for c in own).items()}
 
 
 def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Search) -> bool:
@@ -304,12 +218,10 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
 
 
 def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
-    """Say whether the ledger of the search holds the replicas of the trials that were told here, and their plan."""
+    """Say whether the ledger of the search holds the replicas of the trials that were told, and their plan."""
     ledger = search.ledger.search()
-    finished = ledger.finished()
-    own = [c for c in told(trials, search) if not is_elsewhere(c.trial, finished, search)]
-    needed = {id for c in own for id in c.trial.notes["replicas"]}
-    return needed <= finished and (bool(ledger.plan()) or not needed)
+    needed = {id for c in told(trials, search) for id in c.trial.notes["replicas"]}
+    return needed <= ledger.finished() and (bool(ledger.plan()) or not needed)
 
 
 def _winners(trials: Mapping[str, Trials], search: Search) -> tuple[Plan, dict[str, dict[str, str]]]:

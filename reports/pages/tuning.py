@@ -75,7 +75,6 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         record=tuning.record,
         answer=tuning_sentences(found),
         claims=claims(tuning.untuned),
-        elsewhere=_elsewhere(tuning),
         device=tuning.untuned.plan.get("device", ""),
         complete=tuning.complete,
         complaints=complaints(tuning),
@@ -180,19 +179,6 @@ def complaints(tuning: Tuning) -> list[str]:
     """Return what is missing or unreadable, the search and then grid by grid."""
     names: list[tuple[str, Evidence]] = list(zip(LEVELS, tuning.grids, strict=False))
     return [*tuning.complaints, *(f"{name} grid: {said}" for name, e in names for said in e.complaints)]
-
-
-def _elsewhere(tuning: Tuning) -> str:
-    """Return which trials other drivers of the search trained; empty where there was one driver."""
-    trials = [trial for found in tuning.record["variants"].values() for trial in found["trials"]]
-    places = [str(trial["trained_in"]) for trial in trials if "trained_in" in trial]
-    if not places:
-        return ""
-    where = tables.joined([f"`{place}`" for place in dict.fromkeys(places)])
-    return (
-        f"Several drivers searched side by side: {len(places)} of the {len(trials)} trials are taken from the storage "
-        f"as another driver told them, and their replicas are in {where}."
-    )
 
 
 def _few_seeds(found: Findings) -> str:

@@ -254,11 +254,3 @@ def test_compiling_is_weighed_over_the_whole_search_unless_shapes_are_searched()
     widths = Parameter("latent_dim", "int", low=2, high=20)
     shaped = dataclasses.replace(study.tune, space=(*study.tune.space, widths))
     assert rounds(dataclasses.replace(study, tune=shaped), each) == 1
-
-
-def test_what_a_driver_has_a_share_of_is_compiled_as_the_whole() -> None:
-    whole, part = plan_of(seeds=16), plan_of(seeds=2)
-    shapes = {r.variant.shape() for c in whole.cohorts for r in c.replicas}
-    shared = plan_of(seeds=2, shares=dict.fromkeys(shapes, 2 / 16))
-    compiled = [{c.compiled for c in plan.cohorts} for plan in (whole, shared, part)]
-    assert compiled == [{True}, {True}, {False}]

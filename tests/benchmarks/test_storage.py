@@ -13,10 +13,10 @@ import pytest
 
 from benchmarks.machine.lock import locked
 from benchmarks.tuning import journal
-from benchmarks.tuning.storage import check, dashboard, opened
+from benchmarks.tuning.storage import alone, check, dashboard, opened
 from gan.errors import InputError
 
-from .tuned import FEW, findings, search_of, tune, write
+from .tuned import FEW, Engine, findings, search_of, tune, write
 
 pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
@@ -99,6 +99,25 @@ def test_a_database_keeps_trials_as_the_journal_does(tmp_path: Path, searched: P
     assert one["variants"] == two["variants"] and not (kept.ledger.directory / journal.JOURNAL).exists()
     assert two["storage"] == url
     assert set(optuna.get_all_study_names(url)) == {"made smoke: loss=non_saturating", "made smoke: loss=saturating"}
+
+
+def test_another_run_directory_goes_on_with_the_trials_of_a_database(tmp_path: Path) -> None:
+    path, url, engine = write(tmp_path, **FEW), f"sqlite:///{tmp_path}/trials.db", Engine()
+    first, _ = tune(path, tmp_path / "one", storage=url)
+    second, _ = tune(path, tmp_path / "two", engine, storage=url)
+    assert findings(second) == findings(first)
+    # What its trials say is held against their replicas, which are trained again for that.
+    trained = first.ledger.search().finished()
+    assert second.ledger.search().finished() == trained <= set(engine.asked)
+
+
+def test_a_second_driver_of_a_database_is_refused(tmp_path: Path) -> None:
+    path, url, engine = write(tmp_path, **FEW), f"sqlite:///{tmp_path}/trials.db", Engine()
+    with alone(url, "a search"):
+        with pytest.raises(InputError, match="another driver is searching there; expected one at a time") as error:
+            tune(path, tmp_path / "runs", engine, storage=url)
+        assert "\n" not in str(error.value) and not engine.asked and not (tmp_path / "trials.db").exists()
+    tune(path, tmp_path / "runs", engine, storage=url)
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{}/trials.db", "sqlite+pysqlite:///{}/trials.db"])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
+
+from benchmarks.tuning.storage import alone
+from gan.errors import InputError
 
 from ..benchmarks.test_reachable import answering
 from ..faults import commands
 from ..faults.servers import TrackingServer
+from ..faults.test_two_at_once import wait_until
 from .postgres import PASSWORD, Postgres
 
 pytestmark = pytest.mark.integration
@@ -93,6 +100,30 @@ def test_two_drivers_mirror_to_one_server_at_once(
     assert len(held) == len(set(held)) == 16  # the eight of the first seed are both drivers'
 
 
+def found(folder: Path, runs: str, study: str) -> Any:
+    """Return what a search found, but for where its trials are kept."""
+    content = json.loads((folder / runs / study / "smoke/tuning.json").read_text())
+    return {key: content[key] for key in ("complete", "variants")}
+
+
+def test_a_killed_search_in_postgresql_goes_on_and_has_one_driver_at_a_time(postgres: Postgres, tmp_path: Path) -> None:
+    tune = commands.TUNE.replace("trials = 4", "trials = 8")
+    study, url = commands.write_study(tmp_path, commands.STUDY + tune, steps="50"), postgres.database("searched")
+    words = ["tune", f"{study}.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report", "--workers", "1"]
+    commands.ganbench(tmp_path, *words, "--runs-dir", "journal")
+    driver = commands.start(tmp_path, *words, "--runs-dir", "one", "--storage", url)
+    wait_until(lambda: any((tmp_path / "one" / study / "smoke/search/cohorts").glob("*.parquet")), driver)
+    second = commands.ganbench(tmp_path, *words, "--runs-dir", "two", "--storage", url, check=2)
+    assert "another driver is searching there" in second.stderr and PASSWORD not in second.stderr
+    assert not list((tmp_path / "two").rglob("*.parquet"))
+    assert driver.poll() is None, "it ended before the second one was refused"
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    commands.ganbench(tmp_path, *words, "--runs-dir", "one", "--storage", url)
+    assert found(tmp_path, "one", study) == found(tmp_path, "journal", study)
+    assert postgres.ask("select state::text, count(*) from trials group by 1", "searched") == [("COMPLETE", 8 * 8)]
+
+
 def refused(folder: Path, *typed: str) -> str:
     """Run a command that must refuse its input in one line and write nothing; return the line."""
     before = sorted(folder.rglob("*"))
@@ -131,3 +162,16 @@ def test_a_tracking_server_that_cannot_be_used_is_refused_before_anything_is_wri
     with answering({"/version": (200, "2.9.1")}) as other:
         assert "the server is MLflow 2.9.1 and this is MLflow 3" in refused(tmp_path, *typed, other)
     assert "no server answers there" in refused(tmp_path, *typed, "http://127.0.0.1:9")
+
+
+def test_a_driver_learns_that_its_lock_was_lost(postgres: Postgres) -> None:
+    url = postgres.database("locks")
+    with alone(url, "one search") as check_alone, alone(url, "another"):
+        with pytest.raises(InputError, match="another driver is searching there"), alone(url, "one search"):
+            raise AssertionError
+        check_alone()
+        postgres.ask("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'", "locks")
+        with pytest.raises(OperationalError):
+            check_alone()
+    with alone(url, "one search"):
+        pass

@@ -17,8 +17,8 @@ from reports.figures.layout import Picture
 from reports.ledger.ledger import Ledger
 from reports.pages.study import compile_report
 
+from ..typed import Ganbench
 from .kept import CHECKPOINTS, FOREIGN, LITTER, contents, make_run, write
-from .typed import Ganbench
 
 Clean = Callable[..., tuple[int, str, bool]]
 """Runs the command: how it exits, what it says, whether anything is gone."""

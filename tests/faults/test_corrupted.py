@@ -15,9 +15,10 @@ from safetensors.numpy import save_file
 
 from reports.ledger.ledger import Ledger
 
+from ..typed import Said
 from . import inside
 from .contents import Contents, contents_of, differences
-from .inside import Engine, Said, directory_of, ganbench, write_study
+from .inside import Engine, directory_of, ganbench, write_study
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from ..typed import Ganbench
 from . import inside
-from .refusals import Ganbench, ganbench, problem
-
-__all__ = ["ganbench"]
+from .refusals import problem
 
 RUN = Path("runs") / "kept" / "smoke"
 READING = {

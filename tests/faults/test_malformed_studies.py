@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ..typed import Ganbench
 from .malformed import KINDS, Malformed, corpus, sources
-from .refusals import Ganbench, everything, ganbench, problem
-
-__all__ = ["ganbench"]
+from .refusals import everything, problem
 
 STUDY = "mine.toml"
 

@@ -107,7 +107,7 @@ def survey(
         found.parts += [part for part in parts if part.files]
         strange = [place for place, _, kind in _entries(directory) if kind is None]
         if strange and "runs" in what:
-            found.left.append(f"{directory}: not all in it is a run's; what stays: {', '.join(strange)}")
+            found.left.append(f"{directory}: not all in it is a run's; {len(strange):,} files stay, as {strange[0]}")
     return found
 
 

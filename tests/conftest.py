@@ -1,4 +1,4 @@
-"""Plugins for tests: written, loaded, and forgotten afterwards."""
+"""The command line in this process; plugins: written, loaded, and forgotten afterwards."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer.main
 
 from gan.plugins import Plugin, loader, registry
+
+from .typed import Ganbench, Said, built
 
 Load = Callable[[str], Plugin]
 
@@ -37,3 +40,23 @@ def load(tmp_path: Path, no_plugins: None) -> Load:
         return plugin
 
     return written
+
+
+@pytest.fixture
+def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
+    """Run the command line in an empty directory, with nothing of this machine's in the environment."""
+    from benchmarks import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(typer.main, "get_command", built)
+    for name in ("GAN_DATA_DIR", "GAN_RUNS_DIR", "GAN_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["ganbench", *words])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+        said = capsys.readouterr()
+        return Said(int(done.value.code or 0), said.out, said.err)
+
+    return run

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Json, Names, RunsDir, Scale, TrackingUri, app, emit
+from benchmarks.cli.options import Json, Names, RunsDir, Scale, TrackingUri, app, emit
 
 AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]
 
@@ -41,12 +41,11 @@ def clean(
     names: Names = None,
     scale: AnyScale = None,
     runs_dir: RunsDir = Path("runs"),
-    data_dir: DataDir = None,
     what: Annotated[
         list[str] | None,
         typer.Option(
-            help="temporary, downloads, checkpoints, set-aside (these by default); or unfinished, weights, runs, which "
-            "cost results or training. Several: give it several times.",
+            help="checkpoints, weights, or runs: whole run directories. Several: give it several times. Without it "
+            "all three are shown and nothing is removed.",
             show_default=False,
         ),
     ] = None,
@@ -56,34 +55,34 @@ def clean(
 ) -> None:
     """Free disk space: show what can go and what is lost with it, ask, and remove exactly that.
 
-    A run in which another process is at work is left out. Without names every run is looked at, at every scale, and
-    the folder of the data sets for what a killed download left.
+    A run in which another process is at work is left out. Without names every run is looked at, at every scale.
     """
-    from benchmarks.machine import system
     from benchmarks.upkeep import cleaning
     from gan.errors import InputError
-    from gan.targets.idx_files import cache_dir
 
-    if as_json and not (yes or dry_run):
+    if yes and not what and not dry_run:
+        raise InputError("--yes: what is to go? expected --what checkpoints, weights or runs with it")
+    only_show = dry_run or not what
+    if as_json and not (yes or only_show):
         raise InputError("--json: a script is not asked; expected --yes or --dry-run with it")
-    downloads = [] if names else [data_dir or system.default_data_dir(), cache_dir()]
-    shown = cleaning.survey(runs_dir, names or [], scale, what or [], downloads)
-    if not as_json:
-        cleaning.print_survey(shown)
-        for line in shown.left:
-            print(line, file=sys.stderr)
-    if dry_run or not shown.parts:
-        return emit({"dry_run": dry_run, **shown.to_json()}, as_json, cleaning.print_total)
+    shown = cleaning.survey(runs_dir, names or [], scale, what or tuple(cleaning.KINDS))
+    if only_show or not shown.parts or not as_json:
+        emit({"dry_run": only_show, **shown.to_json()}, as_json, cleaning.print_survey)
+    for line in shown.left if not as_json else []:
+        print(line, file=sys.stderr)
+    if only_show or not shown.parts:
+        hint = "; --what checkpoints, weights or runs says what is to go" if not what else ""
+        return None if as_json else print(f"Nothing was removed{hint}.")
     if not yes and not sys.stdin.isatty():
         raise InputError("nothing was removed, for there is no terminal to ask on; expected --yes, or --dry-run")
     try:
-        agreed = yes or typer.confirm(f"Remove these {cleaning.size_text(shown.size)}?", err=True)
+        agreed = yes or typer.confirm(f"Remove these {cleaning.total(shown.to_json())}?", err=True)
     except typer.Abort:
         raise typer.Exit(130) from None
     if not agreed:
         return print("Nothing was removed.")
     done = cleaning.remove(shown)
-    emit({"dry_run": False, **done.to_json()}, as_json, cleaning.print_total)
+    emit({"dry_run": False, **done.to_json()}, as_json, lambda content: print(f"{cleaning.total(content)} freed."))
     for line in [*done.left, *done.failed] if not as_json else []:
         print(line, file=sys.stderr)
     raise typer.Exit(1 if done.failed else 0)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.machine.lock import LOCK
 from benchmarks.tuning.journal import JOURNAL
 from gan.errors import InputError, nearest
 from gan.targets import Images
@@ -125,6 +126,30 @@ def runs(names: Iterable[str], runs_dir: Path, scale: str) -> list[Ledger]:
             raise InputError(f"{name}: not run yet at scale {scale}; `ganbench run {name} --scale {scale}` runs it")
         there |= {part: found[part] for part in parts if part in found}
     return list(there.values())
+
+
+def places(names: Sequence[str], runs_dir: Path, scale: str | None) -> list[Path]:
+    """Return where studies take up space: at a scale or at all, by name or all of them, half removed ones too.
+
+    Raises:
+        InputError: There is no such scale or folder, or a study was not run.
+    """
+    if scale is not None and scale not in schema.SCALES:
+        raise InputError(f"--scale {scale}: no such scale; {nearest(scale, schema.SCALES)}")
+    if not runs_dir.is_dir():
+        raise InputError(f"{runs_dir}: no such folder; expected the one in which runs are recorded")
+    marks, scales = ("plan.json", "cohorts", LOCK), [scale] if scale else list(schema.SCALES)
+    every = [place for place in sorted(runs_dir.glob("*/*")) if any((place / mark).exists() for mark in marks)]
+    found = [place for place in every if place.name in scales]
+    if not names or list(names) == ["all"]:
+        return found
+    wanted: set[str] = set()
+    for name in names:
+        parts = {*_meant(name, {place.parent.name for place in every})}
+        if not any(place.parent.name in parts for place in found):
+            raise InputError(f"{_name(name)}: not run yet{f' at scale {scale}' if scale else ''}; nothing is there")
+        wanted |= parts
+    return [place for place in found if place.parent.name in wanted]
 
 
 def _meant(given: str, found: Iterable[str]) -> list[str]:

@@ -1,28 +1,59 @@
-"""Upkeep of the disk: what can go is shown first, and only what was shown is removed.
+"""Free disk space: what can go is shown first, and exactly that is removed.
 
-Nothing is removed that is not recognised, nothing behind a symbolic link, and nothing of a run in which another
-process is at work.
+Everything in a run directory is recognised by its place and name, or stays. Nothing is removed behind a symbolic link,
+and nothing of a run in which another process is at work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import Any, NamedTuple
 
 from benchmarks.machine.lock import LOCK, locked
 from benchmarks.planning import choosing
-from benchmarks.upkeep.cleanable import DEFAULT, KINDS, File, Part, entries, of_downloads, of_run
 from gan.errors import InputError, nearest
-from studies import schema
 
-STANDING = ("cohorts", "history", "samples", "weights", "digests", "checkpoints", "report", "search", "tuned")
-"""Folders of a run that stay when they become empty."""
+KINDS = {
+    "checkpoints": "what cohorts that are not finished have trained so far: they begin anew",
+    "weights": "the networks themselves, until they are trained again; scores, samples, reports and resuming need none",
+    "runs": "every result of a run directory, and of a tuned study its trials; MLflow and databases keep theirs",
+}
+"""What can be removed, and what is lost with it."""
+
+# Places in a run directory, and in its parts search/ and tuned/; folders that hold nothing end in a slash.
+_IN = r"((cohorts|history|samples|weights|digests|checkpoints(/[^/]+)?|report(/(un)?tuned)?)/)?"
+_PLACES = {
+    "checkpoints": r"checkpoints/[^/]+/(\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp)",
+    "weights": r"weights/[^/]+\.safetensors",
+    "runs": r"(plan|references|provenance|tuning)\.json|log\.txt|optuna\.log(\.lock|\.torn-\d+)?|(run|tuning)\.lock"
+    r"|real\.safetensors|(cohorts|history)/[^/]+\.parquet|samples/[^/]+\.safetensors|digests/[^/]+\.json"
+    r"|report/((un)?tuned/)?(report\.(md|html)|(results|contrasts|trials)\.csv|(summary|provenance)\.json|[^/]+\.png)"
+    r"|(report/)?\.(report|untuned|tuned)\.[a-z0-9_]{8}\.\d+\.tmp/([^/]+\.(md|html|csv|json|png))?|\.writable-\d+"
+    rf"|{_IN}\.[^/]+\.\d+\.tmp|{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed(-\d+)?|{_IN}",
+}
+
+
+class File(NamedTuple):
+    """A file, or a folder with nothing in it, as it was seen: another of the same name has another inode or time."""
+
+    path: Path
+    size: int
+    inode: int
+    changed: int
+
+
+class Part(NamedTuple):
+    """What could be freed in one run directory, of one kind."""
+
+    directory: Path
+    kind: str
+    files: list[File]
 
 
 @dataclass
@@ -35,33 +66,19 @@ class Survey:
     failed: list[str] = field(default_factory=list[str])
     """What could not be removed, a line each."""
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return sum(part.size for part in self.parts)
-
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return it as JSON values; the total counts once what is of two kinds."""
         parts = [
-            {
-                "directory": str(part.directory),
-                "kind": part.kind,
-                "files": len(part.files),
-                "bytes": part.size,
-                "lost": KINDS[part.kind].lost,
-                "paths": [file.path.relative_to(part.directory).as_posix() for file in part.files],
-            }
-            for part in self.parts
+            {"directory": str(directory), "kind": kind, "files": len(files), "bytes": _size(files)}
+            | {"lost": KINDS[kind], "paths": [file.path.relative_to(directory).as_posix() for file in files]}
+            for directory, kind, files in self.parts
         ]
-        return {"bytes": self.size, "parts": parts, "left": self.left, "failed": self.failed}
+        files = {file for part in self.parts for file in part.files}
+        return {"bytes": _size(files), "files": len(files), "parts": parts, "left": self.left, "failed": self.failed}
 
 
 def survey(
-    runs_dir: Path,
-    names: Sequence[str] = (),
-    scale: str | None = None,
-    what: Sequence[str] = (),
-    downloads: Sequence[Path] = (),
+    runs_dir: Path, names: Sequence[str] = (), scale: str | None = None, what: Sequence[str] = tuple(KINDS)
 ) -> Survey:
     """Look for what can go; nothing is written.
 
@@ -69,30 +86,28 @@ def survey(
         runs_dir: Where runs are recorded.
         names: Of studies; all of them without any.
         scale: Of them; all scales where it is None.
-        what: Names of `KINDS`; without any those by which nothing is lost that a command would use.
-        downloads: Torchvision roots and caches.
+        what: Names of `KINDS`.
 
     Raises:
         InputError: No such kind, scale, study or runs directory.
     """
-    for name in what:
-        if name not in KINDS:
-            raise InputError(f"--what {name}: nothing that can be cleaned; {nearest(name, KINDS)}")
-    kinds, found = what or DEFAULT, Survey()
-    for directory in _runs(Path(runs_dir), names, scale):
-        if why := _in_the_way(directory):
-            found.left.append(why)
+    if wrong := next((name for name in what if name not in KINDS), None):
+        raise InputError(f"--what {wrong}: nothing that can be cleaned; {nearest(wrong, KINDS)}")
+    found = Survey()
+    for directory in choosing.places(names, runs_dir, scale):
+        if directory.is_symlink() or directory.parent.is_symlink():
+            found.left.append(f"{directory}: left alone, it is a link to somewhere else")
             continue
         try:
-            found.parts += of_run(directory, kinds)
-        except InputError as error:  # a damaged plan: it cannot be told what is still of use
+            with locked(directory) if (directory / LOCK).exists() else nullcontext():  # looking must not make one
+                parts = [Part(directory, kind, _files(directory, kind)) for kind in KINDS if kind in what]
+        except InputError as error:  # a run is at work there
             found.left.append(str(error))
-        strange = [place for place, _, kind in entries(directory) if kind is None] if "runs" in kinds else []
-        if strange:
-            named = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
-            found.left.append(f"{directory}: not all in it is a run's; these stay: {named}")
-    if "downloads" in kinds:
-        found.parts += [part for folder in downloads for part in of_downloads(folder)]
+            continue
+        found.parts += [part for part in parts if part.files]
+        strange = [place for place, _, kind in _entries(directory) if kind is None]
+        if strange and "runs" in what:
+            found.left.append(f"{directory}: not all in it is a run's; {len(strange):,} files stay, as {strange[0]}")
     return found
 
 
@@ -103,22 +118,20 @@ def remove(shown: Survey) -> Survey:
         What was removed, and what was not and why.
     """
     done = Survey()
-    for part in shown.parts:
-        run = part.kind != "downloads"
+    whole = {part.directory for part in shown.parts if part.kind == "runs"}
+    for part in (part for part in shown.parts if part.kind == "runs" or part.directory not in whole):
         try:
-            with locked(part.directory) if run else nullcontext():
-                _remove(part, of_run(part.directory, [part.kind]) if run else of_downloads(part.directory), done)
-                if part.kind == "runs":  # the lock was shown with the others, or made for this
-                    (part.directory / LOCK).unlink(missing_ok=True)
-                    _remove_empty(part.directory, part)
+            with locked(part.directory):
+                _remove(part, done)
         except InputError as error:  # a run that has begun there meanwhile
             done.left.append(str(error))
     return done
 
 
-def _remove(part: Part, now: Iterable[Part], done: Survey) -> None:
-    same = {file for other in now for file in other.files}
-    gone: list[File] = []
+def _remove(part: Part, done: Survey) -> None:
+    """Remove a part under its run's lock, and the folders that become empty."""
+    directory, lock = part.directory, part.directory / LOCK
+    same, gone = set(_files(directory, part.kind)), list[File]()
     for file in part.files:
         if file not in same:
             done.left.append(f"{file.path}: has changed meanwhile and stays")
@@ -126,92 +139,78 @@ def _remove(part: Part, now: Iterable[Part], done: Survey) -> None:
         try:
             if file.path.is_dir():
                 file.path.rmdir()
-            elif file.path.name != LOCK:
+            elif file.path != lock:
                 file.path.unlink()
         except OSError as error:
             done.failed.append(f"{file.path}: cannot be removed ({error.strerror})")
             continue
         gone.append(file)
-        _remove_empty(file.path.parent, part)
+        if part.kind != "weights":  # an empty folder of weights belongs to a run that stays
+            _remove_empty(file.path.parent, directory if part.kind == "runs" else file.path.parents[1])
+    if part.kind == "runs":
+        with suppress(OSError):
+            lock.unlink()  # it was shown with the others, or made for this
+        _remove_empty(directory, directory.parents[1])
     if gone:
-        done.parts.append(Part(part.directory, part.kind, tuple(gone)))
+        done.parts.append(Part(directory, part.kind, gone))
 
 
-def _remove_empty(folder: Path, part: Part) -> None:
-    """Remove a folder that has become empty, and those around it; of a run that goes, the study's folder too."""
-    top = part.directory.parent.parent if part.kind == "runs" else part.directory
-    while folder != top and (part.kind == "runs" or folder.name not in STANDING):
-        try:
+def _remove_empty(folder: Path, top: Path) -> None:
+    """Remove a folder that has become empty, and those around it below another."""
+    with suppress(OSError):
+        while folder != top:
             folder.rmdir()
-        except OSError:
-            return
-        folder = folder.parent
+            folder = folder.parent
 
 
-def _runs(runs_dir: Path, names: Sequence[str], scale: str | None) -> list[Path]:
-    """Return the run directories that are meant, by study and scale."""
-    if scale is not None and scale not in schema.SCALES:
-        raise InputError(f"--scale {scale}: no such scale; {nearest(scale, schema.SCALES)}")
-    if not runs_dir.is_dir():
-        raise InputError(f"{runs_dir}: no such folder; expected the one in which runs are recorded")
-    scales = [scale] if scale else list(schema.SCALES)
-    if not names or list(names) == ["all"]:
-        # A run whose plan was set aside, or that was half removed, still takes up space.
-        places = [place for place in sorted(runs_dir.glob("*/*")) if place.name in scales]
-        return [place for place in places if any((place / mark).exists() for mark in ("plan.json", "cohorts", LOCK))]
-    found: list[Path] = []
-    for name in names:
-        errors = list[InputError]()
-        for one in scales:
-            try:
-                found += [ledger.directory for ledger in choosing.runs([name], runs_dir, one)]
-            except InputError as error:
-                errors.append(error)
-        if len(errors) == len(scales):
-            raise errors[0]
-    return list(dict.fromkeys(found))
+def _files(directory: Path, kind: str) -> list[File]:
+    """Return what is of a kind in a run directory, in the order in which it goes; of a whole run, all that is known."""
+    known = [file for _, file, own in _entries(directory) if own and kind in (own, "runs")]
+    return sorted(known, key=lambda file: _turn(file.path))
 
 
-def _in_the_way(directory: Path) -> str:
-    """Say why a run directory is left alone; empty where nothing is in the way."""
-    if directory.is_symlink() or directory.parent.is_symlink():
-        return f"{directory}: left alone, it is a link to somewhere else"
-    if not (directory / LOCK).exists():  # looking must not make one
-        return ""
-    try:
-        with locked(directory):
-            return ""
-    except InputError as error:
-        return str(error)
+def _turn(path: Path) -> tuple[int, int, str]:
+    """Order the files of a run that goes, so that a kill between any two leaves one that can be resumed or removed.
+
+    First what speaks of results, then the results, a part's before the whole's; by its plan a run is found again.
+    """
+    turns = {r"tuning\.json|optuna\.log": 0, r".*\.parquet": 1, r"plan\.json": 3, r".*\.lock": 4}
+    turn = next((turn for names, turn in turns.items() if re.fullmatch(names, path.name)), 2)
+    return turn, -len(path.parts), path.as_posix()
 
 
-def print_survey(found: Survey) -> None:
-    """Print what could be freed, a row a directory and kind, and what each kind means."""
-    table = Table("directory", "what", "files", "size", box=None, header_style="bold")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for part in found.parts:
-        table.add_row(str(part.directory), part.kind, f"{len(part.files):,}", size_text(part.size))
-    if found.parts:
-        Console(highlight=False).print(table)
-    for kind in dict.fromkeys(part.kind for part in found.parts):
-        print(f"{kind}: {KINDS[kind].meaning}. Lost with it: {KINDS[kind].lost}.")
+def _entries(directory: Path) -> Iterator[tuple[str, File, str | None]]:
+    """Yield place, file and kind of all in a run directory, folders only where they are empty.
+
+    The kind is None of what is not a run's, and of a link, which is not followed.
+    """
+    for name, folders, files in os.walk(directory):
+        links = [folder for folder in folders if (Path(name) / folder).is_symlink()]
+        for entry in sorted([*files, *links]) if folders or files else [""]:
+            path = Path(name) / entry
+            with suppress(FileNotFoundError):  # gone meanwhile
+                found = path.lstat()
+                place = path.relative_to(directory).as_posix() + ("" if entry else "/")
+                own = re.sub(r"^(search|tuned)/", "", place)
+                kind = next((kind for kind, pattern in _PLACES.items() if re.fullmatch(pattern, own)), None)
+                regular = stat.S_ISREG(found.st_mode)
+                file = File(path, found.st_size if regular else 0, found.st_ino, found.st_mtime_ns)
+                yield place, file, kind if regular or stat.S_ISDIR(found.st_mode) else None
 
 
-def print_total(content: dict[str, Any]) -> None:
-    """Print how much could be freed, or was."""
-    files = sum(part["files"] for part in content["parts"])
-    if not files:
-        print("Nothing to free.")
-    elif content["dry_run"]:
-        print(f"{size_text(content['bytes'])} in {files:,} files could be freed; nothing was removed.")
-    else:
-        print(f"{size_text(content['bytes'])} in {files:,} files freed.")
+def print_survey(content: dict[str, Any]) -> None:
+    """Print a survey, as JSON values: a line a directory and kind, what is lost with each kind, and the total."""
+    for part in content["parts"]:
+        print(f"{part['directory']}: {part['kind']}, {total(part)}")
+    for kind in dict.fromkeys(part["kind"] for part in content["parts"]):
+        print(f"Lost with {kind}: {KINDS[kind]}.")
+    print(f"{total(content)} could be freed." if content["parts"] else "Nothing to free.")
 
 
-def size_text(size: int) -> str:
-    """Return bytes as a person reads them, 4.2 MB."""
-    for unit, worth in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= worth:
-            return f"{size / worth:.1f} {unit}"
-    return f"{size} bytes"
+def total(content: dict[str, Any]) -> str:
+    """Return the size of a survey or a part of it, as JSON values, as a person reads it."""
+    return f"{content['files']:,} files of {content['bytes'] / 1e6:,.3f} MB"
+
+
+def _size(files: Iterable[File]) -> int:
+    return sum(file.size for file in files)

@@ -1,21 +1,16 @@
-"""A tracking database to start from, and the command line in this process."""
+"""A tracking database to start from, and a search."""
 
 from __future__ import annotations
 
-import functools
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from benchmarks import cli
 from benchmarks.machine import system
 
 from . import tuned
 from .mirroring import client_of
-from .typed import Ganbench, Said
 
 
 @pytest.fixture(scope="session")
@@ -53,24 +48,3 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs_dir(tmp_path: Path, migrated: Path) -> Path:
     shutil.copy(migrated, tmp_path / "mlflow.db")
     return tmp_path
-
-
-built = functools.cache(typer.main.get_command)
-"""The commands, which a process builds once: it types one of them, a test some."""
-
-
-@pytest.fixture
-def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
-    """Run the command line in an empty directory, without data."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(typer.main, "get_command", built)
-    monkeypatch.delenv("GAN_DATA_DIR", raising=False)
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["ganbench", *words])
-        with pytest.raises(SystemExit) as done:
-            cli.main()
-        said = capsys.readouterr()
-        return Said(int(done.value.code or 0), said.out, said.err)
-
-    return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -79,38 +78,25 @@ def _flat(value: Any) -> Any:
     return "-".join(map(str, value)) if isinstance(value, list) else value
 
 
-LITTER = {
-    "temporary": [
-        "cohorts/.abc.parquet.123.tmp",
-        ".plan.json.4194303.tmp",
-        "search/.tuning.json.99.tmp",
-        ".report.a1b2c3d4.99.tmp/scores.png",
-        ".report.a1b2c3d4.99.tmp/results.csv",
-        "report/.untuned.abcd_fgh.98.tmp/report.md",
-    ],
-    "set-aside": [
-        "cohorts/abc.parquet.set-aside-1",
-        "checkpoints/abc/0.safetensors.set-aside-2",
-        "plan.json.set-aside-1",
-        "tuned/samples/x.safetensors.set-aside-12",
-        "cohorts/abc.failed",
-        "optuna.log.torn-3",
-    ],
-}
-"""Places of what can be left behind, by what `clean` calls it."""
+LITTER = ["log.txt", "cohorts/.abc.parquet.123.tmp", ".plan.json.4194303.tmp", "search/.tuning.json.99.tmp"]
+LITTER += [f".report.a1b2c3d4.99.tmp/{name}" for name in ("scores.png", "results.csv")]
+LITTER += ["report/.untuned.abcd_fgh.98.tmp/report.md", "cohorts/abc.parquet.set-aside-1", "plan.json.set-aside-1"]
+LITTER += ["checkpoints/abc/0.safetensors.set-aside-2", "tuned/samples/x.safetensors.set-aside-12"]
+LITTER += ["cohorts/abc.failed", "optuna.log.torn-3"]
+"""Places of what goes with a whole run only."""
+CHECKPOINTS = ["checkpoints/abc/0.safetensors", "search/checkpoints/def/12.safetensors"]
+CHECKPOINTS += ["checkpoints/abc/.1.safetensors.123.tmp"]
 FOREIGN = ["notes.txt", "cohorts/mine.csv", "weights/best.pt", "my-report/report.md", ".report-mine/scores.png"]
 FOREIGN += ["my.set-aside-notes", "report/remarks.md", "data.123.tmp", "search/more/x.parquet"]
 """Places of what no run writes."""
 
 
-def write(directory: Path, places: list[str], *, age: float = 7200.0) -> None:
-    """Write files of some bytes that were last changed `age` seconds ago."""
+def write(directory: Path, places: list[str]) -> None:
+    """Write files of some bytes."""
     for i, place in enumerate(places):
         path = directory / place
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(10 + i))
-        then = path.stat().st_mtime - age
-        os.utime(path, (then, then))
 
 
 def contents(directory: Path) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ from gan.plugins import Plugin, loader, registry
 from reports.ledger.ledger import Ledger
 from studies import schema
 
-from .typed import Ganbench
+from ..typed import Ganbench
 
 Load = Callable[[str], Plugin]
 

@@ -18,7 +18,7 @@ from benchmarks.tuning.journal import JOURNAL
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger
 
-from .typed import Ganbench
+from ..typed import Ganbench
 
 
 def ledger_of(runs: Path, study: str = "mine", scale: str = "smoke", replica: str = "aaaa0000") -> Ledger:

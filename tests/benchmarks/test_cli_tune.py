@@ -14,7 +14,7 @@ from benchmarks.running import session
 from benchmarks.running.runner import Options, Summary
 from reports.ledger.ledger import Ledger
 
-from .typed import Ganbench, Said
+from ..typed import Ganbench, Said
 
 GRID = """
 title = "A small study"

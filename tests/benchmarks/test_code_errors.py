@@ -10,8 +10,8 @@ import pytest
 from gan.plugins import registry
 from reports.ledger.ledger import Ledger
 
+from ..typed import Ganbench, Said
 from .here import train_here
-from .typed import Ganbench, Said
 
 STUDY = """
 title = "A study"

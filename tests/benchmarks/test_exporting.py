@@ -32,8 +32,8 @@ from reports.pages.study import compile_report
 from reports.pages.tuning import compile_tuning
 
 from ..reports.tuned import write_tuned
+from ..typed import Ganbench
 from .kept import contents, make_run
-from .typed import Ganbench
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,7 +14,7 @@ from benchmarks.tracking import MirrorStats, check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
 
-from .typed import Ganbench
+from ..typed import Ganbench
 
 GOOD = [
     None,

@@ -22,8 +22,8 @@ from benchmarks import cli
 from reports.ledger.ledger import Ledger
 from studies import schema
 
+from ..typed import Said
 from .here import train_here
-from .typed import Said
 
 STUDY = """
 title = "A small study"

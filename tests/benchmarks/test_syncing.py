@@ -25,9 +25,9 @@ from benchmarks.upkeep import syncing
 from reports.ledger.ledger import Ledger
 from studies import schema
 
+from ..typed import Ganbench
 from .mirroring import client_of
 from .tuned import Engine, write
-from .typed import Ganbench
 
 pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 

@@ -1,4 +1,4 @@
-"""One small study that is really trained, run undisturbed once for all that disturb it."""
+"""The command line, which must answer; one small study that is trained undisturbed, for all that disturb it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from ..typed import Ganbench, Said
 from . import processes
 from .kills import Study, undisturbed
+from .refusals import answering
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,14 @@ def unreported(tmp_path_factory: pytest.TempPathFactory) -> Study:
         pytest.skip("processes are found by /proc")
     alone = undisturbed(tmp_path_factory.mktemp("unreported"), "--no-report", workers=1)
     return replace(alone, typed=alone.by(workers=2))
+
+
+@pytest.fixture
+def ganbench(ganbench: Ganbench) -> Ganbench:
+    """Run the command line as elsewhere, and fail where no answer comes."""
+
+    def run(*words: str) -> Said:
+        with answering(words):
+            return ganbench(*words)
+
+    return run

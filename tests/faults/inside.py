@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
 from reports.ledger.ledger import LOSSES
 
-from .refusals import built
+from ..typed import Said, built
 
 STUDY = """
 title = "A study that is not trained"
@@ -60,14 +60,6 @@ batch = 2
 [tune.space]
 lr = { low = 1e-4, high = 1e-2, log = true }
 """
-
-
-class Said(NamedTuple):
-    """Exit status, standard output and standard error."""
-
-    code: int
-    out: str
-    err: str
 
 
 class Engine:

@@ -77,10 +77,6 @@ def _table(tree: Tree, where: Where) -> Any:
     return found
 
 
-def _parsed(source: str) -> Tree:
-    return tomllib.loads(source)
-
-
 def _any_place(rng: random.Random, tree: Tree, *, named: bool = False) -> Where:
     return rng.choice([where for where in _places(tree) if not named or isinstance(where[-1], str)])
 
@@ -104,7 +100,7 @@ def _replaced(kind: str, values: tuple[Any, ...], *, hopeless: bool, named: bool
     """Return the mutation that puts one of some values in any place."""
 
     def mutate(rng: random.Random, source: str) -> Malformed:
-        tree = _parsed(source)
+        tree = tomllib.loads(source)
         where, value = _any_place(rng, tree, named=named), rng.choice(values)
         _table(tree, where)[where[-1]] = copy.deepcopy(value)
         return Malformed(kind, f"{_said(where)} = {value!r:.80}", written(tree).encode(), hopeless)
@@ -147,10 +143,6 @@ def _encoding(rng: random.Random, source: str) -> Malformed:
     return Malformed("encoding", name, spoiled[name])
 
 
-def _byte_order_mark(rng: random.Random, source: str) -> Malformed:
-    return Malformed("byte order mark", "as an editor for Windows writes", b"\xef\xbb\xbf" + source.encode(), False)
-
-
 def _deep(rng: random.Random, source: str) -> Malformed:
     depth = rng.choice([20, 100, 800, 5_000, 100_000])
     nested = {
@@ -159,51 +151,25 @@ def _deep(rng: random.Random, source: str) -> Malformed:
         "never closed": "[" * depth,
     }
     name = rng.choice(sorted(nested))
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     where = _any_place(rng, tree, named=True)
     _table(tree, where)[where[-1]] = Raw(nested[name])
     return Malformed("deep nesting", f"{_said(where)}: {name} {depth} deep", written(tree).encode())
 
 
+BROKEN = (
+    *("title.x = 1", "[title]", "[title.x]", "[[title]]", "[target.name]\nx = 1", '"target.name" = "gaussian"'),
+    *("target.name.x = 1", "[report.reached.reached]\nks = 1.0", "[report.score.x]", "[[report]]\nscore = 'ks'"),
+    *("[scales.'smoke.x']\nseeds = 1\nsteps = 1", "[scales.smoke.base.lr]\nx = 1.0", "[a.b.c.d]\ne.f.g = 1"),
+    *("[" + ".".join(["a"] * 2000) + "]", "'' = 1", "[]", "[.]", "=", "= 1", "a b = 1", "a = 1 b = 2", "[[[a]]]"),
+    *("x = 1 # \x08", "x = '''never closed", 'x = "\\q"', 'x = "\\ud800"', "x = 1__0", "x = 01", "x = .5", "x = True"),
+    *("x = {a = 1,\nb = 2}", "\x0c", "<<<<<<< HEAD"),
+)
+
+
 def _dotted(rng: random.Random, source: str) -> Malformed:
     """Keys with dots, which mean tables; and tables that are opened again, or were values."""
-    last = rng.choice(
-        [
-            "title.x = 1",
-            "[title]",
-            "[title.x]",
-            "[[title]]",
-            "[target.name]\nx = 1",
-            '"target.name" = "gaussian"',
-            "target.name.x = 1",
-            "[report.reached.reached]\nks = 1.0",
-            "[report.score.x]",
-            "[[report]]\nscore = 'ks'",
-            "[scales.'smoke.x']\nseeds = 1\nsteps = 1",
-            "[scales.smoke.base.lr]\nx = 1.0",
-            "[a.b.c.d]\ne.f.g = 1",
-            "[" + ".".join(["a"] * 2000) + "]",
-            "'' = 1",
-            "[]",
-            "[.]",
-            "=",
-            "= 1",
-            "a b = 1",
-            "a = 1 b = 2",
-            "[[[a]]]",
-            "x = 1 # \x08",
-            "x = '''never closed",
-            'x = "\\q"',
-            'x = "\\ud800"',
-            "x = 1__0",
-            "x = 01",
-            "x = .5",
-            "x = True",
-            "x = {a = 1,\nb = 2}",
-            "\x0c",
-            "<<<<<<< HEAD",
-        ]
-    )
+    last = rng.choice(BROKEN)
     # What the parts of a file share may be anything that each of them replaces.
     return Malformed("broken or dotted TOML", f"{last!r:.60}", f"{source}\n{last}\n".encode(), "[parts" not in source)
 
@@ -220,24 +186,24 @@ def _duplicate(rng: random.Random, source: str) -> Malformed:
 
 
 def _missing(rng: random.Random, source: str) -> Malformed:
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     where = _any_place(rng, tree)
     del _table(tree, where)[where[-1]]
     return Malformed("missing", _said(where), written(tree).encode(), hopeless=False)
 
 
 def _required(rng: random.Random, source: str) -> Malformed:
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     while True:
         where = rng.choice([("title",), ("question",), ("target",), ("report",), ("scales",), ("target", "name")])
         if "parts" not in tree and where[0] in tree:
             del _table(tree, where)[where[-1]]
             return Malformed("required key missing", _said(where), written(tree).encode())
-        tree = _parsed(_source(rng))
+        tree = tomllib.loads(_source(rng))
 
 
 def _unknown(rng: random.Random, source: str) -> Malformed:
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     # Bundles, and the settings that only a name of one holds, may have any name.
     named = [w for w in _places(tree) if isinstance(w[-1], str) and not w[2:] and w[0] not in ("grid", "parts")]
     where = rng.choice(named)
@@ -251,7 +217,7 @@ def _unknown(rng: random.Random, source: str) -> Malformed:
 
 
 def _bad_name(rng: random.Random, source: str) -> Malformed:
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     where, name = _any_place(rng, tree, named=True), rng.choice(NAMES)
     table = _table(tree, where)
     table[name] = table[where[-1]] if rng.random() < 0.5 else table.pop(where[-1])
@@ -259,7 +225,7 @@ def _bad_name(rng: random.Random, source: str) -> Malformed:
 
 
 def _name_in_grid(rng: random.Random, source: str) -> Malformed:
-    tree, name = _parsed(source), rng.choice(NAMES)
+    tree, name = tomllib.loads(source), rng.choice(NAMES)
     grid = tree.setdefault("grid", {})
     if rng.random() < 0.5:
         grid[name] = {"plain": {}, "other": {"lr": 0.5}}
@@ -273,7 +239,7 @@ def _name_in_grid(rng: random.Random, source: str) -> Malformed:
 
 def _enormous(rng: random.Random, source: str) -> Malformed:
     """More combinations than anything could train, and more replicas."""
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     numbers = [x / 1000 for x in range(1, 1000)]
     many = {name: numbers for name in ("lr", "lr_ratio", "beta1", "beta2", "penalty_weight", "batchnorm_momentum")}
     for holder in [tree, *(tree.get("parts") or {}).values()]:
@@ -288,86 +254,57 @@ def _enormous(rng: random.Random, source: str) -> Malformed:
     return Malformed("enormous grid", what, written(tree).encode())
 
 
+PARTS: tuple[Any, ...] = (
+    *(1, "a", [], {}, True, ["a"], [{"title": "x"}], {"a": 1}, {"a": []}, {"a": {}, "b": 2}, {"": {}}, {"a b": {}}),
+    *({"../x": {}}, {"a.b": {}}, {"\x1b": {}}, {"a": {"parts": {"b": {}}}}, {"a": {"name": "x"}}, {"a": {"target": 1}}),
+    *({"a": {"scales": []}}, {"a": {"titel": "x"}}, {"é": {}}, {"a": {"report": {"x": 1}}}, {"a": {"place": "x"}}),
+    *({"a": {"grid": {"nothing": [1]}}}, {"a": {"base": {"lrr": 1}}}),
+)
+
+
 def _parts(rng: random.Random, source: str) -> Malformed:
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     tree.pop("parts", None)
-    parts: Any = rng.choice(
-        [
-            *(1, "a", [], {}, True, ["a"], [{"title": "x"}], {"a": 1}, {"a": []}, {"a": {}, "b": 2}, {"": {}}),
-            *({"a b": {}}, {"../x": {}}, {"a.b": {}}, {"\x1b": {}}, {"a": {"parts": {"b": {}}}}, {"a": {"name": "x"}}),
-            *(
-                {"a": {"target": 1}},
-                {"a": {"scales": []}},
-                {"a": {"titel": "x"}},
-                {"é": {}},
-                {"a": {"report": {"x": 1}}},
-            ),
-            *({"a": {"grid": {"nothing": [1]}}}, {"a": {"base": {"lrr": 1}}}, {"a": {"place": "x"}}),
-        ]
-    )
-    tree["parts"] = parts
+    parts = tree["parts"] = copy.deepcopy(rng.choice(PARTS))
     return Malformed("misuse of parts", f"{parts!r:.60}", written(tree).encode())
 
 
+def _weighted(**when: Any) -> Tree:
+    return {"penalty_weight": {"low": 1.0, "high": 2.0, "when": when}}
+
+
+SPACES: tuple[Any, ...] = (
+    *(1, [], {}, {"lrr": {"low": 1, "high": 2}}, {"lr": 1}, {"lr": {}}, {"lr": {"low": 1}}, {"loss": {"low": 1}}),
+    *({"lr": {"low": 2.0, "high": 1.0}}, {"lr": {"low": 0.0, "high": 1.0, "log": True}}),
+    *({"lr": {"low": Raw("nan"), "high": 1.0}}, {"lr": {"low": 1e-3, "high": Raw("inf")}}),
+    *({"lr": {"low": "a", "high": "b"}}, {"lr": {"low": 0.1, "high": 1.0, "step": 1}}),
+    *({"lr": {"low": 0.1, "high": 1.0, "points": 3}}, {"lr": {"choices": []}}, {"lr": {"choices": [0.1]}}),
+    *({"lr": {"choices": values}} for values in ([0.1, 0.1], [0.1, "a"])),
+    {"lr": {"choices": [0.1, 0.2], "low": 1}},
+    *(_weighted(penaltyy=["r1"]), _weighted(penalty=[]), _weighted(penalty="r1"), _weighted(penalty=["r3"])),
+    _weighted(penalty_weight=[1.0]),
+)
+TUNES: tuple[Tree, ...] = (
+    *({"failed": Raw("nan")}, {"failed": "bad"}, {"failed": Raw("-inf")}, {"trials": 0}, {"trials": 10**12}),
+    *({"seeds": -1}, {"seeds": 10**6}, {"batch": 5}, {"batch": 0}, {"sampler": "tp"}, {"pruning": "yes"}),
+    *({"second": "x"}, {"seed": -1}, {"seed": 2**40}, {"aggregate": "max"}, {"score": "nothing"}, {"score": ""}),
+    *({"sampler": "cmaes"}, {"pruning": "wilcoxon"}, {"trails": 3}, {"sampler": "grid", "trials": 5}),
+)
+
+
 def _tune(rng: random.Random, source: str) -> Malformed:
-    tree = _parsed(source)
+    tree = tomllib.loads(source)
     good: Tree = {"failed": 1e6, "trials": 4, "seeds": 2, "batch": 2}
     good["space"] = {"batchnorm_momentum": {"low": 0.1, "high": 0.2}}
-    space: Any = rng.choice(
-        [
-            *(
-                1,
-                [],
-                {},
-                {"lrr": {"low": 1, "high": 2}},
-                {"lr": 1},
-                {"lr": {}},
-                {"lr": {"low": 1}},
-                {"loss": {"low": 1}},
-            ),
-            {"lr": {"low": 2.0, "high": 1.0}},
-            {"lr": {"low": 0.0, "high": 1.0, "log": True}},
-            {"lr": {"low": Raw("nan"), "high": 1.0}},
-            {"lr": {"low": 1e-3, "high": Raw("inf")}},
-            {"lr": {"low": "a", "high": "b"}},
-            {"lr": {"low": 0.1, "high": 1.0, "step": 1}},
-            {"lr": {"low": 0.1, "high": 1.0, "points": 3}},
-            {"lr": {"choices": []}},
-            {"lr": {"choices": [0.1]}},
-            {"lr": {"choices": [0.1, 0.1]}},
-            {"lr": {"choices": [0.1, "a"]}},
-            {"lr": {"choices": [0.1, 0.2], "low": 1}},
-            {"penalty_weight": {"low": 1.0, "high": 2.0, "when": {"penaltyy": ["r1"]}}},
-            {"penalty_weight": {"low": 1.0, "high": 2.0, "when": {"penalty": []}}},
-            {"penalty_weight": {"low": 1.0, "high": 2.0, "when": {"penalty": "r1"}}},
-            {"penalty_weight": {"low": 1.0, "high": 2.0, "when": {"penalty": ["r3"]}}},
-            {"penalty_weight": {"low": 1.0, "high": 2.0, "when": {"penalty_weight": [1.0]}}},
-        ]
-    )
-    change: Tree = rng.choice(
-        [
-            *([{"space": space}] * 6),
-            *({"failed": Raw("nan")}, {"failed": "bad"}, {"failed": Raw("-inf")}, {"trials": 0}, {"trials": 10**12}),
-            *({"seeds": -1}, {"seeds": 10**6}, {"batch": 5}, {"batch": 0}, {"sampler": "tp"}, {"pruning": "yes"}),
-            *(
-                {"second": "x"},
-                {"seed": -1},
-                {"seed": 2**40},
-                {"aggregate": "max"},
-                {"score": "nothing"},
-                {"score": ""},
-            ),
-            *({"sampler": "cmaes"}, {"pruning": "wilcoxon"}, {"trails": 3}, {"sampler": "grid", "trials": 5}),
-        ]
-    )
+    space = copy.deepcopy(rng.choice(SPACES))
+    change: Tree = rng.choice([*([{"space": space}] * 6), *TUNES])
     tree["tune"] = {**good, **change}
     if "parts" in tree:
+        for holder in [tree, *tree["parts"].values()]:
+            for scale in holder.get("scales", {}).values():
+                scale.pop("tune", None)
         for part in tree["parts"].values():
             part.pop("tune", None)
-            for scale in part.get("scales", {}).values():
-                scale.pop("tune", None)
-        for scale in tree.get("scales", {}).values():
-            scale.pop("tune", None)
     return Malformed("misuse of tune", f"{change!r:.90}", written(tree).encode())
 
 
@@ -375,7 +312,6 @@ KINDS: dict[str, Callable[[random.Random, str], Malformed]] = {
     "truncated": _truncated,
     "noise": _noise,
     "encoding": _encoding,
-    "byte order mark": _byte_order_mark,
     "deep nesting": _deep,
     "broken or dotted TOML": _dotted,
     "duplicate": _duplicate,

@@ -1,20 +1,14 @@
-"""The command line in this process, and what every refusal of it must be."""
+"""What every refusal of the command line must be."""
 
 from __future__ import annotations
 
-import functools
 import re
 import signal
-import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
-import pytest
-import typer.main
-
-from benchmarks import cli
+from ..typed import Said
 
 LONGEST = 1_000
 """Characters of a message: one that lists every setting of a variant has about 600."""
@@ -24,41 +18,8 @@ EXPECTATIONS = ("expected", "did you mean", "Valid: ", "`ganbench ", "move it aw
 """How a message says what to do instead."""
 
 
-class Said(NamedTuple):
-    """Exit status, standard output and standard error."""
-
-    code: int
-    out: str
-    err: str
-
-
-built = functools.cache(typer.main.get_command)
-"""The commands, which a process builds once: it types one of them, a test many."""
-
-Ganbench = Callable[..., Said]
-"""Runs the command line with these words; anything but an exit is raised."""
-
-
-@pytest.fixture
-def ganbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ganbench:
-    """Run the command line in an empty directory, with nothing of this machine's in the environment."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(typer.main, "get_command", built)
-    for name in ("GAN_DATA_DIR", "GAN_RUNS_DIR", "GAN_CACHE_DIR"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*words: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["ganbench", *words])
-        with pytest.raises(SystemExit) as done, _answering(words):
-            cli.main()
-        said = capsys.readouterr()
-        return Said(int(done.value.code or 0), said.out, said.err)
-
-    return run
-
-
 @contextmanager
-def _answering(words: tuple[str, ...]) -> Generator[None]:
+def answering(words: tuple[str, ...]) -> Generator[None]:
     """Fail where no answer comes."""
 
     def late(*_: object) -> None:

@@ -18,18 +18,14 @@ class Raw:
 
 def written(tree: Tree) -> str:
     """Return a tree as TOML, a line for each key at the top."""
-    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in tree.items())
-
-
-def _key(key: str) -> str:
-    return _text(key)
+    return "".join(f"{_text(key)} = {_value(value)}\n" for key, value in tree.items())
 
 
 def _value(value: Any) -> str:
     if isinstance(value, Raw):
         return value.text
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in cast("Tree", value).items()) + " }"
+        return "{ " + ", ".join(f"{_text(k)} = {_value(v)}" for k, v in cast("Tree", value).items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(_value(v) for v in cast("list[Any]", value)) + "]"
     if isinstance(value, str):
@@ -65,16 +61,6 @@ WRONG_TYPES: tuple[Any, ...] = (
 DATES = tuple(map(Raw, ("1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "1979-05-27 07:32:00.5", "[1979-05-27]")))
 NAMES = (
     *("\x1b[2J", "a\x00b", "x\ny", "\u202erotcaf", "\x85", "\u2028", "tab\t", "../x", "/", "..", ".", "", " ", "a b"),
-    *(
-        "\u2066lr",
-        "l\u200br",
-        "\uff4c\uff52",
-        "lr\u0301",
-        "\u0430\u0435",
-        "x" * 5000,
-        "\x7f",
-        "\ufeff",
-        "a/../../b",
-        "#",
-    ),
+    *("\u2066lr", "l\u200br", "\uff4c\uff52", "lr\u0301", "\u0430\u0435", "x" * 5000, "\x7f", "\ufeff", "a/../../b"),
+    "#",
 )

@@ -15,9 +15,11 @@ from safetensors.numpy import save_file
 
 from reports.ledger.ledger import Ledger
 
+from ..typed import Said
 from . import inside
 from .contents import Contents, contents_of, differences
-from .inside import Engine, Said, directory_of, ganbench, write_study
+from .damages import become_a_folder, empty, fill_with_text, flip, halve
+from .inside import Engine, directory_of, ganbench, write_study
 
 
 @dataclass(frozen=True)
@@ -47,20 +49,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(folder, contents_of(directory_of(folder)))
 
 
-def halve(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flip(path: Path, bits: int = 0xFF) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= bits
-    path.write_bytes(content)
-
-
 def replace(path: Path) -> None:
     """Put another file of the same kind in its place."""
     if path.suffix == ".json":
@@ -69,16 +57,6 @@ def replace(path: Path) -> None:
         save_file({"x": np.zeros(3)}, path)
     else:
         shutil.copy(next(p for p in sorted(path.parent.iterdir()) if p.suffix == path.suffix and p != path), path)
-
-
-def fill_with_text(path: Path) -> None:
-    path.write_bytes(b"This is no file of ours.\n" * 20)
-
-
-def become_a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-    (path / "something").write_text("of somebody", encoding="utf-8")
 
 
 DAMAGE: dict[str, Callable[[Path], None]] = {

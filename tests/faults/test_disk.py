@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ..typed import Said
 from .contents import Contents, contents_of, differences, left_behind
-from .inside import Engine, Said, directory_of, ganbench, write_study
+from .inside import Engine, directory_of, ganbench, write_study
 
 DISK_BYTES = 160 * 2**20  # more than a run wants to see before it begins
 

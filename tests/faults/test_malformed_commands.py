@@ -13,9 +13,8 @@ import pytest
 
 from benchmarks import cli
 
-from .refusals import Ganbench, everything, ganbench, problem
-
-__all__ = ["ganbench"]
+from ..typed import Ganbench
+from .refusals import everything, problem
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ("--scale", "smoke", "--dry-run")

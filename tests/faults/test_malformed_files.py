@@ -21,6 +21,7 @@ from gan.targets import Images, idx_files
 from gan.targets.idx_files import FILES, IDX_FILES, IdxFiles, load_idx
 from studies import published
 
+from .damages import become_a_folder, empty, fill_with_text
 from .refusals import EXPECTATIONS, LONGEST
 from .strange import DATES, NUMBERS, UNREADABLE_NUMBERS, Raw, written
 
@@ -137,14 +138,6 @@ def _longer(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\0")
 
 
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _words(path: Path) -> None:
-    path.write_text("<html>404 not found</html>")
-
-
 def _swapped(path: Path) -> None:
     other = path.with_name(FILES[(FILES.index(path.name) + 2) % 4])
     content = other.read_bytes()
@@ -157,7 +150,7 @@ def _enormous(path: Path) -> None:
         file.truncate(10**12)  # a hole: it takes no room
 
 
-DAMAGES = [_flipped, _truncated, _wrong_magic, _longer, _empty, _words, _swapped, _enormous]
+DAMAGES = [_flipped, _truncated, _wrong_magic, _longer, empty, fill_with_text, _swapped, _enormous]
 
 
 def test_an_undamaged_data_set_is_read(raw: Path) -> None:
@@ -184,7 +177,7 @@ def _bomb(path: Path) -> None:
             file.write(bytes(1_000_000))
 
 
-@pytest.mark.parametrize("damage", [_flipped, _truncated, _empty, _words, _bomb, _enormous])
+@pytest.mark.parametrize("damage", [_flipped, _truncated, empty, fill_with_text, _bomb, _enormous])
 @pytest.mark.parametrize("file", FILES[1:3])
 def test_damaged_gz_files_are_refused_by_name(
     file: str, damage: Callable[[Path], None], raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,8 +190,7 @@ def test_damaged_gz_files_are_refused_by_name(
 
 
 def test_a_folder_for_a_data_file_is_a_file_that_is_missing(raw: Path) -> None:
-    (raw / FILES[0]).unlink()
-    (raw / FILES[0]).mkdir()
+    become_a_folder(raw / FILES[0])
     with pytest.raises(InputError, match=f"{FILES[0]} .*expected all four files"):
         load(raw)
 
@@ -224,7 +216,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("damage", [_flipped, _truncated, _longer, _empty, _words, Path.unlink])
+@pytest.mark.parametrize("damage", [_flipped, _truncated, _longer, empty, fill_with_text, Path.unlink])
 def test_damaged_weights_are_refused_by_name(damage: Callable[[Path], None], weights: Path) -> None:
     damage(weights / "digits.safetensors")
     path = str(weights / "digits.safetensors")
@@ -253,6 +245,5 @@ def test_what_is_no_card_is_refused(content: bytes, weights: Path) -> None:
 
 
 def test_a_folder_for_a_card_is_refused(weights: Path) -> None:
-    (weights / "digits.json").unlink()
-    (weights / "digits.json").mkdir()
+    become_a_folder(weights / "digits.json")
     assert not refusal(lambda: scores.read_card("digits"), "digits.json", "expected the committed file")

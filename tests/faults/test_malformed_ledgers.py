@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from ..typed import Ganbench
 from . import inside
-from .refusals import Ganbench, ganbench, problem
-
-__all__ = ["ganbench"]
+from .damages import become_a_folder, empty, fill_with_text, halve
+from .refusals import problem
 
 RUN = Path("runs") / "kept" / "smoke"
 READING = {
@@ -85,8 +85,7 @@ def test_a_foreign_plan_is_refused_by_name(content: str, run: Path, ganbench: Ga
 
 def test_a_folder_for_a_plan_is_refused_by_name(run: Path, ganbench: Ganbench) -> None:
     commands = reading(run)
-    (run / "plan.json").unlink()
-    (run / "plan.json").mkdir()
+    become_a_folder(run / "plan.json")
     assert judge(run / "plan.json", ganbench, commands)["status"] == 2
 
 
@@ -94,12 +93,10 @@ def test_a_folder_for_a_plan_is_refused_by_name(run: Path, ganbench: Ganbench) -
 def test_a_plan_of_other_types_is_refused_by_name(strange: Any, run: Path, ganbench: Ganbench) -> None:
     commands = {"status": reading(run)["status"], "show": reading(run)["show"]}
     whole = json.loads((run / "plan.json").read_text(encoding="utf-8"))
-    for key in whole:
-        (run / "plan.json").write_text(json.dumps({**whole, key: strange}), encoding="utf-8")
-        judge(run / "plan.json", ganbench, commands)
-    for key in whole["study"]:
-        study = {**whole["study"], key: strange}
-        (run / "plan.json").write_text(json.dumps({**whole, "study": study}), encoding="utf-8")
+    spoiled = [{**whole, key: strange} for key in whole]
+    spoiled += [{**whole, "study": {**whole["study"], key: strange}} for key in whole["study"]]
+    for plan in spoiled:
+        (run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         judge(run / "plan.json", ganbench, commands)
 
 
@@ -112,25 +109,8 @@ def test_other_foreign_files_are_named_or_done_without(name: str, run: Path, gan
         judge(run / name, ganbench, commands)
 
 
-def _words(path: Path) -> None:
-    path.write_text("hello")
-
-
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
 def _zeros(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
-
-
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def _folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 def _other_columns(path: Path) -> None:
@@ -146,7 +126,7 @@ def _other_arrays(path: Path) -> None:
     save_file({"a": np.zeros(3, dtype="float32")}, path)
 
 
-TABLES = [_words, _cut, _zeros, _empty, _folder, _other_columns, _other_types, _other_arrays]
+TABLES = [fill_with_text, halve, _zeros, empty, become_a_folder, _other_columns, _other_types, _other_arrays]
 
 
 @pytest.mark.parametrize("damage", TABLES)

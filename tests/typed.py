@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
+
+import typer.main
 
 
 class Said(NamedTuple):
@@ -16,3 +19,6 @@ class Said(NamedTuple):
 
 Ganbench = Callable[..., Said]
 """Runs the command line with these words."""
+
+built = functools.cache(typer.main.get_command)
+"""The commands, which a process builds once: it types one of them, a test some."""

@@ -94,7 +94,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which a small study was run, half of whose replicas diverge."""
     here = tmp_path_factory.mktemp("here")
     (here / "small.toml").write_text(STUDY)
-    process("run", "small.toml", "--scale", "smoke", "--workers", "2", cwd=here)
+    process("run", "small.toml", "--scale", "smoke", "--workers", "1", cwd=here)
     return here
 
 

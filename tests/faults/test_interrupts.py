@@ -102,9 +102,16 @@ def test_ctrl_c_keeps_what_is_in_training(unreported: Study, tmp_path: Path) -> 
     training = checkpoints_of_unfinished(Ledger(commands.run_directory(folder)))
     assert training
     assert all(path.stat().st_mtime_ns >= at for path in training.values())
+    goes_on(unreported, folder)
 
-    # Twice is at once; and a checkpoint that was spoiled meanwhile costs its cohort's training, and nothing else.
-    cohort, path = next(iter(training.items()))
+
+@pytest.mark.faults
+def test_ctrl_c_twice_is_at_once_and_a_spoiled_checkpoint_costs_its_cohort_alone(
+    unreported: Study, tmp_path: Path
+) -> None:
+    folder = copied(unreported, tmp_path / "here")
+    interrupted_in_training(unreported, folder)
+    cohort, path = next(iter(checkpoints_of_unfinished(Ledger(commands.run_directory(folder))).items()))
     content = path.read_bytes()[:-100]
     path.write_bytes(content)
     hurried, _ = interrupted_in_training(unreported, folder, times=2)

@@ -71,8 +71,8 @@ def trained(
             return error
         if not isinstance(error, Diverged) and not lost_machine(error):
             place = loader.where(error, *(plugin.path for plugin in registry.loaded.values()))
-            who = f"cohort {cohort.id}, of replica {cohort.replicas[0].id}"
-            return CodeError(f"{who}: {place}", "".join(traceback.format_exception(error)))
+            variant = f"cohort {cohort.id}, whose first variant is {cohort.replicas[0].variant.changed()}\n"
+            return CodeError(place, variant + "".join(traceback.format_exception(error)))
         # A cohort that cannot be trained is a result like any other; the others go on.
         reason = traceback.format_exception_only(error)[-1].strip()
         return Outcome(cohort, None, reason, lost_machine(error), time.perf_counter() - started)

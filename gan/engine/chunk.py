@@ -160,24 +160,35 @@ class Chunks:
         until = self.inputs.end(first, last)
         self.inputs.prepare(first, until)
         done = self.train(first, until, interrupted)
+        self._record(first, done)
+        return done
+
+    def _record(self, first: int, done: int) -> None:
         row = first % CHUNK_STEPS
         self.history[first:done] = self.metrics[row : row + done - first]
-        return done
 
     def train(self, first: int, until: int, interrupted: Callable[[int], bool]) -> int:
         """Train the steps of a chunk that is prepared; return the number of steps that are behind it."""
         return self.walk(first, until, interrupted)
 
     def walk(self, first: int, until: int, interrupted: Callable[[int], bool] = lambda _: False) -> int:
-        """Train step by step from `first` to `until`, exclusive, or to an interruption; return where it ended."""
+        """Train step by step from `first` to `until`, exclusive, or to an interruption; return where it ended.
+
+        Where a step raises an exception, the state and the metrics are those of the step before it.
+        """
         state, done = self.state, first
-        while done < until:
-            state, metrics = self.step(state, self.hyper, self.inputs.batch(done), *self.inputs.time(done))
-            self.metrics[done % CHUNK_STEPS] = metrics
-            done += 1
-            if interrupted(done):
-                break
-        self.assign(state)
+        try:
+            while done < until:
+                state, metrics = self.step(state, self.hyper, self.inputs.batch(done), *self.inputs.time(done))
+                self.metrics[done % CHUNK_STEPS] = metrics
+                done += 1
+                if interrupted(done):
+                    break
+        except Exception:
+            self._record(first, done)
+            raise
+        finally:
+            self.assign(state)
         return done
 
     def assign(self, state: State) -> None:

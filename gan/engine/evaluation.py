@@ -168,12 +168,18 @@ class Evaluation:
         return made
 
     def finite(self, state: State) -> bool:
-        """Say whether the samples that scores are taken on are finite, before images are quantised."""
-        return self.target.kind == "point" or all(
-            bool(torch.isfinite(self._generate(state, side.scorer.final_size, side.split, draw)).all())
-            for side in self.sides
-            for draw in (0, 1)
-        )
+        """Say whether the samples that scores are taken on are finite, before images are quantised, and D's outputs."""
+        if self.target.kind == "point":
+            return True
+        params, buffers, _ = state.discriminator
+        for side in self.sides:
+            for draw in (0, 1):
+                samples = self._generate(state, side.scorer.final_size, side.split, draw)
+                with torch.no_grad():
+                    output, _ = self.game.discriminator(params, buffers, samples[:2_000], training=False)
+                if not torch.isfinite(samples).all() or not torch.isfinite(output).all():
+                    return False
+        return True
 
     def _generate(self, state: State, n: int, split: Split, draw: int) -> Tensor:
         """Return what the generator makes of a split's latents, [n, dimension]."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gan.plugins import registry
+from gan.engine.evaluation import Evaluation
 from reports.ledger.ledger import Ledger
 
 from ..typed import Ganbench, Said
@@ -20,6 +22,7 @@ question = "Does it stop?"
 name = "gaussian"
 [base]
 batch_size = 16
+updates = "simultaneous"
 generator_hidden = [8]
 discriminator_hidden = [8]
 [grid]
@@ -63,8 +66,13 @@ def strict(samples, target, real):
     return 0.5
 
 
+def refused(logit):
+    return F.binary_cross_entropy(torch.sigmoid(logit), torch.ones_like(logit), reduction="none")
+
+
 SETTINGS = {}
 COMPONENTS = [
+    Loss("refused", refused, softplus, refused),
     Loss("wrong", softplus, wrong, softplus),
     NetworkKind("module", "generator", lambda variant, size: [torch.nn.Linear(variant.latent_dim, size)]),
     PluginScore("late", "late", "lower", late, targets=("real_line",)),
@@ -133,9 +141,26 @@ def test_a_module_is_no_layer(run: Ganbench) -> None:
     assert Ledger(LEDGER).finished_cohorts() == []
 
 
-def test_an_exception_over_numbers_that_are_not_finite_is_a_result(run: Ganbench) -> None:
-    said = run("lr = [1e-3, 1e30]", "strict")
+def test_an_exception_of_a_step_over_numbers_that_are_not_finite_is_a_result(run: Ganbench) -> None:
+    # PyTorch refuses a probability that is not a number: for the whole stack, so that it is cut down to the one.
+    said = run('loss = ["refused"]\nlr = [1e-3, 1e30]')
     assert said.code == 0, said.err
     rows = Ledger(LEDGER).results()
     assert rows.groupby("variant/lr")["status"].unique().map(list).to_dict() == {1e-3: ["ok"], 1e30: ["diverged"]}
-    assert registry.names("score") == ["late", "missing", "strict"]
+    assert (rows.loc[rows["status"] == "diverged", "failed_step"] > 0).all()
+
+
+def test_a_score_that_fails_over_samples_that_are_not_finite_is_a_result(
+    run: Ganbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = Evaluation._generate
+
+    def overflowing(self: Evaluation, *given: Any) -> Any:
+        return generate(self, *given) * (math.inf if self.variant.lr == 2e-3 else 1.0)
+
+    monkeypatch.setattr(Evaluation, "_generate", overflowing)
+    said = run("lr = [1e-3, 2e-3]", "strict")
+    assert said.code == 0, said.err
+    rows = Ledger(LEDGER).results()
+    assert rows.groupby("variant/lr")["status"].unique().map(list).to_dict() == {1e-3: ["ok"], 2e-3: ["diverged"]}
+    assert set(rows.loc[rows["status"] == "diverged", "failed_step"]) == {6}

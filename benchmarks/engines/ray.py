@@ -39,7 +39,6 @@ from benchmarks.engines.work import Job, Left, Train
 from gan.errors import InputError
 from gan.files import digest
 from gan.replica import Cohort
-from gan.targets import Images
 
 POLL_SECONDS = 0.5
 STARTS = 5  # of tasks in a row that end before they can train
@@ -189,7 +188,7 @@ class RayEngine:
             job=dataclasses.replace(self._order.job, cohort=attempt.cohort),
             plugins=remote.plugins_of(attempt.cohort),
         )
-        sent = [self._sent[target.digest]] if isinstance(target, Images) and target.digest in self._sent else []
+        sent = [self._sent[target.digest]] if target.digest in self._sent else []
         cuda = order.job.device == "cuda"
         handed = task.options(
             **({"num_cpus": 0, "num_gpus": self._share} if cuda else {"num_cpus": 1}),

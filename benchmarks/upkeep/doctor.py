@@ -12,8 +12,7 @@ from rich.table import Table
 
 from benchmarks.machine import system
 from gan.errors import InputError
-from gan.targets import TARGETS, Images
-from gan.targets.images import DATASETS
+from gan.targets.images import DATASETS, Dataset, Images
 
 Check = dict[str, str]
 """name, status (ok, missing: something optional; broken: nothing runs), detail, remedy."""
@@ -37,7 +36,7 @@ def check_all(runs_dir: Path, data_dir: Path) -> list[Check]:
     ]
 
 
-def image_targets() -> list[str]:
+def image_targets() -> list[Dataset]:
     """Return the names of the image targets."""
     return list(DATASETS)
 
@@ -110,9 +109,8 @@ def _ray() -> tuple[str, str, str]:
         return "missing", "not installed: studies train on one machine", 'pip install "gan-stability[ray]"'
 
 
-def _data(name: str, data_dir: Path) -> tuple[str, str, str]:
-    target = TARGETS[name]()
-    assert isinstance(target, Images)
+def _data(name: Dataset, data_dir: Path) -> tuple[str, str, str]:
+    target = Images(name)
     if not target.available(data_dir):
         return (
             "missing",
@@ -126,11 +124,10 @@ def _data(name: str, data_dir: Path) -> tuple[str, str, str]:
     return "ok", f"{len(data.train):,} training and {len(data.test):,} test images, digest as pinned", ""
 
 
-def _classifier(name: str) -> tuple[str, str, str]:
+def _classifier(name: Dataset) -> tuple[str, str, str]:
     from gan.scores.classifier import load_classifier
 
-    target = TARGETS[name]()
-    assert isinstance(target, Images)
+    target = Images(name)
     try:
         load_classifier(target)
     except InputError as error:

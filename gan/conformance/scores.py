@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan import plugins
 from gan.conformance.checks import ensure
+from gan.plugins import registry
 from gan.scores import KS_SIZE, scores_of
 from gan.scores.factory import make_scorer
 from gan.scores.scorer import Players, Scorer
@@ -36,7 +36,7 @@ class Subject:
 
     def __init__(self, name: str, target: Target) -> None:
         self.name, self.target = name, target
-        own = (name,) if name in plugins.names("score") else ()
+        own = (name,) if name in registry.plugin_names("score") else ()
         self.score = next(score for score in scores_of(target, own) if score.name == name)
         self._own = own
 

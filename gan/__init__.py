@@ -3,8 +3,9 @@
 Importing it registers the built-in components.
 """
 
-import gan.model.losses
-import gan.model.networks
-import gan.model.optimisers
-import gan.model.penalties
-import gan.targets  # noqa: F401
+from gan import targets
+from gan.model import losses, networks, optimisers, penalties
+from gan.plugins import registry
+
+for family in (losses, penalties, optimisers, networks, targets):
+    registry.register(family.COMPONENTS)

@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 Norm = Literal["none", "batch"]
 Activation = Literal["relu", "leaky_relu"]
+OutputActivation = Literal["linear", "tanh", "sigmoid"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 Width = Annotated[int, Gt(0), Le(100_000)]
 Widths = Annotated[tuple[Width, ...], MinLen(1), MaxLen(100)]
@@ -70,7 +71,7 @@ class Variant:
     generator_norm: Norm = "none"
     """BatchNorm on each hidden layer."""
     generator_activation: Activation = "relu"
-    generator_output: Literal["linear", "tanh", "sigmoid"] = "linear"
+    generator_output: OutputActivation = "linear"
     """Last activation; it sets the data's range: images in [-1, 1] for tanh, in [0, 1] for sigmoid."""
     discriminator: str = "mlp"
     """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer; slope: one number, D(x) = yx;

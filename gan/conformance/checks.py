@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan.plugins import loader, registry
+from gan.plugins import Component, loader, registry
+from gan.scores import Score
 from gan.targets import Target
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -45,7 +46,10 @@ def ensure(holds: bool, why: str) -> None:
 
 
 def run_checks(
-    component: Any, target: Target | None, checks: dict[str, Callable[[Any], None]], subject: Callable[[], Any]
+    component: Component | Score,
+    target: Target | None,
+    checks: dict[str, Callable[[Any], None]],
+    subject: Callable[[], Any],
 ) -> list[Finding]:
     """Run checks on a component; an error of its code is a finding too.
 
@@ -55,7 +59,7 @@ def run_checks(
         checks: What it must keep to, in words, and how that is seen.
         subject: Makes what they look at, anew for each.
     """
-    kind, name = getattr(component, "kind", "score"), component.name
+    kind, name = ("score" if isinstance(component, Score) else component.kind), component.name
     path = (
         next((p.path for p in registry.used({kind: name})), Path()) if name in registry.plugin_names(kind) else Path()
     )

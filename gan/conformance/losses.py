@@ -154,4 +154,4 @@ def _outputs() -> tuple[Tensor, Tensor]:
 
 
 def _gradient(cost: Cost, real: Tensor, fake: Tensor, argument: int) -> Tensor:
-    return cast(Tensor, grad(lambda *x: cost(*x).sum(), argnums=argument)(real, fake))
+    return cast(Tensor, grad(lambda a, b: cost(a, b).sum(), argnums=argument)(real, fake))

@@ -58,7 +58,8 @@ class Subject:
 
     def __init__(self, kind: NetworkKind, target: Target) -> None:
         self.kind, self.target = kind, target
-        settings = SMALL | {"generator_output": target.generator_outputs[0], kind.player: kind.name}
+        settings: dict[str, Any] = {"generator_output": target.generator_outputs[0], kind.player: kind.name}
+        settings = SMALL | settings
         if "game" in target.provides:
             settings = {"generator": "point", "discriminator": "slope", "loss": "wasserstein"} | settings
         if kind.refuses(Variant(**settings), target.shape):  # a fixed Gaussian scales one number

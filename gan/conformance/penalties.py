@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,14 +55,14 @@ def flat(penalty: Penalty) -> None:
 def mapped(penalty: Penalty) -> None:
     """Replicas are trained side by side, through `torch.func.vmap`."""
     each = [given(seed) for seed in range(3)]
-    together = vmap(lambda *inputs: cost(penalty, *inputs))(*(torch.stack(x) for x in zip(*each, strict=True)))
+    together = vmap(partial(cost, penalty))(*(torch.stack(x) for x in zip(*each, strict=True)))
     alone = torch.stack([cost(penalty, *inputs) for inputs in each])
     ensure(torch.allclose(together, alone, rtol=RELATIVE, atol=ABSOLUTE), "another cost side by side than alone")
 
 
 def compiles(penalty: Penalty) -> None:
     """The compiler is asked for the graph alone: no machine lacks what that needs."""
-    compiled = torch.compile(lambda *inputs: cost(penalty, *inputs), backend="eager", fullgraph=True)(*given(0))
+    compiled = torch.compile(partial(cost, penalty), backend="eager", fullgraph=True)(*given(0))
     torch.compiler.reset()
     ensure(torch.allclose(compiled, cost(penalty, *given(0)), rtol=1e-4, atol=1e-5), "another cost compiled")
 

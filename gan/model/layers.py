@@ -42,7 +42,7 @@ class Layer:
         return {}
 
     def macs(self) -> int:
-        """Return the multiply-adds of one sample; by default one for each number of the matrices among the parameters."""
+        """Return the multiply-adds of one sample; by default one for each number of the parameters' matrices."""
         return sum(math.prod(shape) for shape in self.params().values() if len(shape) > 1)
 
     def initial(self, rng: Generator, scheme: str) -> tuple[Tensors, Tensors]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
-from gan.plugins import registry
 from gan.plugins.components import Loss
 
 if TYPE_CHECKING:
@@ -119,4 +118,3 @@ COMPONENTS = (
     ),
     Loss("wasserstein", critic, against_critic, compiles=True),
 )
-registry.register(COMPONENTS)

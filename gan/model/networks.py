@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gan.errors import InputError
 from gan.model.layers import Activation, Affine, BatchNorm, Conv, Layer, Linear, Point, Reshape, Slope
@@ -82,7 +82,7 @@ def make_network(player: Literal["generator", "discriminator"], variant: Variant
         InputError: The kind is not loaded, or one of its layers is none, such as a torch module.
     """
     kind = registry.network(player, getattr(variant, player))
-    layers = list(kind.build(variant, shape))
+    layers: list[Any] = list(kind.build(variant, shape))
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise InputError(
@@ -218,4 +218,3 @@ COMPONENTS = (
         compiles=True,
     ),
 )
-registry.register(COMPONENTS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from gan.plugins import registry
 from gan.plugins.components import Optimiser
 
 if TYPE_CHECKING:
@@ -89,4 +88,3 @@ COMPONENTS = (
     Optimiser("adam", AdamState.zero, adam, compiles=True),
     Optimiser("sgd", lambda params: {}, gradient_descent, compiles=True),
 )
-registry.register(COMPONENTS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gan.plugins import registry
 from gan.plugins.components import Critic, Penalty
 
 if TYPE_CHECKING:
@@ -45,4 +44,3 @@ COMPONENTS = (
     Penalty("r1", r1, compiles=True),
     Penalty("wgan_gp", wgan_gp, noise=lambda size: 1, compiles=True),
 )
-registry.register(COMPONENTS)

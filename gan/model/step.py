@@ -133,7 +133,7 @@ class StepConfig(NamedTuple):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of a step's metrics: METRICS, and the norm of the gradient of each of G's layers, from the latent on."""
+        """Names of a step's metrics: METRICS, and the gradient's norm of each of G's layers, from the latent on."""
         return *METRICS, *(f"gradient/generator/{i + 1}" for i in range(len(self.generator.trained())))
 
     def initial(self, rng: Callable[[str], Generator], scheme: str) -> State:

@@ -1,7 +1,7 @@
 """The registry of components, by kind and name: built-in ones, and those of the plugins that are loaded.
 
-Built-in components register where they are defined, as plugins' do when `gan/plugins/loader.py` loads them; importing
-`gan` imports all of those modules. Nothing here imports torch.
+Built-in components register when `gan` is imported (`gan/__init__.py`), plugins' when `gan/plugins/loader.py` loads
+them. Nothing here imports torch.
 """
 
 from __future__ import annotations

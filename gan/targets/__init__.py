@@ -30,8 +30,10 @@ __all__ = [
     "make_target",
 ]
 
-registry.register([TargetFamily("gaussian", Gaussian), TargetFamily("mixture", Mixture), TargetFamily("point", Point)])
-registry.register(TargetFamily(dataset, partial(Images, dataset)) for dataset in DATASETS)
+COMPONENTS = (
+    *(TargetFamily(made.name, made) for made in (Gaussian, Mixture, Point)),
+    *(TargetFamily(dataset, partial(Images, dataset)) for dataset in DATASETS),
+)
 
 
 def make_target(name: str, **params: Any) -> Target:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gan.engine.random_streams import RealStream
-    from gan.variant import Variant
+    from gan.variant import OutputActivation, Variant
 
 Dataset = Literal["digits", "mnist", "fashion_mnist"]
 DATASETS: Final[tuple[Dataset, ...]] = ("digits", "mnist", "fashion_mnist")
@@ -88,7 +88,7 @@ class Images(Target):
 
     kind: ClassVar[Literal["image"]] = "image"
     provides: ClassVar[frozenset[str]] = frozenset({"samples", "image", "labels", "features", "held_out"})
-    generator_outputs: ClassVar[tuple[str, ...]] = ("tanh", "sigmoid")
+    generator_outputs: ClassVar[tuple[OutputActivation, ...]] = ("tanh", "sigmoid")
     progress_samples: ClassVar[int] = 16
     final_samples: ClassVar[int] = 100
 

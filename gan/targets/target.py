@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from gan.engine.random_streams import RealStream
-    from gan.variant import Variant
+    from gan.variant import OutputActivation, Variant
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Target(ABC):
     """Hexadecimal sha256 of the data; empty where the parameters say it all."""
     provides: ClassVar[frozenset[str]] = frozenset({"samples"})
     """Of `gan.plugins.FACTS`, what is known of it: decides which networks and scores fit."""
-    generator_outputs: ClassVar[tuple[str, ...]] = ("linear",)
+    generator_outputs: ClassVar[tuple[OutputActivation, ...]] = ("linear",)
     """Last activations of a generator whose range is the data's."""
     train_size: ClassVar[int | None] = None
     """Samples of an epoch; None where the data never run out."""

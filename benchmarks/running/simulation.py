@@ -26,9 +26,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome
 from benchmarks.planning import choosing, listing
-from benchmarks.running import reporting, runner, session
+from benchmarks.running import reporting, runner
 from benchmarks.running.progress import Progress
 from benchmarks.tracking import OFF
 from benchmarks.upkeep.integrity import mend
@@ -76,7 +76,7 @@ class SimulatedEngine:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Hand out a result for each cohort, in their order."""
         for cohort in cohorts[: self._most]:
@@ -131,16 +131,8 @@ def options_for(runs_dir: Path, replicas: int) -> runner.Options:
     """Return the options of a run of the study with as many seeds as make at least so many replicas."""
     (chosen,), _ = choosing.studies([STUDY], SCALE, Path("data"))
     variants = math.prod(map(len, chosen.study.grid.values()))
-    return session.make_options(
-        scale=SCALE,
-        device="cpu",
-        workers=1,
-        runs_dir=runs_dir,
-        data_dir=Path("data"),
-        mode=None,
-        tracking_uri=OFF,
-        seeds=math.ceil(replicas / variants),
-    )
+    seeds = math.ceil(replicas / variants)
+    return runner.Options(SCALE, "cpu", 1, runs_dir, Path("data"), tracking_uri=OFF, seeds=seeds)
 
 
 def plan(options: runner.Options) -> dict[str, Any]:

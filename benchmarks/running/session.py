@@ -26,7 +26,7 @@ from benchmarks.running.log import LOG, logged
 from benchmarks.running.progress import Progress
 from benchmarks.running.runner import Summary
 from benchmarks.tracking import OFF, check_store, check_uri
-from benchmarks.upkeep.integrity import mend, mend_findings
+from benchmarks.upkeep.integrity import repair, repair_findings
 from gan.errors import CodeError, InputError, nearest
 from gan.files import FULL
 from gan.replica import MODES
@@ -82,9 +82,9 @@ class Job:
         Raises:
             CodeError: A plugin, or this program, has an error; the run directory's log has the traceback.
         """
-        said = mend(self.ledger)
+        said = repair(self.ledger)
         if self.search:
-            said += mend_findings(self.ledger) + mend(self.ledger.search()) + mend(self.ledger.tuned())
+            said += repair_findings(self.ledger) + repair(self.ledger.search()) + repair(self.ledger.tuned())
         with logged(self.ledger.directory) as log:
             for line in said:
                 progress.say(line)

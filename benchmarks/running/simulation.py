@@ -31,7 +31,7 @@ from benchmarks.planning import choosing, listing
 from benchmarks.running import reporting, runner
 from benchmarks.running.progress import Progress
 from benchmarks.tracking import OFF
-from benchmarks.upkeep.integrity import mend
+from benchmarks.upkeep.integrity import repair
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
 from reports.ledger.ledger import LOSSES, Ledger
@@ -143,11 +143,11 @@ def plan(options: runner.Options) -> dict[str, Any]:
 
 
 def train(options: runner.Options, engine: SimulatedEngine) -> runner.Summary:
-    """Do what `ganbench run` does with a study: plan, mend what is there, plan again, train what is missing."""
+    """Do what `ganbench run` does with a study: plan, repair what is there, plan again, train what is missing."""
     (chosen,), _ = choosing.studies([STUDY], SCALE, options.data_dir)
     ledger, planned = runner.prepare(chosen.study, chosen.source, options)
     listing.plan_summary(planned, ledger)
-    mend(ledger)
+    repair(ledger)
     ledger, planned = runner.prepare(chosen.study, chosen.source, options)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         return runner.run(ledger, planned, options, engine, Progress(Console(file=nowhere)))

@@ -14,7 +14,6 @@ from safetensors import safe_open
 from gan.errors import InputError
 from gan.files import digest, set_aside, sweep
 from reports.ledger.ledger import Ledger
-from reports.ledger.schema import problem_with_cohorts
 
 PARTS = ("cohorts", "history", "samples", "weights")
 
@@ -32,8 +31,8 @@ def mend(ledger: Ledger) -> list[str]:
         return []
     sweep(ledger.directory.rglob(".*.tmp"))
     lost = "what it held of earlier sessions, their times and machines, is not told by reports"
-    said = _json_aside(ledger, "plan.json", ledger.plan, "it is planned again")
-    if why := problem_with_cohorts(ledger.plan()):
+    said = _json_aside(ledger, "plan.json", ledger.find_plan, "it is planned again")
+    if (plan := ledger.find_plan()) and (why := plan.problem_with_cohorts()):
         said.append(_aside(ledger.directory / "plan.json", why, "it is planned again"))
     said += _shared(ledger)
     said += _json_aside(ledger, "provenance.json", ledger.provenance, lost)

@@ -4,8 +4,10 @@ Of a tuned study the variants stand there twice, untuned and tuned, told apart b
 search, with one run a trial and none a replica: hundreds of children would bury what a person compares.
 
 The ledger is the truth and this is a copy for people who browse: one thread of the coordinator writes it, behind the
-training. What goes wrong here is remembered and reported once; it never reaches the runner. After any failure nothing
-is believed: what the store holds is learnt again before more is written, so that no lost answer makes a second run.
+training. Recording is idempotent: a run is found again by what it stands for, that of a replica by the replica's id. So
+what could not be recorded is recorded by whoever pushes it next, this session or `ganbench sync`. What goes wrong here
+is remembered and reported once; it never reaches the runner. After a failure the store is asked again what it holds
+before more is written, so that no lost answer makes a second run.
 """
 
 from __future__ import annotations
@@ -23,9 +25,8 @@ import numpy as np
 
 from benchmarks.tracking import tracked
 from benchmarks.tracking.background import Background, Job
-from benchmarks.tracking.holdings import PARENT, Run, sort_out, trimmed
 from benchmarks.tracking.mirrored import MirrorStats, catch_up, default_tracking_uri
-from benchmarks.tracking.store import Point, Store, is_remote
+from benchmarks.tracking.store import PARENT, Point, Run, Store, deduplicate, is_remote
 from gan.replica import Scoring, digest_of
 from gan.verdict import Curves
 from reports.ledger.records import PlanRecord, References
@@ -88,9 +89,8 @@ class Mirror:
         self._known = False
         self._parents: dict[str, Run] = {}
         self._replicas: dict[str, Run] = {}
-        self._summed_at: dict[tuple[str, int], int] = {}  # a variant and how many replicas: milliseconds since 1970
         self._stats = MirrorStats(catch_up=catch_up(self._study, runs_dir, tracking_uri))
-        self._jobs = Background("mlflow-mirror", self._learn, retry_pauses, self._learn_again)
+        self._jobs = Background("mlflow-mirror", self._learn, retry_pauses)
         if self._trials:
             self._put(self._announce)
 
@@ -140,14 +140,12 @@ class Mirror:
     # What the store holds.
 
     def _put(self, job: Job) -> None:
-        def distrustful() -> None:
-            try:
-                job()
-            except BaseException:
-                self._known = False
-                raise
+        def write() -> None:
+            self._known = False  # unless the job is done: of a call that failed nobody knows what the store made
+            job()
+            self._known = True
 
-        self._jobs.put(distrustful)
+        self._jobs.put(write)
 
     def _learn(self) -> None:
         """Open the store, make the experiment, learn its runs, and put right what is there twice; unless known."""
@@ -161,24 +159,22 @@ class Mirror:
             where = f"tags.scale = '{self._study.scale}'"
             # Runs of no stage have no such tag, and MLflow cannot ask for that.
             where += f" and tags.stage = '{self._stage}'" if self._stage else ""
-            runs = self._store.runs(self._stats.experiment, where)
-            held = sort_out(run for run in runs if run.tags.get("stage", "") == self._stage)
-            for child, parent in held.strays:
-                self._store.tag(child, PARENT, parent)
-            for run in held.extras:
-                self._store.delete(run)
+            found = self._store.runs(self._stats.experiment, where)
+            runs, extras = deduplicate(run for run in found if run.tags.get("stage", "") == self._stage)
+            instead = {extra.id: runs[extra.key].id for extra in extras}
+            for run in runs.values():
+                if parent := instead.get(run.tags.get(PARENT, "")):
+                    self._store.tag(run.id, PARENT, parent)
+            for extra in extras:
+                self._store.delete(extra)
                 self._stats.removed += 1
+            self._replicas = {key[0]: run for key, run in runs.items() if len(key) == 1}
             # Of a variant with other settings the study was edited since.
-            self._parents = {v: run for (v, settings), run in held.parents.items() if settings == self._settings(v)}
-            self._replicas = held.replicas
+            parents = [(*key, run) for key, run in runs.items() if len(key) == 2]
+            self._parents = {v: run for v, settings, run in parents if settings == self._settings(v)}
             self._known = True
         finally:
             self._stats.start_seconds += time.perf_counter() - start
-
-    def _learn_again(self) -> None:
-        """Look once more, at the end: what was given up may have been carried out since."""
-        self._known = False
-        self._learn()
 
     def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
         scoring = Scoring.from_settings(self._study.scoring).changed()
@@ -250,7 +246,6 @@ class Mirror:
         self._store.add_files(run, tracked.files(curves, samples))
         self._store.finish(run, "FINISHED" if row["status"] == "ok" else "FAILED", run.start + int(1000 * seconds))
         run.over = True
-        self._replicas[replica] = trimmed(run)
 
     def _title(self, variant: str) -> str:
         """Name a variant by its levels, first what it is: MLflow's list of runs shows twenty letters of a name."""
@@ -273,7 +268,7 @@ class Mirror:
         return run
 
     def _announce(self) -> None:
-        """Make the runs of the trials, and mend the tags of those that stand for another trial by now."""
+        """Make the runs of the trials, and correct the tags of those that stand for another trial by now."""
         for variant in self._planned:
             run = self._parent(tracked.planned(self._study, variant, self._variants.get(variant, {})))
             for key, value in self._trials.get(variant, {}).items():
@@ -294,9 +289,10 @@ class Mirror:
         new = {name: value for name, value in values.items() if not _is_same(run.metrics.get(name), value)}
         if not new and run.over:
             return
-        # The first time hangs on the run's start, a later one is the same in all attempts: so none adds a point twice.
         now = int(time.time() * 1000)
-        at = self._summed_at.setdefault((variant, len(planned)), now) if run.metrics else run.start
+        at = (
+            now if run.metrics else run.start
+        )  # the first time again and again the same, so that no point is there twice
         if new:
             self._store.log(run, [(name, value, at, 0) for name, value in new.items()], {})
         self._store.finish(run, "FINISHED", now)

@@ -45,7 +45,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from gan.errors import InputError
-from gan.files import set_aside, write_atomically
+from gan.files import quarantine, write_atomically
 from reports.ledger.records import DIGESTS, REFERENCES, PlanRecord, Provenance, Record, References, problem_in
 from reports.ledger.schema import TUNING
 from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked
@@ -229,7 +229,7 @@ class Ledger:
         Their rows stay beside the others under other names; diverged replicas are results and stay.
         """
         failed = [c for c in self.finished_cohorts() if (self.results_of(c)["status"] == "failed").any()]
-        return len([set_aside(self.file("cohorts", cohort), "failed") for cohort in failed])
+        return len([quarantine(self.file("cohorts", cohort), "failed") for cohort in failed])
 
     def write_references(self, references: dict[str, Any], real: Arrays) -> None:
         """Record what real data score and, of images, how some of them look, unless it is recorded.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import tuning
+from benchmarks.options import RunOptions
 from benchmarks.running import session
 from benchmarks.tracking import MirrorStats, check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
@@ -71,7 +72,7 @@ def test_it_is_refused_before_anything_is_planned(ganbench: Ganbench, tmp_path: 
     assert said.err.count("\n") == 1 and "secret" not in said.err + said.out
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="--tracking-uri"):
-        session.make_options(device="cpu", workers=1, data_dir=None, mode=None, tracking_uri="mlruns")
+        session.resolve(RunOptions(device="cpu", tracking_uri="mlruns"))
 
 
 def test_a_server_s_pages_are_its_own(ganbench: Ganbench) -> None:

@@ -295,6 +295,18 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "comparing nothing": (["compare", "here", "there"], ["here", "no plan.json", "run directory"]),
     "comparing one run": (["compare", "here"], ["Missing argument"]),
     "publishing a smoke run": (["report", "all", "--scale", "smoke", "--publish"], ["smoke"]),
+    "unknown engine": (["run", "gaussian", "--engine", "rya"], ["did you mean 'ray'? Valid: local, ray."]),
+    "an address without Ray": (["tune", "tuned-gaussian", "--address", "auto"], ["--address", "expected --engine ray"]),
+    "a share without Ray": (["run", "gaussian", "--gpus-per-cohort", "0.5"], ["--gpus-per-", "expected --engine ray"]),
+    "nodes without a dry run": (["run", "gaussian", "--nodes", "4"], ["--nodes 4", "expected --dry-run"]),
+    "no address": (["run", "gaussian", "--engine", "ray", "--address", "nowhere"], ["no address; expected auto"]),
+    **{
+        f"nobody at {scheme}": (
+            ["run", "gaussian", "--engine", "ray", "--address", f"{scheme}127.0.0.1:9"],
+            ["nobody answers there"],
+        )
+        for scheme in ("", "ray://")
+    },
 }
 
 
@@ -304,6 +316,8 @@ def test_bad_input_exits_2_with_one_message(
 ) -> None:
     words, expected = BAD[case]
     (tmp_path / "afile").write_text("")
+    if "--address" in words and "ray" in words:
+        pytest.importorskip("ray")
     if case == "no CUDA":
         torch = pytest.importorskip("torch")
         if torch.cuda.is_available():
@@ -315,6 +329,18 @@ def test_bad_input_exits_2_with_one_message(
     for word in expected:
         assert word in refused.err, refused.err
     assert sorted(tmp_path.rglob("*")) == before  # nothing half-written
+
+
+def test_without_ray_it_is_said_what_to_install(tmp_path: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused = typed("run", "gaussian", "--engine", "ray", cwd=tmp_path, check=2)
+    assert 'pip install "gan-stability[ray]"' in refused.err and list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_tells_what_many_machines_take(tmp_path: Path, typed: Typed) -> None:
+    words = ("run", "gaussian", "--dry-run", "--nodes", "3", "--workers", "2", "--engine", "ray")
+    told = typed(*words, cwd=tmp_path)
+    assert "On 3 nodes of 2 workers: 320 replicas in 10 cohorts" in told.out and list(tmp_path.iterdir()) == []
 
 
 def test_a_read_only_runs_directory_is_refused(tmp_path: Path, typed: Typed) -> None:

@@ -151,6 +151,6 @@ def ganbench(folder: Path, *typed: str, engine: Engine | None = None, name: str 
         patch.setattr(typer.main, "get_command", built)
         if verb == "tune":
             with_few_trees(patch)
-        patch.setattr(session, "LocalEngine", lambda *_, **__: engine or Engine())
+        patch.setattr(session, "open_engine", lambda *_: engine or Engine())
         cli.main()
     return Said(int(done.value.code or 0), out.getvalue(), err.getvalue())

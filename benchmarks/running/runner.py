@@ -26,6 +26,7 @@ from gan.errors import InputError
 from gan.replica import Cohort
 from gan.targets import Images
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import MirrorRecord
 from studies import schema
 
 STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
@@ -154,7 +155,7 @@ def run(
         ledger.set_aside_failures()
     cohorts = plan.missing(ledger.finished())
     summary = Summary(plan.study.name, plan.study.scale, str(ledger.directory), replicas=len(plan.replicas))
-    ledger.write_json("plan.json", plan.to_json())
+    ledger.write_json("plan.json", plan.record())
     _complete_references(ledger, plan, options)
     session = Session(
         ledger,
@@ -181,7 +182,7 @@ def run(
             progress.finished(rows)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
-        ledger.drop_checkpoints(but=[cohort["id"] for cohort in plan.retired])
+        ledger.drop_checkpoints(but=[cohort.id for cohort in plan.retired])
         if mirror and answer:
             described = home or ledger
             mirror.describe(answer(described), str(described.directory / "report" / "report.md"))
@@ -193,7 +194,8 @@ def run(
             stopped = isinstance(sys.exception(), KeyboardInterrupt)
             stats = mirror.close(STOPPED_SECONDS) if stopped else mirror.close()
             summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
-            session.mlflow = asdict(stats) if stats.experiment else session.mlflow  # or it was away all the time
+            if stats.experiment:  # else it was away all the time
+                session.mlflow = MirrorRecord(**asdict(stats))
         session.write(summary.train_seconds)
     wanted = ledger.results().query("replica in @plan.replicas")
     summary.diverged = int((wanted["status"] == "diverged").sum())
@@ -239,7 +241,7 @@ def _mirror(
         return None
     mirror = Mirror(
         options.runs_dir,
-        plan.to_json(),
+        plan.record(),
         tracking_uri=options.tracking_uri,
         git_commit=system.commit(),
         references=ledger.references,

@@ -28,6 +28,9 @@ from benchmarks.tracking.background import Background, Job
 from benchmarks.tracking.mirrored import MirrorStats, catch_up, default_tracking_uri
 from benchmarks.tracking.store import PARENT, Point, Run, Store, deduplicate, is_remote
 from gan.replica import Scoring, digest_of
+from gan.verdict import Curves
+from reports.ledger.records import PlanRecord, References
+from reports.ledger.verdicts import LAYERS, curves_of, judge_replica
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +48,7 @@ class Mirror:
 
     Args:
         runs_dir: Where runs live; holds the default database and the artifacts.
-        plan: The ledger's `plan.json`: the study, the variants and the replicas that each is to have.
+        plan: The ledger's: the study, the variants and the replicas that each is to have.
         tracking_uri: Another store; a server keeps the artifacts itself.
         git_commit: Commit of the code that trains, for the tags.
         retry_pauses: Seconds before each further attempt at what could not be written, at the end.
@@ -59,26 +62,24 @@ class Mirror:
     def __init__(
         self,
         runs_dir: Path,
-        plan: Mapping[str, Any],
+        plan: PlanRecord,
         *,
         tracking_uri: str | None = None,
         git_commit: str = "",
         retry_pauses: Sequence[float] = RETRY_PAUSES,
-        references: Callable[[], Mapping[str, Any]] | None = None,
+        references: Callable[[], References] | None = None,
         trials: Mapping[str, Mapping[str, str]] | None = None,
         objective: Callable[[list[Row]], Mapping[str, float]] | None = None,
         store: Callable[[str], Store] | None = None,
     ) -> None:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
-        self._study: Mapping[str, Any] = plan["study"]
-        self._variants: Mapping[str, Any] = plan.get("variants", {})
-        self._command, self._commit = str(plan.get("command", "")), git_commit
-        self._stage = str(self._study.get("stage", ""))
+        self._study, self._variants, self._stage = plan.study, plan.variants, plan.study.stage
+        self._command, self._commit = plan.command, git_commit
         self._references, self._trials, self._objective = references, trials or {}, objective
         planned: defaultdict[str, set[str]] = defaultdict(set)
-        for replica in plan["replicas"]:
-            planned[replica["variant"]].add(replica["id"])
+        for replica in plan.replicas:
+            planned[replica.variant].add(replica.id)
         self._planned = dict(planned)
         self._rows: dict[str, Row] = {}  # how each replica ended
         self._pushed: set[str] = set()
@@ -150,12 +151,12 @@ class Mirror:
         """Open the store, make the experiment, learn its runs, and put right what is there twice; unless known."""
         if self._known:
             return
-        start, name = time.perf_counter(), str(self._study["name"])
+        start, name = time.perf_counter(), self._study.name
         try:
             # Explicit, because the default is the current directory; a server has a place of its own.
             location = None if is_remote(self._uri) else (self._runs_dir / "mlartifacts" / name).as_uri()
             self._stats.experiment = self._store.experiment(name, location, self._note("", ""))
-            where = f"tags.scale = '{self._study['scale']}'"
+            where = f"tags.scale = '{self._study.scale}'"
             # Runs of no stage have no such tag, and MLflow cannot ask for that.
             where += f" and tags.stage = '{self._stage}'" if self._stage else ""
             found = self._store.runs(self._stats.experiment, where)
@@ -176,24 +177,24 @@ class Mirror:
             self._stats.start_seconds += time.perf_counter() - start
 
     def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
-        scoring = Scoring.from_settings(self._study["scoring"]).changed() if "scoring" in self._study else None
-        return digest_of([self._variants.get(variant), self._study.get("target"), self._study.get("steps"), scoring])
+        scoring = Scoring.from_settings(self._study.scoring).changed()
+        return digest_of([self._variants.get(variant), self._study.target, self._study.steps, scoring])
 
     # Writing.
 
     def _note(self, answer: str, report: str) -> str:
-        factors = ", ".join(self._study.get("factors", {}))
+        factors = ", ".join(self._study.factors)
         runs = factors and f"A run is a variant, named by its level of {factors}; the runs below it are its seeds."
-        parts = [str(self._study.get("title", "")), str(self._study.get("question", "")), answer, runs]
-        place = f"a run named 'report of scale {self._study['scale']}' holds the report as a page"
+        parts = [self._study.title, self._study.question, answer, runs]
+        place = f"a run named 'report of scale {self._study.scale}' holds the report as a page"
         where = report and f"Report: {report}; {place}."
         return "\n\n".join(part for part in [*parts, where] if part)
 
     def _create(self, name: str, tags: Mapping[str, Any], start: float) -> Run:
         """Create a run. `start` is in seconds since 1970."""
         common = {
-            "study": self._study["name"],
-            "scale": self._study["scale"],
+            "study": self._study.name,
+            "scale": self._study.scale,
             "stage": self._stage,
             "git_commit": self._commit,
             "mlflow.source.git.commit": self._commit,
@@ -207,7 +208,7 @@ class Mirror:
     def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
         self._rows |= {row["replica"]: tracked.outcome(row) for row in rows}
         new = [row for row in rows if self._stage != SEARCH and not self._is_mirrored(row)]
-        curves = tracked.split_curves(history()) if new else {}
+        curves = curves_of(history(), but=(LAYERS,)) if new else {}
         for row in new:
             if self._jobs.abandoned.is_set():
                 raise TimeoutError("nobody waited any longer")
@@ -222,7 +223,7 @@ class Mirror:
         run = self._replicas.get(row["replica"])
         return run is not None and run.over and not _is_outdated(run, row)
 
-    def _write_replica(self, row: Row, curves: tracked.Curves, samples: Mapping[str, np.ndarray]) -> None:
+    def _write_replica(self, row: Row, curves: Curves, samples: Mapping[str, np.ndarray]) -> None:
         replica, seconds = row["replica"], float(row.get("train_seconds", 0.0))
         seconds = seconds if math.isfinite(seconds) else 0.0
         if replica in self._replicas and _is_outdated(self._replicas[replica], row):
@@ -230,8 +231,8 @@ class Mirror:
         run = self._replicas.get(replica)
         if run is None:
             own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
-            judged = tracked.verdict(row, curves, self._study, self._references()) if self._references else ""
-            own |= {PARENT: self._parent(row).id, "verdict": judged}
+            judged = judge_replica(row, curves, self._study, self._references()) if self._references else None
+            own |= {PARENT: self._parent(row).id, "verdict": judged.verdict if judged else ""}
             run = self._create(f"seed={row['seed']} {self._title(row['variant'])}", own, time.time() - seconds)
             self._replicas[replica] = run
         # Timestamps hang on the run's start, so that writing a half-written run again adds nothing twice.
@@ -248,7 +249,7 @@ class Mirror:
 
     def _title(self, variant: str) -> str:
         """Name a variant by its levels, first what it is: MLflow's list of runs shows twenty letters of a name."""
-        levels = re.sub(r"(?<!\S)(?!trial=)\w+=", "", variant) or str(self._study["name"])
+        levels = re.sub(r"(?<!\S)(?!trial=)\w+=", "", variant) or self._study.name
         return f"{TUNED} {levels}" if self._stage == TUNED else levels
 
     def _unit(self) -> str:

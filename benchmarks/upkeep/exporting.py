@@ -196,7 +196,7 @@ def variants_table(evidence: Evidence) -> pd.DataFrame:
     rows = [
         {"variant": name, **evidence.variants.loc[name].to_dict()}
         | {f"variant/{key}": _text(value) if isinstance(value, list) else value for key, value in settings.items()}
-        for name, settings in evidence.plan["variants"].items()
+        for name, settings in evidence.plan.variants.items()
     ]
     return _plain(pd.DataFrame(rows))
 
@@ -266,16 +266,16 @@ def _readme(
     lacking: Sequence[str],
     options: ExportOptions,
 ) -> str:
-    evidence, sessions = grids[0].evidence, [s for g in grids for s in g.ledger.provenance().get("sessions", [])]
-    versions = sessions[-1].get("versions", {}) if sessions else {}
+    evidence, sessions = grids[0].evidence, [s for g in grids for s in g.ledger.provenance().sessions]
+    versions = sessions[-1].versions if sessions else {}
     everything = {meaning[0]: meaning for grid in reversed(grids) for meaning in grid.columns}
     return render(
         "export.md.j2",
         study=evidence.study,
         primary=evidence.primary,
         summary=reporting.summary_of(report),
-        command=ledger.tuning().get("command") or evidence.plan.get("command", ""),
-        commits=sorted({s["commit"] for s in sessions if s.get("commit")}),
+        command=ledger.tuning().get("command") or evidence.plan.command,
+        commits=sorted({session.commit for session in sessions if session.commit}),
         versions=[f"{name} {version}" for name, version in versions.items() if version[:1].isdigit()],
         lacking=lacking,
         format=options.format,

@@ -1,4 +1,4 @@
-"""Repair a run directory before it is trained on: what is damaged is set aside, never trusted, never deleted.
+"""Repair a run directory before training: what is damaged or foreign is set aside, never trusted, never deleted.
 
 Everything that a run needs can be made again from the study; what was recorded of its sessions, in `provenance.json`,
 cannot. Call this under the run directory's lock, with no worker left.
@@ -14,7 +14,6 @@ from safetensors import safe_open
 from gan.errors import InputError
 from gan.files import digest, quarantine, sweep
 from reports.ledger.ledger import Ledger
-from reports.ledger.schema import problem_with_cohorts
 
 PARTS = ("cohorts", "history", "samples", "weights")
 
@@ -32,8 +31,8 @@ def repair(ledger: Ledger) -> list[str]:
         return []
     sweep(ledger.directory.rglob(".*.tmp"))
     plan, provenance = ledger.directory / "plan.json", ledger.directory / "provenance.json"
-    said = _check(plan, ledger.plan, "it is planned again")
-    if why := problem_with_cohorts(ledger.plan()):
+    said = _check(plan, ledger.find_plan, "it is planned again")
+    if (found := ledger.find_plan()) and (why := found.problem_with_cohorts()):
         said.append(_quarantine(plan, why, "it is planned again"))
     digests, lines = _digests(ledger, "references")
     said += lines

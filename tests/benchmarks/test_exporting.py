@@ -238,7 +238,7 @@ def test_weights_that_were_cleaned_away_are_said_to_be_missing_only_where_they_a
 
 
 def test_replicas_that_the_plan_no_longer_has_are_left_out(ledger: Ledger, tmp_path: Path) -> None:
-    plan = ledger.plan()
+    plan = ledger.plan().to_json()
     gone = plan["cohorts"].pop()
     plan["replicas"] = [replica for replica in plan["replicas"] if replica["id"] not in gone["replicas"]]
     ledger.write_json("plan.json", plan)
@@ -267,7 +267,7 @@ def test_a_replica_that_two_files_hold_is_there_once(ledger: Ledger, tmp_path: P
 
 
 def test_a_level_of_mixed_kinds_is_text_in_every_format(ledger: Ledger, tmp_path: Path) -> None:
-    plan = ledger.plan()
+    plan = ledger.plan().to_json()
     plan["study"]["factors"] = {"width": [0.5, "wide"]}
     plan["study"]["report"] |= {"factor": "width"}
     plan["levels"] = {name: {"width": level} for name, level in zip(plan["levels"], [0.5, "wide"], strict=True)}

@@ -23,7 +23,6 @@ from gan.verdict import Curves
 from reports.ledger.records import PlannedStudy
 from reports.ledger.verdicts import with_final
 
-
 POINTS = 10  # of a metric, at most, as many as there are evaluations: the whole history is in `curves.csv`
 
 # Columns that say which replica a result is of, and numbers that are no scores; the other columns are scores.

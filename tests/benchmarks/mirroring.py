@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from benchmarks.tracking import Mirror, MirrorStats
 from benchmarks.tracking.mirrored import default_tracking_uri
 from benchmarks.tracking.store import Store
 from gan.variant import Variant
+from reports.ledger.records import PlanRecord
 
 from .flaky import FlakyStore, Server
 
@@ -28,9 +30,14 @@ def make_plan(seeds: int = 3, stage: str = "") -> dict[str, Any]:
         for seed in range(seeds)
     ]
     study = {"name": "gaussian", "title": "A Gaussian", "question": "Does it fail?", "scale": "smoke"}
-    study |= {"stage": stage, "target": {"name": "gaussian"}, "steps": STEPS}
+    study |= {"stage": stage, "target": {"name": "gaussian"}, "steps": STEPS, "factors": {}, "report": {}}
     variants = {name: Variant().settings() | {"loss": name.removeprefix("loss=")} for name in VARIANTS}
-    return {"study": study, "command": "ganbench run gaussian", "variants": variants, "replicas": replicas}
+    plan = {"study": study, "command": "ganbench run gaussian", "variants": variants, "replicas": replicas}
+    return plan | {"cohorts": []}
+
+
+def record_of(plan: dict[str, Any]) -> PlanRecord:
+    return PlanRecord.model_validate_json(json.dumps(plan))
 
 
 def make_results(plan: dict[str, Any], diverged: str = "") -> pd.DataFrame:
@@ -91,7 +98,7 @@ def mirror(
     **options: Any,
 ) -> MirrorStats:
     """Mirror a cohort of a plan's replicas to MLflow."""
-    writer = Mirror(runs_dir, plan, git_commit="abc123", **options)
+    writer = Mirror(runs_dir, record_of(plan), git_commit="abc123", **options)
     results = make_results(plan) if results is None else results
     writer.push(results, lambda: make_history(plan) if history is None else history, make_samples)
     return writer.close()

@@ -21,6 +21,7 @@ from benchmarks.tracking import Mirror, MirrorStats, tracked
 from benchmarks.tracking.mirrored import default_tracking_uri
 from benchmarks.tracking.reported import mirror_report
 from benchmarks.tracking.store import ASKED, PARENT, Store
+from reports.ledger.records import ScoreReference
 
 from .flaky import FlakyStore, Server
 from .mirroring import (
@@ -32,11 +33,15 @@ from .mirroring import (
     make_results,
     make_samples,
     mirror,
+    record_of,
     remember,
     runs_of,
 )
 
-REFERENCES = {"ks": {"direction": "lower", "floor": 0.009}, "coverage": {"direction": "higher", "floor": 1.0}}
+REFERENCES = {
+    "ks": ScoreReference(direction="lower", floor=0.009),
+    "coverage": ScoreReference(direction="higher", floor=1.0),
+}
 
 
 class Mirrored(NamedTuple):
@@ -137,7 +142,7 @@ def test_the_experiment_carries_question_answer_and_report() -> None:
     plan, server = make_plan(1), Server()
     remember(server, plan)
     assert "Does it fail?" in server.note
-    writer = Mirror(Path("runs"), plan, store=lambda _: FlakyStore(server))
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: FlakyStore(server))
     writer.describe(answer="It does not.", report="reports/gaussian/report.md")
     writer.close()
     assert all(part in server.note for part in ("Does it fail?", "It does not.", "reports/gaussian/report.md"))
@@ -163,7 +168,7 @@ class Frame:
 
 def test_of_a_written_cohort_only_ids_and_scores_stay() -> None:
     plan, store = make_plan(2), FlakyStore(Server())
-    writer = Mirror(Path("runs"), plan, store=lambda _: store)
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: store)
     results, frames = make_results(plan), []
     watched = weakref.ref(results)
 
@@ -212,7 +217,7 @@ def test_pushing_again_writes_nothing(runs_dir: Path) -> None:
         raise AssertionError("the history of a mirrored cohort is not read")
 
     plan, before = make_plan(1), runs_of(runs_dir)
-    again = Mirror(runs_dir, plan)
+    again = Mirror(runs_dir, record_of(plan))
     for _ in range(2):
         again.push(make_results(plan), unread)
     stats = again.close()
@@ -264,7 +269,7 @@ def test_the_report_is_a_run_of_its_own_and_there_once(runs_dir: Path) -> None:
     before = {run.info.run_id for part in runs_of(runs_dir) for run in part}
 
     def put(files: dict[str, bytes]) -> tuple[str, set[str]]:
-        assert mirror_report(files, plan["study"], "It does not.", runs_dir, None) == ""
+        assert mirror_report(files, record_of(plan).study, "It does not.", runs_dir, None) == ""
         parents, children = runs_of(runs_dir)
         (run,) = [run for run in parents if run.data.tags.get("stage") == "report"]
         assert {run.info.run_id for run in [*parents, *children]} == before | {run.info.run_id}
@@ -284,7 +289,7 @@ def test_a_store_that_is_away_is_said_in_one_line_without_its_password_and_never
     stats = mirror(tmp_path, make_plan(), tracking_uri=uri, retry_pauses=())
     assert (stats.missing, stats.runs_created) == (6, 0)
     assert stats.warning.startswith("MLflow: 6 finished replicas are not mirrored yet")
-    report = mirror_report(FILES, make_plan()["study"], "", tmp_path, uri)
+    report = mirror_report(FILES, record_of(make_plan()).study, "", tmp_path, uri)
     assert report.startswith("MLflow: the report is not there yet")
     for said in (stats.warning, report):
         assert "ganbench sync" in said and "\n" not in said and "hush" not in said
@@ -294,9 +299,10 @@ SILENT = """
 import json, pathlib, sys
 import pandas as pd
 from benchmarks.tracking import Mirror
+from reports.ledger.records import PlanRecord
 assert 'mlflow' not in sys.modules
 plan, rows = json.loads(sys.argv[1])
-mirror = Mirror(pathlib.Path('runs'), plan)
+mirror = Mirror(pathlib.Path('runs'), PlanRecord.model_validate_json(plan))
 mirror.push(pd.DataFrame(rows), lambda: pd.DataFrame(columns=['replica', 'step', 'metric', 'value']))
 stats = mirror.close()
 assert stats.runs_created == 4 and not stats.warning, stats
@@ -305,7 +311,7 @@ assert stats.runs_created == 4 and not stats.warning, stats
 
 def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
     plan = make_plan(1)
-    given = json.dumps([plan, make_results(plan).drop(columns="failed_step").to_dict("records")])
+    given = json.dumps([json.dumps(plan), make_results(plan).drop(columns="failed_step").to_dict("records")])
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": ""}
     words = [sys.executable, "-c", SILENT, given]
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)

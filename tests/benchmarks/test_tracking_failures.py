@@ -25,7 +25,7 @@ from benchmarks.tracking.background import Background
 from benchmarks.tracking.store import PARENT, Run, deduplicate
 
 from .flaky import FlakyStore, Server, StoredRun
-from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, remember, runs_of
+from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, record_of, remember, runs_of
 
 QUICK = (0.0,) * 3
 
@@ -45,7 +45,7 @@ def push(server: Server, plan: dict[str, Any], kind: type[FlakyStore] = FlakySto
     """Mirror all of a plan, in two cohorts, as a session or a `sync` does."""
     store = kind(server, **flaky)
     trials = {name: {"optuna_trial": str(k)} for k, name in enumerate(VARIANTS)} if plan["study"].get("stage") else None
-    writer = Mirror(Path("runs"), plan, store=lambda _: store, retry_pauses=QUICK, trials=trials)
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: store, retry_pauses=QUICK, trials=trials)
     results, history = trained()
     for rows in (results.iloc[::2], results.iloc[1::2]):
         writer.push(rows, lambda: history, make_samples)
@@ -147,7 +147,7 @@ def test_a_replica_that_was_trained_after_it_failed_replaces_its_run() -> None:
     assert [run.metrics["failures"] for run in server.parents] == [0, 0]
 
 
-def test_a_write_that_failed_half_way_is_finished_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_failed_half_way_is_finished_not_repeated() -> None:
     class Forgetful(FlakyStore):
         full = True
 
@@ -208,7 +208,7 @@ def test_a_database_locked_in_the_middle_is_caught_up_with(runs_dir: Path) -> No
         return make_history(plan)
 
     plan = make_plan()
-    writer = Mirror(runs_dir, plan)
+    writer = Mirror(runs_dir, record_of(plan))
     try:
         writer.push(make_results(plan).iloc[:3], lambda: make_history(plan))
         writer.push(make_results(plan).iloc[3:], history)
@@ -236,7 +236,9 @@ def test_a_server_that_accepts_and_never_answers_costs_a_few_timeouts(
     monkeypatch.setattr(background, "PAUSE", 60.0)
     plan = make_plan()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        writer = Mirror(tmp_path, plan, tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", retry_pauses=())
+        writer = Mirror(
+            tmp_path, record_of(plan), tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", retry_pauses=()
+        )
         for k in range(6):
             writer.push(make_results(plan).iloc[[k]], lambda: make_history(plan))
         stats = writer.close()

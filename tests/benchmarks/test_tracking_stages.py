@@ -15,7 +15,7 @@ from benchmarks.tracking.store import PARENT
 from gan.variant import Variant
 
 from .flaky import FlakyStore, Server
-from .mirroring import STEPS, VARIANTS, make_plan, make_results, mirror, remember, runs_of
+from .mirroring import STEPS, VARIANTS, make_plan, make_results, mirror, record_of, remember, runs_of
 
 TRIALS = {
     name: {"optuna_study": "gaussian smoke: " + name, "optuna_trial": str(k + 5), "optuna_storage": "optuna.log"}
@@ -28,7 +28,7 @@ def unread() -> Any:
 
 
 def searched(server: Server, plan: dict[str, Any], rows: slice = slice(None), **options: Any) -> MirrorStats:
-    writer = Mirror(Path("runs"), plan, trials=TRIALS, **{"store": lambda _: FlakyStore(server)} | options)
+    writer = Mirror(Path("runs"), record_of(plan), trials=TRIALS, **{"store": lambda _: FlakyStore(server)} | options)
     writer.push(make_results(plan).iloc[rows], unread)
     return writer.close()
 
@@ -37,7 +37,7 @@ def test_three_stages_stand_side_by_side_in_one_experiment(tmp_path: Path, migra
     (tmp_path / "mlflow.db").write_bytes(migrated.read_bytes())
 
     def all_three() -> list[MirrorStats]:
-        writer = Mirror(tmp_path, make_plan(2, "search"), trials=TRIALS)
+        writer = Mirror(tmp_path, record_of(make_plan(2, "search")), trials=TRIALS)
         writer.push(make_results(make_plan(2, "search")), unread)
         stages = [mirror(tmp_path, make_plan(2)), writer.close()]
         return [*stages, mirror(tmp_path, make_plan(2, "tuned"), trials=TRIALS)]
@@ -66,7 +66,7 @@ def test_three_stages_stand_side_by_side_in_one_experiment(tmp_path: Path, migra
 
 def test_a_trial_has_its_run_before_it_is_trained() -> None:
     server = Server()
-    stats = Mirror(Path("runs"), make_plan(2, "search"), trials=TRIALS, store=lambda _: FlakyStore(server)).close()
+    stats = remember(server, make_plan(2, "search"), make_results(make_plan()).iloc[:0], trials=TRIALS)
     assert (stats.warning, stats.missing, server.children) == ("", 0, [])
     assert {run.tags["variant"]: run.id for run in server.parents} == stats.parents
     assert set(stats.parents) == set(VARIANTS)

@@ -153,16 +153,6 @@ def test_what_is_synced_is_what_would_have_been_mirrored(trained: Callable[..., 
     assert set(ledger.provenance().mlflow.replicas) == ledger.finished()
 
 
-def test_only_what_is_missing_is_written(live: Path) -> None:
-    before, client = shown(live), client_of(live)
-    lost = [run for run in client.search_runs(["1"]) if run.data.tags.get("seed") == "1"]
-    for run in lost:
-        client.delete_run(run.info.run_id)
-    (done,) = syncing.sync([ledger_in(live)], live, None)
-    assert (done.there, done.created, done.missing) == (4, len(lost), 0)
-    assert shown(live) == before
-
-
 def test_an_unreachable_store_leaves_the_records_as_they_are(
     live: Path, ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
 import socket
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -17,15 +15,13 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from benchmarks.tracking import Mirror, MirrorStats, background
 from benchmarks.tracking.background import Background
 from benchmarks.tracking.store import PARENT, Run, deduplicate
 
 from .flaky import FlakyStore, Server, StoredRun
-from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, record_of, remember, runs_of
+from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, record_of, remember
 
 QUICK = (0.0,) * 3
 
@@ -187,46 +183,6 @@ def test_of_two_runs_the_finished_one_is_kept_else_the_earlier() -> None:
             ("v", "other"): "o",
         }
         assert sorted(extra.id for extra in extras) == ["a", "c", "d", "q"]
-
-
-# With MLflow itself.
-
-
-def test_a_database_locked_in_the_middle_is_caught_up_with(runs_dir: Path) -> None:
-    @event.listens_for(Engine, "before_cursor_execute", retval=True)
-    def impatient(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> tuple[str, Any]:
-        return re.sub("busy_timeout = [0-9]+", "busy_timeout = 20", statement), parameters  # not MLflow's 20 seconds
-
-    locked = sqlite3.connect(runs_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
-    failed = threading.Event()
-
-    def history() -> Any:
-        """Lock the database between making the parents and the first replica."""
-        if not failed.is_set():
-            locked.execute("begin exclusive")
-            failed.set()
-        return make_history(plan)
-
-    plan = make_plan()
-    writer = Mirror(runs_dir, record_of(plan))
-    try:
-        writer.push(make_results(plan).iloc[:3], lambda: make_history(plan))
-        writer.push(make_results(plan).iloc[3:], history)
-        assert failed.wait(60)
-        give_up = time.monotonic() + 30
-        while not writer._jobs.error:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
-        assert "locked" in writer._jobs.error
-        locked.rollback()
-        stats = writer.close()
-    finally:
-        locked.close()
-        event.remove(Engine, "before_cursor_execute", impatient)
-    assert (stats.warning, stats.missing, stats.removed) == ("", 0, 0)
-    parents, children = runs_of(runs_dir)
-    assert sorted(run.data.tags["replica"] for run in children) == sorted(stats.replicas)
-    assert {run.info.status for run in [*parents, *children]} == {"FINISHED"} and len(parents) == 2
 
 
 def test_a_server_that_accepts_and_never_answers_costs_a_few_timeouts(

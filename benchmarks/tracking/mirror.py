@@ -290,9 +290,7 @@ class Mirror:
         if not new and run.over:
             return
         now = int(time.time() * 1000)
-        at = (
-            now if run.metrics else run.start
-        )  # the first time again and again the same, so that no point is there twice
+        at = now if run.metrics else run.start  # the first time the same in all attempts: no point is there twice
         if new:
             self._store.log(run, [(name, value, at, 0) for name, value in new.items()], {})
         self._store.finish(run, "FINISHED", now)

@@ -138,7 +138,7 @@ def test_the_same_ledger_gives_the_same_bytes_whatever_lies_in_its_report(whole:
 
 def test_two_runs_with_equal_results_differ_in_their_provenance_alone(ledger: Ledger, tmp_path: Path) -> None:
     export([ledger], tmp_path / "one.zip", ExportOptions())
-    provenance = ledger.provenance()
+    provenance = ledger.provenance().to_json()
     provenance["sessions"][0] |= {"started": "2032-01-01T00:00:00+00:00", "wall_seconds": 3.5}
     ledger.write_json("provenance.json", provenance)
     path = next((ledger.directory / "cohorts").iterdir())

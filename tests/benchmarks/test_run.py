@@ -111,9 +111,9 @@ def test_everything_is_recorded(finished: Path) -> None:
     assert rows.loc[rows["status"] == "diverged", "ks"].isna().all()
     assert (rows.loc[rows["status"] == "diverged", "failed_step"] >= 1).all()
     assert set(ledger.history()["replica"]) <= set(rows["replica"])
-    assert ledger.references()["ks"]["floor"] == pytest.approx(0.0087, abs=1e-4)
-    session = ledger.provenance()["sessions"][0]
-    assert session["trained"] == 16 and session["versions"]["torch"] and session["hardware"]["processor"]
+    assert ledger.references()["ks"].floor == pytest.approx(0.0087, abs=1e-4)
+    session = ledger.provenance().sessions[0]
+    assert session.trained == 16 and session.versions["torch"] and session.hardware["processor"]
 
 
 def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Path) -> None:
@@ -123,7 +123,7 @@ def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Pat
     parents = tags[tags["key"] == "mlflow.parentRunId"]
     assert sorted(replicas["value"]) == sorted(ledger_of(finished).results()["replica"])
     assert len(parents) == 16 and parents["value"].nunique() == 8
-    assert len(ledger_of(finished).provenance()["mlflow"]["replicas"]) == 16
+    assert len(ledger_of(finished).provenance().mlflow.replicas) == 16
     with sqlite3.connect(finished / "runs" / "mlflow.db") as database:
         note = pd.read_sql("select value from experiment_tags where key = 'mlflow.note.content'", database)["value"][0]
         rate = pd.read_sql("select value from params where key = 'lr_discriminator'", database)["value"]

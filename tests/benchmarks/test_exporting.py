@@ -33,6 +33,7 @@ from reports.pages.tuning import compile_tuning
 from ..reports.tuned import write_tuned
 from ..typed import Ganbench
 from .kept import contents, make_run
+from .mirroring import make_plan, record_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -202,8 +203,10 @@ def test_the_standard_library_and_pandas_are_enough_to_read_it(ledger: Ledger, t
 
 def test_every_setting_and_metric_of_ours_has_a_meaning() -> None:
     names = [*(f"variant/{name}" for name in FIELDS), *(f"param/{name}" for name in FIELDS)]
-    plan = {"study": {"factors": {}}}
-    said = [*columns.of_results(names[: len(FIELDS)], plan, {}), *columns.of_trials(names[len(FIELDS) :], [])]
+    said = [
+        *columns.of_results(names[: len(FIELDS)], record_of(make_plan()), {}),
+        *columns.of_trials(names[len(FIELDS) :], []),
+    ]
     said += columns.of_metrics([*METRICS, "epoch/loss/generator", "score/ks", "gradient/generator/2"])
     assert [name for name, text, _ in said if "one of the study's own" in text] == []
 

@@ -50,7 +50,7 @@ class Mirrored(NamedTuple):
 
     server: Server
     stats: MirrorStats
-    rows: dict[str, dict[str, Any]]
+    rows: dict[Any, dict[Any, Any]]
     lost: str
     good: str
     flat: str

@@ -28,7 +28,7 @@ def unread() -> Any:
 
 
 def searched(server: Server, plan: dict[str, Any], rows: slice = slice(None), **options: Any) -> MirrorStats:
-    writer = Mirror(Path("runs"), record_of(plan), trials=TRIALS, **{"store": lambda _: FlakyStore(server)} | options)
+    writer = Mirror(Path("runs"), record_of(plan), trials=TRIALS, store=lambda _: FlakyStore(server), **options)
     writer.push(make_results(plan).iloc[rows], unread)
     return writer.close()
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.app import app, emit
+from benchmarks.cli.application import app, emit
 from benchmarks.options import Json, Names, RunsDir, Scale, TrackingUri
 
 AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]

@@ -29,11 +29,9 @@ _Text = Annotated[str, MinLen(1)]
 _Finite = Annotated[float, Gt(-float("inf")), Lt(float("inf"))]
 
 
-class Figure(Section):
-    """One published number, `[[figures]]`."""
+class PublishedFigure(Section):
+    """A published number that a study measures again."""
 
-    study: _Text
-    """The study that measures it again."""
     quantity: _Text
     """The column of its results to hold against it: a loss or a final score."""
     label: _Text
@@ -52,6 +50,13 @@ class Figure(Section):
     """Why it cannot be held against ours number by number; empty where it can."""
     variant_levels: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The levels of the replicas it is about; all of the study where it is empty."""
+
+
+class Figure(PublishedFigure):
+    """One of `[[figures]]`."""
+
+    study: _Text
+    """The study that measures it again."""
 
 
 class _Published(Section):

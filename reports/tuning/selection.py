@@ -70,7 +70,7 @@ class Checkpoints(NamedTuple):
 
 def splits_of(tuning: Tuning) -> Splits:
     """Say what a validation score is of, and so what a test score may differ from it by."""
-    settings = dict(tuning.untuned.study["target"])
+    settings = dict(tuning.untuned.study.target)
     target = make_target(settings.pop("name"), **settings)
     if "held_out" not in target.provides:
         return Splits(

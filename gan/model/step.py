@@ -63,14 +63,14 @@ class Hyper(NamedTuple):
     betas: Betas
 
     @staticmethod
-    def of(variant: Variant, losses: Sequence[str]) -> Hyper:
-        """Collect a variant's numbers, beside the losses that its step chooses between."""
+    def of(variant: Variant, losses: Sequence[str] = ()) -> Hyper:
+        """Collect a variant's numbers; `losses` as in `StepConfig.of`."""
 
         def number(x: float) -> Tensor:
             return torch.tensor(x, dtype=torch.float32)
 
         return Hyper(
-            loss=torch.tensor(list(losses).index(variant.loss)),
+            loss=torch.tensor(tuple(losses or (variant.loss,)).index(variant.loss)),
             half_weight=number(0.5 if variant.reduction == "mean" else 1.0),
             summed=torch.tensor(variant.reduction == "sum"),
             penalty_weight=number(variant.penalty_weight),

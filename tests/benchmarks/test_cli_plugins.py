@@ -13,7 +13,8 @@ from benchmarks.planning.plan import make_plan
 from benchmarks.running import reporting
 from benchmarks.tuning import search
 from gan import plugins
-from gan.plugins import Plugin, loader, registry
+from gan.plugins import loader, registry
+from gan.plugins.registry import Plugin
 from reports.ledger.ledger import Ledger
 from studies import schema
 

@@ -15,7 +15,7 @@ from benchmarks.planning.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one
 from benchmarks.running.runner import Options, command
 from gan.errors import InputError
 from gan.model import flops
-from gan.replica import PROGRAMS
+from gan.replica import PROGRAMS, cohort_shape
 from gan.variant import PER_REPLICA, Variant
 from reports.ledger.records import PlanRecord
 from studies import schema
@@ -49,7 +49,7 @@ def test_one_width_for_each_shape() -> None:
     plan = plan_of(seeds=11)
     widths: dict[Any, set[int]] = {}
     for cohort in plan.cohorts:
-        widths.setdefault(cohort.replicas[0].variant.shape(), set()).add(cohort.width)
+        widths.setdefault(cohort_shape(cohort.replicas[0].variant), set()).add(cohort.width)
     assert all(len(w) == 1 for w in widths.values())
 
 
@@ -114,7 +114,7 @@ def test_fewer_seeds_and_more_again_find_the_same_cohorts() -> None:
 
 
 def test_cohorts_of_one_shape_stand_together() -> None:
-    shapes = [repr(c.replicas[0].variant.shape()) for c in plan_of().cohorts]
+    shapes = [repr(cohort_shape(c.replicas[0].variant)) for c in plan_of().cohorts]
     assert len(list(itertools.groupby(shapes))) == len(set(shapes)) == 2
 
 
@@ -169,9 +169,9 @@ def test_one_number_per_replica_shapes_nothing() -> None:
     for name in PER_REPLICA:
         level: Any = {"loss": "saturating", "reduction": "sum", "initialisation": "normal_002", "schedule": "linear"}
         changed = dataclasses.replace(base, **{name: level.get(name, 0.25)})
-        assert changed != base and changed.shape() == base.shape()
-    assert dataclasses.replace(base, batch_size=2).shape() != base.shape()
-    assert dataclasses.replace(base, discriminator_channels=(3,)).shape() == base.shape()  # not in use
+        assert changed != base and cohort_shape(changed) == cohort_shape(base)
+    assert cohort_shape(dataclasses.replace(base, batch_size=2)) != cohort_shape(base)
+    assert cohort_shape(dataclasses.replace(base, discriminator_channels=(3,))) == cohort_shape(base)  # not in use
 
 
 def test_short_runs_are_not_compiled() -> None:

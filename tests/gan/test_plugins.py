@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import math
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from gan.plugins import loader, registry
 from gan.plugins.registry import Plugin
 from gan.replica import Cohort, Replica, Scoring, cohort_shape, plugins_of, replica_id
 from gan.scores import scores_of
-from gan.targets import Gaussian
+from gan.targets import Gaussian, make_target
 from gan.variant import PER_REPLICA, Variant
 
 Load = Callable[[str], Plugin]
@@ -355,6 +356,46 @@ def test_a_loss_may_ask_for_real_outputs_in_the_generator_s_step(load: Load) -> 
     assert row["status"] == "ok"
     assert row["loss_generator"] == pytest.approx(math.log(2), abs=0.3)
     assert row["value_discriminator"] * 2 == pytest.approx(math.log(2), abs=0.3)
+
+
+TARGET = """
+from dataclasses import dataclass
+from typing import ClassVar
+from scipy import stats
+from gan.plugins import TargetFamily
+from gan.targets import ScipyTarget
+
+
+@dataclass(frozen=True)
+class Laplace(ScipyTarget):
+    scale: float = 1.0
+    name: ClassVar[str] = "laplace"
+    law = property(lambda self: stats.laplace(scale=self.scale))
+
+
+COMPONENTS = [TargetFamily("laplace", Laplace)]
+"""
+
+
+def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) -> None:
+    load(TARGET)
+    target = make_target("laplace", scale=2.0)
+    replica = Replica(replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu"), OURS, 0)
+    names = tuple(plugin.import_spec for plugin in plugins_of(OURS, PLAIN, target))
+    assert names
+    cohort = dataclasses.replace(cohort_of([OURS]), replicas=(replica,), target=target, plugins=names)
+    sent = pickle.dumps(cohort)
+    forget()
+    received = pickle.loads(sent)
+    with pytest.raises(InputError, match="laplace"):
+        _ = received.target
+    (result,) = train(received, Path("nowhere"), "cpu").replicas
+    assert result.row["status"] == "ok" and received.target.label == "laplace(scale=2)"
+    assert pickle.loads(pickle.dumps(received)) == received
+    # Its source is part of the id: another file of the same target is another training.
+    forget()
+    load(TARGET + "\n# another\n")
+    assert replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu") != replica.id
 
 
 def test_a_hinge_beside_a_built_in_loss_trains_as_alone(load: Load) -> None:

@@ -10,7 +10,8 @@ from gan.errors import InputError, nearest, shown
 from gan.model.flops import parameters
 from gan.replica import Scoring
 from gan.scores import sample_sizes, scores_of
-from gan.targets import Images, Target
+from gan.targets import TARGETS as TARGET_NAMES
+from gan.targets import Images, Target, make_target
 from gan.variant import Variant, refused_precision
 from studies.grid import COLUMNS
 from studies.tune import Parameter
@@ -192,8 +193,8 @@ def check_scores(scores: Sequence[str], target: Target, place: str) -> None:
             raise InputError(f"{said}: stands there twice; expected distinct scores")
         if name in COLUMNS:
             raise InputError(f"{said}: a column of results.csv; expected another name in the plugin")
-        if target.kind not in (kinds := plugins.score(name).targets):
-            expected = " or ".join(TARGETS[kind] for kind in kinds)
+        if not (needs := plugins.score(name).needs) <= target.provides:
+            expected = " or ".join(name for name in TARGET_NAMES if needs <= make_target(name).provides)
             raise InputError(f"{said}: not for {target.name}; expected the target {expected}")
 
 

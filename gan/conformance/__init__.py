@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gan.conformance.checks import Finding, run_checks
-from gan.plugins import Component, Kind, Loss, NetworkKind, Plugin, PluginScore
+from gan.plugins import Component, Kind, Loss, NetworkKind, Plugin, Score
 from gan.targets import Images, Mixture, Point, Target
 from gan.variant import BUILT_IN
 
@@ -53,8 +53,9 @@ def check_component(component: Component) -> list[Finding]:
             return check_loss(component)
         case NetworkKind():
             return [f for t in component.targets for f in check_network(component.player, component.name, t)]
-        case PluginScore():
-            return [f for t in component.targets for f in check_score(component.name, t)]
+        case Score():
+            fitting = [kind for kind, target in TARGETS.items() if component.needs <= target.provides]
+            return [f for t in fitting for f in check_score(component.name, t)]
 
 
 def check_plugins(loaded: Sequence[Plugin]) -> list[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gan.plugins.components import Component, Kind, Loss, NetworkKind, PluginScore, TargetKind
+from gan.plugins.components import Component, Kind, Loss, NetworkKind, Score, TargetKind
 from gan.plugins.registry import NEEDS_PLUGIN, Plugin, compilable, loss, names, network, score, used
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "Loss",
     "NetworkKind",
     "Plugin",
-    "PluginScore",
+    "Score",
     "TargetKind",
     "compilable",
     "loss",

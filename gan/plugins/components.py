@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gan.model.layers import BatchNorm, Layer
-    from gan.targets import Target
+    from gan.scores.contract import Samples
 
 Kind = Literal["loss", "generator", "discriminator", "score"]
 TargetKind = Literal["real_line", "image"]
+PROVIDED: Final = (*("samples", "line", "cdf", "density", "modes", "image", "labels", "features", "held_out", "game"),)
+"""What a target may provide, and a component need."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -80,32 +82,40 @@ class NetworkKind:
 
 
 @dataclass(frozen=True)
-class PluginScore:
+class Score:
     """A number that says how good samples are.
 
     Attributes:
-        name: As a study file says it, in `scoring.scores` and then wherever a score is named.
+        name: As a study file says it. A built-in one states its protocol, such as ``fid_10k``: FID at 10,000 samples.
         label: For axes and tables.
         direction: Which way is better.
-        measure: From samples, their target and real ones to the score. Samples and real are on the CPU: float32 [n, 1]
-            on the real line, uint8 [n, pixels] of images.
+        measure: From the samples of an evaluation and the reference of their target's family to the score.
+        floor: What real data score, from the reference and the number of samples; "measured": the mean of `measure`
+            over sets of real data; "none": it is of no data.
+        log: Its values span decades: axes are logarithmic, effects are ratios.
+        needs: What a target must provide: some of `PROVIDED`.
         final: Taken at the end of training, as a result.
         curve: Taken through training, as a history.
-        targets: Kinds of targets that it is for.
+        size: Samples that it is taken on, the first of an evaluation's; None: 10,000 on the real line, all of images.
+        players: It reads `Samples.players`, so it is taken once, at the end, and on no other latents again.
     """
 
     name: str
     label: str
     direction: Literal["lower", "higher"]
-    measure: Callable[[Tensor, Target, Tensor], float]
+    measure: Callable[[Samples, Any], float]
+    floor: Callable[[Any, int], float] | Literal["measured", "none"] = "measured"
+    log: bool = False
+    needs: frozenset[str] = frozenset({"samples"})
     final: bool = True
     curve: bool = True
-    targets: tuple[TargetKind, ...] = ("real_line", "image")
+    size: int | None = None
+    players: bool = False
 
     kind: ClassVar[Kind] = "score"
 
 
-Component = Loss | NetworkKind | PluginScore
+Component = Loss | NetworkKind | Score
 
 
 def check(component: Component, place: str, taken: Sequence[str]) -> None:
@@ -134,10 +144,23 @@ def check(component: Component, place: str, taken: Sequence[str]) -> None:
     for call in calls:
         if not callable(getattr(component, call)):
             raise InputError(f"{place}: {call}: expected a function, got {shown(getattr(component, call))}")
-    if isinstance(component, Loss):
-        return
-    wrong = [t for t in component.targets if t not in get_args(TargetKind)]
-    if wrong or not component.targets:
-        raise InputError(f"{place}: targets: expected some of {', '.join(get_args(TargetKind))}, got {shown(wrong)}")
-    if isinstance(component, PluginScore) and component.direction not in ("lower", "higher"):
-        raise InputError(f"{place}: direction: expected lower or higher, got {shown(component.direction)}")
+    if isinstance(component, NetworkKind):
+        wrong = [t for t in component.targets if t not in get_args(TargetKind)]
+        if wrong or not component.targets:
+            expected = ", ".join(get_args(TargetKind))
+            raise InputError(f"{place}: targets: expected some of {expected}, got {shown(wrong)}")
+    if isinstance(component, Score):
+        _check_score(component, place)
+
+
+def _check_score(score: Score, place: str) -> None:
+    """Refuse a score whose facts no report could use."""
+    needs: Any = score.needs
+    if not isinstance(needs, frozenset) or not needs or needs - set(PROVIDED):
+        raise InputError(f"{place}: needs: expected a frozenset of some of {', '.join(PROVIDED)}, got {shown(needs)}")
+    if score.direction not in ("lower", "higher"):
+        raise InputError(f"{place}: direction: expected lower or higher, got {shown(score.direction)}")
+    if not callable(score.floor) and score.floor not in ("measured", "none"):
+        raise InputError(f'{place}: floor: expected a function, "measured" or "none", got {shown(score.floor)}')
+    if not (score.final or score.curve):
+        raise InputError(f"{place}: final, curve: expected one of them")

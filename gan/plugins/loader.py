@@ -1,6 +1,6 @@
 """Load plugins: modules of a person's own losses, networks and scores.
 
-A plugin is a Python module with a list ``COMPONENTS`` of a `Loss`, a `NetworkKind` and a `PluginScore`, as many of each
+A plugin is a Python module with a list ``COMPONENTS`` of a `Loss`, a `NetworkKind` and a `Score`, as many of each
 as it likes. A study file names them where it names ours; it cannot load them: that takes `--plugin`, and nothing else
 does. `gan/conformance/` holds them to what ours are held to. Nothing here imports torch; a plugin may.
 """
@@ -168,12 +168,12 @@ def _components(module: ModuleType, place: str) -> tuple[Component, ...]:
     """Return what a module brings, checked."""
     listed: Any = getattr(module, "COMPONENTS", None)
     if not isinstance(listed, list | tuple) or not listed:
-        raise InputError(f"{place}: no components; expected a list COMPONENTS of Loss, NetworkKind and PluginScore")
+        raise InputError(f"{place}: no components; expected a list COMPONENTS of Loss, NetworkKind and Score")
     components: tuple[Any, ...] = tuple(cast("Sequence[Any]", listed))
     for i, component in enumerate(components):
         if not isinstance(component, Component):
             raise InputError(
-                f"{place}: COMPONENTS[{i}]: expected a Loss, a NetworkKind or a PluginScore, got {shown(component)}"
+                f"{place}: COMPONENTS[{i}]: expected a Loss, a NetworkKind or a Score, got {shown(component)}"
             )
         said = f"{place}: COMPONENTS[{i}]"
         check(component, said, _taken(component.kind))

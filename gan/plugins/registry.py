@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from gan.errors import InputError
-from gan.plugins.components import Component, Kind, Loss, NetworkKind, PluginScore
+from gan.plugins.components import Component, Kind, Loss, NetworkKind, Score
 
 NEEDS_PLUGIN: Final = "a name of your own needs --plugin MODULE"
 """How a message ends that refuses the name of a component."""
@@ -56,9 +56,9 @@ def network(player: Literal["generator", "discriminator"], name: str) -> Network
     return cast(NetworkKind, find(player, name)[1])
 
 
-def score(name: str) -> PluginScore:
+def score(name: str) -> Score:
     """Return a score that is loaded; it raises InputError where there is none."""
-    return cast(PluginScore, find("score", name)[1])
+    return cast(Score, find("score", name)[1])
 
 
 def used(own: Mapping[str, str], scores: Sequence[str] = ()) -> list[Plugin]:
@@ -78,7 +78,7 @@ def used(own: Mapping[str, str], scores: Sequence[str] = ()) -> list[Plugin]:
 def compilable(own: Mapping[str, str]) -> bool:
     """Say whether torch.compile can read a variant's components: ours, or those that say so of themselves."""
     found = [find(cast(Kind, field), name)[1] for field, name in own.items()]
-    return all(not isinstance(component, PluginScore) and component.compiles for component in found)
+    return all(not isinstance(component, Score) and component.compiles for component in found)
 
 
 def find(kind: Kind, name: str) -> tuple[Plugin, Component]:

@@ -76,6 +76,7 @@ class Images:
     dataset: Dataset
 
     kind: ClassVar[Literal["image"]] = "image"
+    provides: ClassVar[frozenset[str]] = frozenset({"samples", "image", "labels", "features", "held_out"})
 
     def __post_init__(self) -> None:
         if self.dataset not in _SIDES:

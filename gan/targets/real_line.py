@@ -36,6 +36,7 @@ class Gaussian:
 
     name: ClassVar[Literal["gaussian"]] = "gaussian"
     kind: ClassVar[Literal["real_line"]] = "real_line"
+    provides: ClassVar[frozenset[str]] = frozenset({"samples", "line", "cdf", "density"})
     dimension: ClassVar[int] = 1
     digest: ClassVar[str] = ""
 
@@ -109,6 +110,7 @@ class Mixture:
 
     name: ClassVar[Literal["mixture"]] = "mixture"
     kind: ClassVar[Literal["real_line"]] = "real_line"
+    provides: ClassVar[frozenset[str]] = frozenset({"samples", "line", "cdf", "density", "modes"})
     dimension: ClassVar[int] = 1
     digest: ClassVar[str] = ""
 
@@ -214,6 +216,7 @@ class Point:
 
     name: ClassVar[Literal["point"]] = "point"
     kind: ClassVar[Literal["point"]] = "point"
+    provides: ClassVar[frozenset[str]] = frozenset({"game"})
     label: ClassVar[str] = "the game xy"
     dimension: ClassVar[int] = 1
     digest: ClassVar[str] = ""

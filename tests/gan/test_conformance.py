@@ -51,7 +51,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from gan.model.layers import Linear
-from gan.plugins import Loss, NetworkKind, PluginScore
+from gan.plugins import Loss, NetworkKind, Score
 """
 LOSS = "COMPONENTS = [Loss('mine', real, fake, lambda o: -o{extra})]\n"
 HINGE = {"real": "F.relu(1 - o)", "fake": "F.relu(1 + o)"}
@@ -234,10 +234,10 @@ def test_what_was_broken_is_whole_without_the_break(load: Load, change: dict[str
 
 SCORE = """
 {imports}
-def measure(samples, target, real):
-    x, y = samples.flatten(), real.flatten()
+def measure(samples, reference):
+    x, y = samples.tensor.flatten(), reference.real.flatten()
     {body}
-COMPONENTS = [PluginScore('mine', 'Mine', '{direction}', measure, targets=('real_line',))]
+COMPONENTS = [Score('mine', 'Mine', '{direction}', measure, needs=frozenset({{'modes'}}))]
 """
 DISTANCE = "(x.sort().values - y.sort().values).abs().mean()"
 BROKEN_SCORES = {

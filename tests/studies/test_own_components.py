@@ -113,8 +113,8 @@ REFUSED = {
 
 @pytest.mark.parametrize(("change", "expected"), REFUSED.values(), ids=list(REFUSED))
 def test_what_does_not_fit_is_refused(load: Load, change: dict[str, str], expected: list[str], tmp_path: Path) -> None:
-    only = ', compiles=True, targets=("real_line",)),\n    PluginScore'
-    load(SOURCE.replace(", compiles=True),\n    PluginScore", only))
+    only = ', compiles=True, targets=("real_line",)),\n    Score'
+    load(SOURCE.replace(", compiles=True),\n    Score", only))
     with pytest.raises(InputError) as refused:
         resolved(tmp_path, **change)
     said = str(refused.value)
@@ -122,6 +122,6 @@ def test_what_does_not_fit_is_refused(load: Load, change: dict[str, str], expect
 
 
 def test_a_score_with_the_name_of_a_column_or_of_a_factor_is_refused(load: Load, tmp_path: Path) -> None:
-    load(SOURCE.replace('PluginScore("transport"', 'PluginScore("drift"'))
+    load(SOURCE.replace('Score("transport"', 'Score("drift"'))
     with pytest.raises(InputError, match=r"scoring\.scores: 'drift': a column of results\.csv"):
         resolved(tmp_path, scores='["drift"]', score="drift")

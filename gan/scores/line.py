@@ -25,6 +25,8 @@ SIZE: Final = 10_000
 FINAL_SIZE: Final = 100_000
 """Samples of the divergence and of the distance from the optimal discriminator at the end."""
 
+CDF, DENSITY, MODES = (frozenset({"line", need}) for need in ("cdf", "density", "modes"))
+
 BINS: Final = 100
 """Bins of equal probability."""
 
@@ -93,7 +95,7 @@ def ks_floor(reference: LineReference, n: int) -> float:
     return math.sqrt(math.pi / 2) * math.log(2) / math.sqrt(n)
 
 
-KS: Final = Score("ks", "KS statistic", "lower", ks, floor=ks_floor, log=True, needs=frozenset({"line", "cdf"}))
+KS: Final = Score("ks", "KS statistic", "lower", ks, ks_floor, log=True, needs=CDF)
 
 
 def bin_coverage(samples: Samples, reference: LineReference) -> float:
@@ -106,18 +108,9 @@ def bin_coverage(samples: Samples, reference: LineReference) -> float:
     return float(np.mean(counts >= COVERED * len(samples) / BINS))
 
 
-def all_bins(reference: LineReference, n: int) -> float:
-    """What true samples score: of the 100 that are expected in a bin there are never fewer than ten."""
-    return 1.0
-
-
+# Of the 100 true samples that are expected in a bin there are never fewer than ten.
 COVERAGE: Final = Score(
-    "coverage",
-    "Share of 100 bins covered",
-    "higher",
-    bin_coverage,
-    floor=all_bins,
-    needs=frozenset({"line", "cdf"}),
+    "coverage", "Share of 100 bins covered", "higher", bin_coverage, floor=lambda *_: 1.0, needs=CDF
 )
 
 
@@ -134,20 +127,9 @@ def divergence_floor(reference: LineReference, n: int) -> float:
     return float(np.mean([divergence(samples, reference) for samples in draws]))
 
 
-JSD_100K: Final = Score(
-    "jsd_100k",
-    "JS divergence at 100,000 samples",
-    "lower",
-    divergence,
-    floor=divergence_floor,
-    log=True,
-    needs=frozenset({"line", "density"}),
-    curve=False,
-    size=FINAL_SIZE,
-)
-JSD_10K: Final = replace(
-    JSD_100K, name="jsd_10k", label="JS divergence at 10,000 samples", final=False, curve=True, size=SIZE
-)
+_JSD: Final = Score("jsd", "JS divergence", "lower", divergence, divergence_floor, log=True, needs=DENSITY)
+JSD_100K: Final = replace(_JSD, name="jsd_100k", label="JS divergence at 100,000 samples", curve=False, size=FINAL_SIZE)
+JSD_10K: Final = replace(_JSD, name="jsd_10k", label="JS divergence at 10,000 samples", final=False)
 
 
 def discriminator_gap(samples: Samples, reference: LineReference) -> float:
@@ -166,7 +148,7 @@ D_GAP: Final = Score(
     discriminator_gap,
     floor="none",
     log=True,
-    needs=frozenset({"line", "density"}),
+    needs=DENSITY,
     curve=False,
     size=FINAL_SIZE,
     players=True,
@@ -186,7 +168,7 @@ def modes_floor(reference: LineReference, n: int) -> ModeCoverage:
 def scores(target: Gaussian | Mixture) -> tuple[Score, ...]:
     """The scores, the leading one first."""
     captured = f"Modes captured of {target.modes if isinstance(target, Mixture) else 1}"
-    modes = mode_scores(captured, "KL of modes to uniform", modes_reached, modes_floor, frozenset({"line", "modes"}))
+    modes = mode_scores(captured, "KL of modes to uniform", modes_reached, modes_floor, MODES)
     return KS, *modes, COVERAGE, JSD_100K, JSD_10K, D_GAP
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-R = TypeVar("R", bound="Reference")
 T = TypeVar("T")
 
 
@@ -87,10 +86,10 @@ class Samples:
         values.setflags(write=False)
         return values
 
-    def once(self, compute: Callable[[Samples, R], T], reference: R) -> T:
+    def once(self, compute: Callable[[Samples], T]) -> T:
         """What `compute` makes of these samples, worked out for the first score that asks; no score may change it."""
         if compute not in self._made:
-            self._made[compute] = compute(self, reference)
+            self._made[compute] = compute(self)
         return cast(T, self._made[compute])
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,31 +81,35 @@ def perfect_mixture(modes: int, n: int) -> ModeCoverage:
     return ModeCoverage(modes, math.erf(HIGH_QUALITY_STDS / math.sqrt(2)), (modes - 1) / (2 * n))
 
 
-def mode_scores(
-    modes: str,
-    mode_kl: str,
-    reached: Callable[[Samples, Any], ModeCoverage],
-    floor: Callable[[Any, int], ModeCoverage],
-    needs: frozenset[str],
-) -> tuple[Score, Score, Score]:
+class CoverageReference(Protocol):
+    """A reference that can say what samples cover."""
+
+    def coverage(self, samples: Samples) -> ModeCoverage:
+        """Return the modes, or classes, that samples reach."""
+        ...
+
+    def coverage_floor(self, n: int) -> ModeCoverage:
+        """Return those that n real samples reach."""
+        ...
+
+
+def mode_scores(modes: str, mode_kl: str, needs: frozenset[str]) -> tuple[Score, Score, Score]:
     """The three scores of a coverage: ``modes``, ``hq_share`` and ``mode_kl``.
 
     Args:
         modes: Label of the first.
         mode_kl: Label of the last.
-        reached: What samples cover, worked out once for all three.
-        floor: What n real ones cover.
-        needs: What the target must provide.
+        needs: What the target must provide: its family's reference is a `CoverageReference`.
     """
 
     def score(name: str, label: str, direction: Literal["lower", "higher"], log: bool = False) -> Score:
-        def measure(samples: Samples, reference: Any) -> float:
-            return getattr(samples.once(reached, reference), name)
+        def measure(samples: Samples, reference: CoverageReference) -> float:
+            return getattr(samples.once(reference.coverage), name)
 
-        def floor_of(reference: Any, n: int) -> float:
-            return getattr(floor(reference, n), name)
+        def floor(reference: CoverageReference, n: int) -> float:
+            return getattr(reference.coverage_floor(n), name)
 
-        return Score(name, label, direction, measure, floor=floor_of, log=log, needs=needs)
+        return Score(name, label, direction, measure, floor, log, needs)
 
     return (
         score("modes", modes, "higher"),

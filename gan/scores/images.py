@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from gan.plugins.components import Score
 from gan.scores.contract import Samples, Split
-from gan.scores.coverage import ModeCoverage, class_coverage, mode_scores
+from gan.scores.coverage import mode_scores
 
 if TYPE_CHECKING:
     import torch
@@ -32,17 +32,6 @@ def distance(samples: Samples, reference: ImageReference) -> float:
     return fid(statistics(reference.features(samples)), reference.statistics)
 
 
-def classes_reached(samples: Samples, reference: ImageReference) -> ModeCoverage:
-    """Classes that samples cover."""
-    high_quality = reference.quality.judge(reference.features(samples))
-    return class_coverage(reference.classes(samples), high_quality, reference.shares)
-
-
-def classes_floor(reference: ImageReference, n: int) -> ModeCoverage:
-    """What n real images cover."""
-    return reference.coverage_floor(n)
-
-
 def scores(target: Images) -> tuple[Score, ...]:
     """The scores, the leading one first."""
     curve, final = sizes(target)
@@ -52,8 +41,8 @@ def scores(target: Images) -> tuple[Score, ...]:
         label = f"FID at {size:,} samples"
         return Score(fid_name(size), label, "lower", distance, log=True, needs=NEEDS, **taken)
 
-    modes = ("Classes covered of 10", "KL to the real class shares")
-    return *map(fid, dict.fromkeys((final, curve))), *mode_scores(*modes, classes_reached, classes_floor, NEEDS)
+    classes = mode_scores("Classes covered of 10", "KL to the real class shares", NEEDS)
+    return *map(fid, dict.fromkeys((final, curve))), *classes
 
 
 def sizes(target: Images) -> tuple[int, int]:

@@ -75,6 +75,14 @@ class LineReference(Reference):
     def _real(self) -> torch.Tensor:
         return self.draw(SIZE, DRAWS)
 
+    def coverage(self, samples: Samples) -> ModeCoverage:
+        """Return the modes that samples capture."""
+        return mixture_coverage(samples.values, self.centres, self.std)
+
+    def coverage_floor(self, n: int) -> ModeCoverage:
+        """Return the modes that n true samples capture on average."""
+        return perfect_mixture(len(self.centres), n)
+
 
 def ks(samples: Samples, reference: LineReference) -> float:
     """Largest distance between the samples' distribution function and the target's (Kolmogorov, 1933).
@@ -155,20 +163,10 @@ D_GAP: Final = Score(
 )
 
 
-def modes_reached(samples: Samples, reference: LineReference) -> ModeCoverage:
-    """Modes that samples capture."""
-    return mixture_coverage(samples.values, reference.centres, reference.std)
-
-
-def modes_floor(reference: LineReference, n: int) -> ModeCoverage:
-    """What n true samples capture on average."""
-    return perfect_mixture(len(reference.centres), n)
-
-
 def scores(target: Gaussian | Mixture) -> tuple[Score, ...]:
     """The scores, the leading one first."""
     captured = f"Modes captured of {target.modes if isinstance(target, Mixture) else 1}"
-    modes = mode_scores(captured, "KL of modes to uniform", modes_reached, modes_floor, MODES)
+    modes = mode_scores(captured, "KL of modes to uniform", MODES)
     return KS, *modes, COVERAGE, JSD_100K, JSD_10K, D_GAP
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,55 @@ from torch import Tensor
 from gan.scores import fid
 from gan.scores.contract import Reference, Samples, Split
 from gan.scores.coverage import ModeCoverage, class_coverage
-from gan.scores.quality import REFERENCES, Quality
 from gan.targets import Images
 
 NOISE_SEED: Final = 0
+
+REFERENCES: Final = 5_000
+"""Real images that a sample may be close to: the first so many of train (digits: all of its 997)."""
+
+PERCENTILE: Final = 95.0
+"""A sample is of high quality below this percentile of held-out real images' distances."""
+
+_ROWS: Final = 500
+
+
+@dataclass(frozen=True)
+class Quality:
+    """When an image is good enough to count: when it is as close to a real one as real ones are to each other.
+
+    Attributes:
+        references: Features of the reference images: float32 [m, d].
+        threshold: Distance below which a sample is of high quality.
+    """
+
+    references: Tensor
+    threshold: float
+
+    @classmethod
+    def of(cls, references: Tensor, held_out: Tensor) -> Quality:
+        """Set the threshold: the 95th percentile of the held-out real images' distances to the references.
+
+        Args:
+            references: Features [m, d].
+            held_out: Features [n, d] of real images that neither the references nor the classifier saw.
+        """
+        references = references.to(torch.float32)
+        return cls(references, float(np.percentile(nearest_distances(held_out, references), PERCENTILE)))
+
+    def judge(self, features: Tensor) -> NDArray[np.bool_]:
+        """Whether each sample is of high quality: bool [n] for features [n, d]."""
+        return nearest_distances(features, self.references) < self.threshold
+
+
+@torch.inference_mode()
+def nearest_distances(features: Tensor, references: Tensor) -> NDArray[np.float64]:
+    """Euclidean distance of each row of features [n, d] to the nearest of references [m, d]: float64 [n].
+
+    Searched in float32 by a matrix product: its cancellation matters only near zero, far below the threshold.
+    """
+    rows = features.to(references).split(_ROWS)
+    return torch.cat([torch.cdist(part, references).amin(dim=1) for part in rows]).double().numpy()
 
 
 class ImageReference(Reference):
@@ -98,11 +144,15 @@ class ImageReference(Reference):
 
     def features(self, samples: Samples) -> Tensor:
         """Return a copy of the classifier's penultimate features: float64 [n, d]."""
-        return samples.once(_features_and_classes, self)[0].clone()
+        return samples.once(self._features_and_classes)[0].clone()
 
     def classes(self, samples: Samples) -> NDArray[np.int64]:
         """Return a copy of the classes that the classifier names, even of noise: [n]."""
-        return samples.once(_features_and_classes, self)[1].copy()
+        return samples.once(self._features_and_classes)[1].copy()
+
+    def coverage(self, samples: Samples) -> ModeCoverage:
+        """Return the classes that samples cover."""
+        return class_coverage(self.classes(samples), self.quality.judge(self.features(samples)), self.shares)
 
     def coverage_floor(self, n: int) -> ModeCoverage:
         """Return the classes that n real images cover, none of which are among those that they are judged by."""
@@ -115,6 +165,5 @@ class ImageReference(Reference):
         """Return features, float64 [n, d], and classes, int64 [n], of uint8 images [n, pixels]."""
         return fid.extract(self._extractor, images)
 
-
-def _features_and_classes(samples: Samples, reference: ImageReference) -> tuple[Tensor, NDArray[np.int64]]:
-    return reference.extract(samples.tensor)
+    def _features_and_classes(self, samples: Samples) -> tuple[Tensor, NDArray[np.int64]]:
+        return self.extract(samples.tensor)

@@ -167,11 +167,11 @@ def test_what_a_score_does_to_its_samples_stays_its_own_business() -> None:
 def test_scores_share_what_is_worked_out_once() -> None:
     made: list[Samples] = []
 
-    def square(samples: Samples, reference: LineReference) -> float:
+    def square(samples: Samples) -> float:
         made.append(samples)
         return float((samples.values**2).mean())
 
-    scores = [replace(SHIFTED, name=name, measure=lambda s, r: s.once(square, r)) for name in ("one", "two")]
+    scores = [replace(SHIFTED, name=name, measure=lambda samples, _: samples.once(square)) for name in ("one", "two")]
     found = Scorer(scores, LineReference(Gaussian()), 10_000, 10_000).final(drawn(Gaussian()))
     assert found["one"] == found["two"] and len(made) == 1
 

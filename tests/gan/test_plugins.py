@@ -132,7 +132,7 @@ def test_of_a_package_too_what_was_digested_is_run_whenever_it_is_imported(
 
 LOSS = "from gan.plugins import *\nx = lambda real, fake: (real, fake)\nCOMPONENTS = [Loss({name!r}, x, {last})]\n"
 NETWORK = "from gan.plugins import *\nCOMPONENTS = [NetworkKind('mine', {player!r}, {build}{extra})]\n"
-SCORE = "from gan.plugins import *\nCOMPONENTS = [PluginScore({name!r}, 'L', {direction!r}, abs)]\n"
+SCORE = "from gan.plugins import *\nCOMPONENTS = [Score({name!r}, 'L', {direction!r}, abs{extra})]\n"
 REFUSED = {
     "syntax": ("x = [1\n", ["line 1", "SyntaxError"]),
     "error": ("\nimport torch\nx = torch.ones(2) @ torch.ones(3)\n", ["line 3", "RuntimeError"]),
@@ -142,7 +142,7 @@ REFUSED = {
     "nothing": ("x = 1\n", ["COMPONENTS"]),
     "an empty list": ("COMPONENTS = []\n", ["COMPONENTS"]),
     "no list": ("COMPONENTS = 3\n", ["COMPONENTS"]),
-    "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "PluginScore"]),
+    "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "Score"]),
     "a name of ours": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "built-in loss"]),
     "no name": (LOSS.format(name="My loss", last="x"), ["name", "'My loss'"]),
     "no text": (LOSS.format(name=3, last="x"), ["name", "got 3"]),
@@ -155,13 +155,16 @@ REFUSED = {
         NETWORK.format(player="discriminator", build="abs", extra="").replace("'mine'", "'conv'"),
         ["'conv'", "built-in discriminator"],
     ),
-    "needs": (
+    "needs of a network": (
         NETWORK.format(player="generator", build="abs", extra=", needs=frozenset({'images'})"),
         ["needs", "did you mean 'image'"],
     ),
-    "a score of ours": (SCORE.format(name="fid_500", direction="lower"), ["'fid_500'", "built-in score"]),
-    "a column": (SCORE.format(name="reason", direction="lower"), ["'reason'"]),
-    "direction": (SCORE.format(name="mine", direction="up"), ["direction", "'up'"]),
+    "a score of ours": (SCORE.format(name="fid_500", direction="lower", extra=""), ["'fid_500'", "built-in score"]),
+    "a column": (SCORE.format(name="reason", direction="lower", extra=""), ["'reason'"]),
+    "direction": (SCORE.format(name="mine", direction="up", extra=""), ["direction", "'up'"]),
+    "needs": (SCORE.format(name="mine", direction="lower", extra=", needs=frozenset({'lines'})"), ["needs", "lines"]),
+    "floor": (SCORE.format(name="mine", direction="lower", extra=", floor=0.5"), ["floor", "0.5"]),
+    "never taken": (SCORE.format(name="mine", direction="lower", extra=", final=False, curve=False"), ["final, curve"]),
 }
 
 
@@ -320,7 +323,7 @@ def test_the_hinge_loss_trains_to_what_it_says(load: Load) -> None:
 
 
 def test_a_score_that_fails_says_which(load: Load) -> None:
-    load(SOURCE.replace("samples.flatten()", "undefined.flatten()"))
+    load(SOURCE.replace("samples.tensor.flatten()", "undefined.flatten()"))
     with pytest.raises(RuntimeError, match="the score transport: NameError"):
         train(cohort_of([THEIRS], SCORED), Path("nowhere"), "cpu")
 

@@ -14,10 +14,11 @@ import numpy as np
 from gan.plugins.components import Score
 from gan.scores.contract import Reference, Samples, Split
 from gan.scores.coverage import COVERED, ModeCoverage, mixture_coverage, mode_scores, perfect_mixture
-from gan.targets import Gaussian, Mixture
+from gan.targets import Mixture, RealLine
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
 
 SIZE: Final = 10_000
 """Samples that all scores but two of the end are taken on: a curve and its result are one protocol."""
@@ -37,12 +38,20 @@ DIVERGENCE_DRAWS: Final = 20
 """Sets of true samples that the floor of the divergence is the mean of."""
 
 
+def modes_of(target: RealLine) -> tuple[NDArray[np.float64], float]:
+    """Return where the modes of a target stand, float64 [K], and the standard deviation of each; [] and NaN of none."""
+    if "modes" not in target.provides:
+        return np.empty(0), math.nan
+    mixture = cast("Mixture", target)
+    return mixture.centres, mixture.std
+
+
 class LineReference(Reference):
     """A distribution on the real line: it has `cdf`, `pdf` and `quantile`, exact and elementwise.
 
     Attributes:
-        centres: float64 [K], where the modes of a mixture stand; a Gaussian has one.
-        std: Standard deviation of each.
+        centres: float64 [K], where the modes of a target stand that provides modes; of any other none.
+        std: Standard deviation of each mode.
 
     Args:
         target: The distribution.
@@ -51,10 +60,9 @@ class LineReference(Reference):
     dimension = 1
     size = SIZE
 
-    def __init__(self, target: Gaussian | Mixture) -> None:
+    def __init__(self, target: RealLine) -> None:
         self.cdf, self.pdf, self.quantile, self._sample = target.cdf, target.pdf, target.quantile, target.sample
-        self.centres = target.centres if isinstance(target, Mixture) else np.array([target.mean])
-        self.std = target.std
+        self.centres, self.std = modes_of(target)
 
     def draw(self, n: int, seed: int) -> torch.Tensor:
         """Return n true samples, float32 [n, 1]."""
@@ -163,18 +171,17 @@ D_GAP: Final = Score(
 )
 
 
-def scores(target: Gaussian | Mixture) -> tuple[Score, ...]:
+def scores(target: RealLine) -> tuple[Score, ...]:
     """The scores, the leading one first."""
-    captured = f"Modes captured of {target.modes if isinstance(target, Mixture) else 1}"
-    modes = mode_scores(captured, "KL of modes to uniform", MODES)
+    modes = mode_scores(f"Modes captured of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES)
     return KS, *modes, COVERAGE, JSD_100K, JSD_10K, D_GAP
 
 
-def sizes(target: Gaussian | Mixture) -> tuple[int, int]:
+def sizes(target: RealLine) -> tuple[int, int]:
     """Samples of an evaluation through training, and at the end."""
     return SIZE, FINAL_SIZE
 
 
-def reference(target: Gaussian | Mixture, data_dir: Path, device: torch.device | str, split: Split) -> LineReference:
+def reference(target: RealLine, data_dir: Path, device: torch.device | str, split: Split) -> LineReference:
     """What scores may know of real data: the distribution. There is nothing to hold out."""
     return LineReference(target)

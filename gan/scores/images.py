@@ -37,9 +37,8 @@ def scores(target: Images) -> tuple[Score, ...]:
     curve, final = sizes(target)
 
     def fid(size: int) -> Score:
-        taken = {"curve": size == curve, "final": size == final}
-        label = f"FID at {size:,} samples"
-        return Score(fid_name(size), label, "lower", distance, log=True, needs=NEEDS, **taken)
+        label, at_end, on_the_way = f"FID at {size:,} samples", size == final, size == curve
+        return Score(fid_name(size), label, "lower", distance, log=True, needs=NEEDS, final=at_end, curve=on_the_way)
 
     classes = mode_scores("Classes covered of 10", "KL to the real class shares", NEEDS)
     return *map(fid, dict.fromkeys((final, curve))), *classes

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import typer.main
 
@@ -14,6 +15,10 @@ from gan.plugins import Plugin, loader, registry
 from .typed import Ganbench, Said, built
 
 Load = Callable[[str], Plugin]
+
+# A busy machine may take any time for an example: slow is not wrong.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,9 +11,9 @@ from torch.utils import _pytree as pytree
 from gan.engine import cohort as cohort_module
 from gan.engine import cuda_graphs, random_streams
 from gan.engine.chunk import CHUNK_STEPS, MOST_BLOCKS, Chunks
-from gan.engine.cohort import Run, train
+from gan.engine.cohort import Run
 from gan.engine.cuda_graphs import GraphChunks
-from gan.replica import Cohort, Mode, Replica, Scoring
+from gan.replica import Cohort, Mode, Replica
 from gan.targets import Mixture, Target
 from gan.variant import Variant
 
@@ -24,9 +23,8 @@ from .games import DIGITS, LINE, SMALL, Settings, run_of
 IMAGE: Settings = {**SMALL, "batch_size": 64, "generator_output": "tanh", "passes": "separate"}
 
 
-def cohort_of(settings: Settings, target: Target, steps: int, mode: Mode = "vmap", evaluations: int = 1) -> Cohort:
-    variant, scoring = Variant(**settings), Scoring(evaluations=evaluations)
-    return games.cohort_of(variant, target, steps=steps, mode=mode, scoring=scoring)
+def cohort_of(settings: Settings, target: Target, steps: int, mode: Mode = "vmap") -> Cohort:
+    return games.cohort_of(Variant(**settings), target, steps=steps, mode=mode)
 
 
 def same(one: Run, other: Run) -> None:
@@ -246,14 +244,3 @@ def test_a_cpu_trains_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert type(run.chunks) is Chunks and cohort_module.chunks_of(torch.device("cuda")) is GraphChunks
     run.advance(0, 8)
     assert recorder.Graph.made == 0
-
-
-def test_what_is_trained_by_graphs_is_scored_as_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    cohort = cohort_of(SMALL, LINE, 40, evaluations=4)
-    plain = train(cohort, Path(), "cpu").replicas
-    recorder.install(monkeypatch)
-    monkeypatch.setattr(cohort_module, "chunks_of", lambda device: GraphChunks)
-    replayed = train(cohort, Path(), "cpu").replicas
-    assert recorder.Graph.replayed > 30
-    for one, other in zip(plain, replayed, strict=True):
-        assert one.history == other.history

@@ -40,23 +40,16 @@ GAMES: dict[str, tuple[Settings, Target]] = {
 
 
 @pytest.mark.parametrize("name", GAMES)
-def test_side_by_side_as_alone_in_bfloat16(name: str) -> None:
-    settings, target = GAMES[name]
-    settings = {**settings, "precision": "bfloat16"}
-    mapped = trained(settings, target, (0, 1), 1)
-    for k in (0, 1):
-        looped = trained(settings, target, (k,), 1, "loop")
-        # Sums in another order, each rounded to eight bits: what cancels in a gradient leaves its terms' rounding.
-        difference = (mapped.metrics[0, k] - looped.metrics[0, 0]).abs().max() / looped.metrics.abs().max()
-        assert float(difference) < 4 * ROUNDING
-
-
-@pytest.mark.parametrize("name", GAMES)
-def test_a_step_in_bfloat16_is_one_in_float32_but_for_its_rounding(name: str) -> None:
+def test_a_step_in_bfloat16_is_one_in_float32_but_for_its_rounding_and_side_by_side_as_alone(name: str) -> None:
     settings, target = GAMES[name]
     full, half = (trained({**settings, "precision": p}, target, (0, 1), 1) for p in ("float32", "bfloat16"))
     difference = float((full.metrics[0] - half.metrics[0]).abs().max() / full.metrics[0].abs().max())
     assert ROUNDING / 1000 < difference < 4 * ROUNDING
+    for k in (0, 1):
+        looped = trained({**settings, "precision": "bfloat16"}, target, (k,), 1, "loop")
+        # Sums in another order, each rounded to eight bits: what cancels in a gradient leaves its terms' rounding.
+        difference = (half.metrics[0, k] - looped.metrics[0, 0]).abs().max() / looped.metrics.abs().max()
+        assert float(difference) < 4 * ROUNDING
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "sgd"])

@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +131,8 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "the whole goal": (BETTER, WHOLE, "converged"),
     "the whole goal by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 2.5)]}, WHOLE, "converged"),
     "not by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 3.5)]}, WHOLE, "unsettled"),
+    "a mean over the steps before the tail": (curves(coverage=[(3_000, 0.9), (3_500, 0.1)]), {}, "collapsed"),
+    "the same of quality": (collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)]), {}, "unsettled"),
     "of one step the last point": (curves(ks=[*points(0.2, EVALUATED), (STEPS, 0.9)]), {}, "unsettled"),
     "steps that are no numbers": (curves(ks=NOWHERE), {}, "converged"),
     "a point that is no number": (collapsed(coverage=[(3_500, math.nan), (3_600, 0.1)]), {}, "collapsed"),
@@ -309,11 +308,6 @@ def test_every_threshold_has_a_boundary() -> None:
     )
 
 
-def test_a_mean_over_the_steps_before_the_tail_is_not_of_the_tail() -> None:
-    assert verdict(curves(coverage=[(3_000, 0.9), (3_500, 0.1)])) == "collapsed"
-    assert verdict(collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)])) == "unsettled"
-
-
 def test_the_table_has_a_meaning_for_each_threshold() -> None:
     for name, value, meaning in thresholds_table():
         assert value == getattr(THRESHOLDS, name) and len(meaning) > 20
@@ -423,8 +417,3 @@ def test_any_curves_are_judged(
     assert found.time_to_collapse is None or found.time_to_collapse in evaluated
     if found.verdict == "converged" and goal:
         assert found.time_to_goal is not None and found.drift is not None
-
-
-def test_judging_needs_no_torch() -> None:
-    code = "import sys, gan.verdict; assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import typer.main
 
@@ -15,6 +16,10 @@ from gan.plugins.registry import Plugin
 from .typed import Ganbench, Said, built
 
 Load = Callable[[str], Plugin]
+
+# A busy machine may take any time for an example: slow is not wrong.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,38 +11,20 @@ from torch.utils import _pytree as pytree
 from gan.engine import cohort as cohort_module
 from gan.engine import cuda_graphs, random_streams
 from gan.engine.chunk import CHUNK_STEPS, MOST_BLOCKS, Chunks
-from gan.engine.cohort import Run, train
+from gan.engine.cohort import Run
 from gan.engine.cuda_graphs import GraphChunks
-from gan.replica import Cohort, Mode, Replica, Scoring
-from gan.targets import Gaussian, Images, Mixture, Target
+from gan.replica import Cohort, Mode, Replica
+from gan.targets import Mixture, Target
 from gan.variant import Variant
 
-from . import recorder
+from . import games, recorder
+from .games import DIGITS, LINE, SMALL, Settings, run_of
 
-CPU = torch.device("cpu")
-SMALL: dict[str, Any] = {"batch_size": 8, "latent_dim": 4, "generator_hidden": (4,), "discriminator_hidden": (4,)}
-IMAGE: dict[str, Any] = {**SMALL, "batch_size": 64, "generator_output": "tanh", "passes": "separate"}
-DIGITS = Images("digits")
+IMAGE: Settings = {**SMALL, "batch_size": 64, "generator_output": "tanh", "passes": "separate"}
 
 
-def cohort_of(
-    settings: dict[str, Any], target: Target, steps: int, mode: Mode = "vmap", evaluations: int = 1
-) -> Cohort:
-    variant = Variant(**settings)
-    return Cohort(
-        id="test",
-        replicas=tuple(Replica(str(seed), variant, seed) for seed in range(1 if mode == "loop" else 2)),
-        target=target,
-        steps=steps,
-        scoring=Scoring(evaluations=evaluations),
-        mode=mode,
-        compiled=False,
-        width=1 if mode == "loop" else 2,
-    )
-
-
-def run_of(cohort: Cohort) -> Run:
-    return Run(cohort, cohort.replicas, Path(), CPU)
+def cohort_of(settings: Settings, target: Target, steps: int, mode: Mode = "vmap") -> Cohort:
+    return games.cohort_of(Variant(**settings), target, steps=steps, mode=mode)
 
 
 def same(one: Run, other: Run) -> None:
@@ -65,16 +45,16 @@ def stepwise(cohort: Cohort) -> Run:
     return run
 
 
-GAMES: dict[str, tuple[dict[str, Any], Target, Mode]] = {
-    "plain": (SMALL, Gaussian(), "vmap"),
+GAMES: dict[str, tuple[Settings, Target, Mode]] = {
+    "plain": (SMALL, LINE, "vmap"),
     "one replica": (SMALL | {"generator_norm": "batch", "schedule": "linear"}, Mixture(), "loop"),
     "critic steps": (
         SMALL | {"critic_steps": 3, "penalty": "wgan_gp", "loss": "wasserstein", "latent": "uniform"},
-        Gaussian(),
+        LINE,
         "vmap",
     ),
-    "more critic steps than are held": (SMALL | {"critic_steps": MOST_BLOCKS + 1}, Gaussian(), "vmap"),
-    "latents reused": (SMALL | {"latents": "reused", "optimiser": "sgd"}, Gaussian(), "vmap"),
+    "more critic steps than are held": (SMALL | {"critic_steps": MOST_BLOCKS + 1}, LINE, "vmap"),
+    "latents reused": (SMALL | {"latents": "reused", "optimiser": "sgd"}, LINE, "vmap"),
     # 997 images: 15 batches of 64, and one of 37.
     "images": (IMAGE, DIGITS, "vmap"),
     "images and critic steps": (IMAGE | {"critic_steps": 2}, DIGITS, "vmap"),
@@ -85,10 +65,10 @@ STEPS = {"more critic steps than are held": 12, "images and critic steps": 40}  
 
 @pytest.mark.parametrize("mode", ["vmap", "loop"])
 def test_training_changes_no_tensor_that_it_was_given(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = run_of(cohort_of(SMALL, Gaussian(), 2, mode))._initial(Replica("0", Variant(**SMALL), 0))
+    given = run_of(cohort_of(SMALL, LINE, 2, mode))._initial(Replica("0", Variant(**SMALL), 0))
     before = pytree.tree_map(torch.clone, given)
     monkeypatch.setattr(Run, "_initial", lambda *_: given)
-    run_of(cohort_of(SMALL, Gaussian(), 2, mode)).advance(0, 2)
+    run_of(cohort_of(SMALL, LINE, 2, mode)).advance(0, 2)
     assert all(map(torch.equal, pytree.tree_leaves(given), pytree.tree_leaves(before)))
 
 
@@ -112,7 +92,7 @@ def test_chunks_are_the_plain_loop_over_the_step(name: str) -> None:
 
 
 def test_a_chunk_ends_at_a_block_an_evaluation_or_another_shape() -> None:
-    inputs = run_of(cohort_of(SMALL, Gaussian(), 200)).inputs
+    inputs = run_of(cohort_of(SMALL, LINE, 200)).inputs
     assert [inputs.end(*at) for at in ((0, 200), (10, 200), (64, 100), (130, 200))] == [64, 64, 100, 192]
     inputs = run_of(cohort_of(IMAGE, DIGITS, 200)).inputs
     assert [inputs.end(*at) for at in ((0, 200), (15, 200), (16, 200), (60, 200))] == [15, 16, 31, 63]
@@ -120,7 +100,7 @@ def test_a_chunk_ends_at_a_block_an_evaluation_or_another_shape() -> None:
 
 
 def test_a_chunk_breaks_off_between_two_steps_and_the_bits_are_the_same() -> None:
-    cohort = cohort_of(SMALL | {"generator_norm": "batch"}, Gaussian(), 100)
+    cohort = cohort_of(SMALL | {"generator_norm": "batch"}, LINE, 100)
     whole, broken = run_of(cohort), run_of(cohort)
     whole.advance(0, 100)
     done, ends = 0, list[int]()
@@ -133,7 +113,7 @@ def test_a_chunk_breaks_off_between_two_steps_and_the_bits_are_the_same() -> Non
 
 
 def test_progress_is_told_within_a_chunk_where_a_step_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    cohort = cohort_of(SMALL, Gaussian(), 64)
+    cohort = cohort_of(SMALL, LINE, 64)
     run, told = run_of(cohort), list[int]()
     ticks = iter(0.4 * i for i in range(10_000))
     monkeypatch.setattr(cohort_module.time, "perf_counter", lambda: next(ticks))
@@ -218,13 +198,13 @@ def test_a_whole_chunk_is_one_graph(name: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_whole_chunk_is_recorded_only_where_enough_are_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = graphed(monkeypatch, cohort_of(SMALL, Gaussian(), (cuda_graphs.WORTH_CHUNKS + 1) * CHUNK_STEPS - 1))
+    run = graphed(monkeypatch, cohort_of(SMALL, LINE, (cuda_graphs.WORTH_CHUNKS + 1) * CHUNK_STEPS - 1))
     run.advance(0, 2 * CHUNK_STEPS)
     assert isinstance(run.chunks, GraphChunks) and run.chunks.whole is None and len(run.chunks.ones) == 1
 
 
 def test_a_replayed_training_goes_on_from_a_state_that_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    cohort = cohort_of(SMALL, Gaussian(), 40)
+    cohort = cohort_of(SMALL, LINE, 40)
     plain, replayed = run_of(cohort), graphed(monkeypatch, cohort)
     plain.advance(0, 20)
     for own, kept in zip(replayed.chunks.leaves, plain.chunks.leaves, strict=True):
@@ -260,18 +240,7 @@ def test_a_graph_repeats_what_was_recorded_and_nothing_that_python_chose_since()
 
 def test_a_cpu_trains_without_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder.install(monkeypatch)
-    run = run_of(cohort_of(SMALL, Gaussian(), 8))
+    run = run_of(cohort_of(SMALL, LINE, 8))
     assert type(run.chunks) is Chunks and cohort_module.chunks_of(torch.device("cuda")) is GraphChunks
     run.advance(0, 8)
     assert recorder.Graph.made == 0
-
-
-def test_what_is_trained_by_graphs_is_scored_as_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    cohort = cohort_of(SMALL, Gaussian(), 40, evaluations=4)
-    plain = train(cohort, Path(), "cpu").replicas
-    recorder.install(monkeypatch)
-    monkeypatch.setattr(cohort_module, "chunks_of", lambda device: GraphChunks)
-    replayed = train(cohort, Path(), "cpu").replicas
-    assert recorder.Graph.replayed > 30
-    for one, other in zip(plain, replayed, strict=True):
-        assert one.history == other.history

@@ -12,33 +12,24 @@ import torch
 
 from gan.engine import evaluation
 from gan.engine.cohort import train
-from gan.replica import Cohort, Replica, ReplicaResult, Scoring
+from gan.replica import ReplicaResult, Scoring
 from gan.scores import Split, scores_of
 from gan.scores.scorer import make_scorer
-from gan.targets import Gaussian, Images, Point, Target
+from gan.targets import Images, Point, Target
 from gan.targets.images import ImageData
 from gan.variant import Variant
 
-DIGITS = Images("digits")
+from .games import DIGITS, LINE, cohort_of
+
 IMAGE = Variant(generator_output="tanh", batch_size=16, generator_hidden=(32,), passes="separate")
-LINE = Variant(batch_size=32)
 GAME = Variant(generator="point", discriminator="slope", optimiser="sgd", loss="wasserstein", batch_size=2)
-CASES: list[tuple[Target, Variant]] = [(Gaussian(), LINE), (DIGITS, IMAGE)]
+CASES: list[tuple[Target, Variant]] = [(LINE, Variant(batch_size=32)), (DIGITS, IMAGE)]
 
 
 def trained(
-    target: Target, variant: Variant, split: Literal["test", "validation", "both"], steps: int = 20
+    target: Target, variant: Variant, split: Literal["test", "validation", "both"], steps: int = 4
 ) -> list[ReplicaResult]:
-    cohort = Cohort(
-        id="test",
-        replicas=tuple(Replica(str(seed), variant, seed) for seed in range(2)),
-        target=target,
-        steps=steps,
-        scoring=Scoring(evaluations=2, split=split),
-        mode="vmap",
-        compiled=False,
-        width=2,
-    )
+    cohort = cohort_of(variant, target, steps=steps, scoring=Scoring(evaluations=2, split=split))
     results = train(cohort, Path("nowhere"), "cpu").replicas
     for result in results:
         del result.row["train_seconds"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,35 +14,21 @@ import torch
 from torch.fx import GraphModule
 
 from gan.engine import programs as module
-from gan.engine.cohort import Run
 from gan.engine.programs import StepFunction, step_function
 from gan.model.step import StepConfig
-from gan.replica import PROGRAMS, Cohort, Replica, Scoring, batch_shapes
-from gan.targets import Gaussian, Images, Target
+from gan.replica import PROGRAMS, Cohort, batch_shapes
+from gan.targets import Target
 from gan.variant import Variant
 
-DIGITS = Images("digits")
-SMALL: dict[str, Any] = {"generator_hidden": (4,), "discriminator_hidden": (4,), "batch_size": 8}
+from .games import DIGITS, LINE, SMALL, cohort_of, run_of
 
 
-def cohort_of(target: Target, steps: int = 2, compiled: bool = True, **settings: Any) -> Cohort:
-    variant = Variant(**{**SMALL, **settings})
-    return Cohort(
-        id="test",
-        replicas=tuple(Replica(str(seed), variant, seed) for seed in range(2)),
-        target=target,
-        steps=steps,
-        scoring=Scoring(evaluations=1),
-        mode="vmap",
-        compiled=compiled,
-        width=2,
-    )
+def small(target: Target, steps: int = 2, **settings: Any) -> Cohort:
+    return cohort_of(Variant(**SMALL | settings), target, steps=steps, compiled=True)
 
 
 def metrics_of(cohort: Cohort) -> torch.Tensor:
-    run = Run(cohort, cohort.replicas, Path("nowhere"), torch.device("cpu"))
-    run.advance(0, cohort.steps)
-    return run.metrics
+    return run_of(cohort, cohort.steps).metrics
 
 
 def step_of(cohort: Cohort) -> StepFunction:
@@ -67,8 +52,8 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
 
 def test_going_back_and_forth_between_shapes_compiles_each_once(programs: Callable[[], int]) -> None:
     cohorts = [
-        cohort_of(Gaussian()),
-        cohort_of(Gaussian(), batch_size=16),  # the same networks
+        small(LINE),
+        small(LINE, batch_size=16),  # the same networks
     ]
     expected = [metrics_of(dataclasses.replace(cohort, compiled=False)) for cohort in cohorts]
     for _ in range(3):
@@ -80,11 +65,11 @@ def test_going_back_and_forth_between_shapes_compiles_each_once(programs: Callab
 @pytest.mark.usefixtures("programs")
 def test_programs_are_forgotten_before_the_compiler_would_give_up() -> None:
     for i in range(PROGRAMS + 1):
-        step_of(cohort_of(Gaussian(), batch_size=8 + i))
+        step_of(small(LINE, batch_size=8 + i))
         assert len(module._programs[True]) == (i + 1 if i < PROGRAMS else 1)
     # What they may come to counts, not how many there are: 1 + 4, 1 + 4 + 3, and 5 that no longer fit.
     for critic_steps, kept in ((3, 2), (2, 3), (4, 1)):
-        step_of(cohort_of(DIGITS, critic_steps=critic_steps))
+        step_of(small(DIGITS, critic_steps=critic_steps))
         assert len(module._programs[True]) == kept
 
 
@@ -96,8 +81,8 @@ def test_an_epochs_partial_batch_is_counted_wherever_it_falls(programs: Callable
     # 997 images in batches of 400 are two whole ones and one of 197: in six steps of two batches it is neither of
     # them, the first and the second.
     images = {"generator_output": "tanh", "batch_size": 400, "critic_steps": 2, "optimiser": "sgd"}
-    cohort = cohort_of(DIGITS, steps=6, **images)
+    cohort = small(DIGITS, steps=6, **images)
     assert bool(torch.isfinite(metrics_of(cohort)).all())
     assert programs() == shapes(cohort) == 3
-    assert shapes(cohort_of(DIGITS, **images, last_batch="drop")) == 1
-    assert shapes(cohort_of(DIGITS, batch_size=997)) == shapes(cohort_of(Gaussian(), critic_steps=2)) == 1
+    assert shapes(small(DIGITS, **images, last_batch="drop")) == 1
+    assert shapes(small(DIGITS, batch_size=997)) == shapes(small(LINE, critic_steps=2)) == 1

@@ -5,23 +5,9 @@ from __future__ import annotations
 import torch
 
 from gan.engine import random_streams
-from gan.targets import Gaussian, Mixture
+from gan.targets import Mixture
 
 CPU = torch.device("cpu")
-
-
-def test_a_stream_does_not_depend_on_who_trains_beside_it() -> None:
-    alone = random_streams.Latents([7], ["uniform"], "discriminator", 16, 5, CPU)
-    among = random_streams.Latents([1, 7, 3], ["normal", "uniform", "normal"], "discriminator", 16, 5, CPU)
-    for step in (0, 1, 63, 64, 200):
-        assert torch.equal(alone.at(step)[0], among.at(step)[1])
-
-
-def test_any_step_is_reachable_at_once() -> None:
-    walked, jumped = (random_streams.Samples([3], Mixture().sample, 8, CPU) for _ in range(2))
-    batches = [walked.at(s).clone() for s in range(150)]
-    for step in (149, 0, 70):
-        assert torch.equal(jumped.at(step), batches[step])
 
 
 def test_streams_of_other_names_seeds_and_blocks_differ() -> None:
@@ -33,18 +19,6 @@ def test_streams_of_other_names_seeds_and_blocks_differ() -> None:
     }
     values = [tuple(v.tolist()) for v in draws.values()]
     assert len(set(values)) == len(values)
-
-
-def test_samples_follow_their_distribution() -> None:
-    batch = random_streams.Samples([0], Gaussian(3.0, 2.0).sample, 50_000, CPU).at(0)
-    assert abs(float(batch.mean()) - 3) < 0.05
-    assert abs(float(batch.std()) - 2) < 0.05
-
-
-def test_latents_are_of_the_kind_that_was_asked_for() -> None:
-    normal, uniform = random_streams.Latents([0, 0], ["normal", "uniform"], "generator", 5_000, 2, CPU).at(0)
-    assert abs(float(normal.std()) - 1) < 0.05 and float(normal.abs().max()) > 3
-    assert abs(float(uniform.std()) - 3**-0.5) < 0.02 and float(uniform.abs().max()) <= 1
 
 
 def test_an_epoch_shows_every_image_once_in_the_replicas_own_order() -> None:
@@ -68,7 +42,7 @@ def test_ranges_are_undone_exactly() -> None:
 
 
 def test_blocks_are_what_each_replica_draws_alone_in_one_piece() -> None:
-    """The formula that decides every result: the buffers and their layout may not change a bit of it."""
+    """The formula that decides every result: no neighbour, no layout and no order of steps changes a bit of it."""
     seeds, blocks = (3, 5), (0, 2, 1, 7)
     z = random_streams.Latents(seeds, ["normal", "uniform"], "generator", 3, 5, CPU, blocks=3, staged=2)
     fractions = random_streams.PenaltyNoise(seeds, 7, 1, CPU, blocks=2)

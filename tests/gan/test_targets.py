@@ -6,9 +6,7 @@ import gzip
 import os
 import shutil
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -16,7 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from scipy import integrate, stats
+from scipy import stats
 
 from gan.errors import InputError
 from gan.plugins import FACTS, registry
@@ -35,16 +33,6 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_naming_targets_imports_no_torch() -> None:
-    code = (
-        "import sys, gan.targets as t\n"
-        "from gan.plugins import registry\n"
-        "for n in registry.names('target'): t.make_target(n).settings()\n"
-        "assert not {'torch', 'scipy', 'sklearn'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
 @pytest.mark.parametrize("name", registry.names("target"))
 def test_every_target_says_what_it_is(name: str) -> None:
     target = make_target(name)
@@ -56,15 +44,15 @@ def test_every_target_says_what_it_is(name: str) -> None:
     assert target.provides <= FACTS.keys()
 
 
-@pytest.mark.parametrize("target", [Gaussian(), Gaussian(-1.0, 0.1), Mixture()], ids=lambda t: t.label)
+def test_whole_numbers_are_kept_as_the_floats_they_equal() -> None:
+    assert repr(make_target("gaussian", mean=3, std=2).settings()) == repr(Gaussian(3.0, 2.0).settings())
+
+
+@pytest.mark.parametrize("target", REAL_LINE, ids=lambda t: t.label)
 def test_density_is_the_derivative_of_the_distribution_function(target: Gaussian | Mixture) -> None:
     x = target.quantile(np.linspace(0.01, 0.99, 50))
     h = 1e-5
     assert target.pdf(x) == pytest.approx((target.cdf(x + h) - target.cdf(x - h)) / (2 * h), rel=1e-4, abs=1e-7)
-
-
-def test_equal_numbers_give_equal_settings() -> None:
-    assert repr(make_target("gaussian", mean=3, std=2).settings()) == repr(Gaussian(3.0, 2.0).settings())
 
 
 @pytest.mark.parametrize(
@@ -116,12 +104,8 @@ def test_quantile_inverts_the_distribution_function(target: Gaussian | Mixture) 
     assert target.cdf([-np.inf, np.inf]).tolist() == [0, 1]
 
 
-def test_mixtures_distribution_function_is_the_integral_of_its_density() -> None:
-    target = Mixture(modes=3, spacing=4, std=0.5)
-    assert target.centres.tolist() == [-4, 0, 4]
-    for x in (-4.2, -2.0, 0.3, 5.0):
-        area, _ = integrate.quad(lambda v: stats.norm.pdf(v, target.centres, 0.5).mean(), -12, x, points=[-4, 0, 4])
-        assert target.cdf(x) == pytest.approx(area, abs=1e-8)
+def test_a_mixture_is_centred_and_evenly_spaced() -> None:
+    assert Mixture(modes=3, spacing=4, std=0.5).centres.tolist() == [-4, 0, 4]
 
 
 def test_digits_are_split_once_for_all() -> None:
@@ -193,53 +177,46 @@ def test_a_read_only_root_is_unpacked_into_the_cache_once(
     assert torch.equal(Images("mnist").load(read_only).test, first.test)
 
 
-def _garbage(path: Path) -> None:
-    path.write_bytes(b"garbage")
-
-
-def _truncated_gzip(path: Path) -> None:
-    path.write_bytes(gzip.compress(bytes(range(256)) * 64)[:-9])
-
-
-def _other_content(path: Path) -> None:
-    path.write_bytes(gzip.compress(bytes(16) + b"another data set"))
-
-
 @needs_mnist
-@pytest.mark.parametrize("damage", [_garbage, _truncated_gzip, _other_content])
-@pytest.mark.parametrize("file", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-def test_a_damaged_gz_is_refused_by_name(root: Path, cache: Path, damage: Callable[[Path], None], file: str) -> None:
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("train-images-idx3-ubyte", b"garbage"),
+        ("t10k-labels-idx1-ubyte", gzip.compress(bytes(range(256)) * 64)[:-9]),
+        ("train-labels-idx1-ubyte", gzip.compress(bytes(16) + b"another data set")),
+    ],
+    ids=["garbage", "truncated", "other content"],
+)
+def test_a_damaged_gz_is_refused_by_name(root: Path, cache: Path, file: str, content: bytes) -> None:
     for form in (file, f"{file}.gz"):
         (root / "MNIST" / "raw" / form).unlink(missing_ok=True)
     path = root / "MNIST" / "raw" / f"{file}.gz"
-    damage(path)
+    path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         Images("mnist").load(root)
     assert str(path) in str(caught.value) and "--data-dir" in str(caught.value)
-    assert path.name.removesuffix(".gz") not in [Path(name).name for name in left(cache)]
+    assert file not in [Path(name).name for name in left(cache)]
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 1])])
-def test_damaged_unpacked_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file in FILES:
-        (raw / file).write_bytes(content)
-    with pytest.raises(InputError, match="train-images-idx3-ubyte"):
-        Images("mnist").load(tmp_path)
+ONE_IMAGE = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(784)
+ONE_LABEL = bytes([0, 0, 8, 1, 0, 0, 0, 1]) + bytes(1)
 
 
-def test_unpacked_files_with_other_content_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("images", "labels", "said"),
+    [
+        (b"", b"", "train-images-idx3-ubyte"),
+        (b"garbage", b"garbage", "train-images-idx3-ubyte"),
+        (ONE_IMAGE[:-1], ONE_LABEL, "train-images-idx3-ubyte"),
+        (ONE_IMAGE, ONE_LABEL, "published data"),
+    ],
+)
+def test_damaged_unpacked_files_are_refused_by_name(tmp_path: Path, images: bytes, labels: bytes, said: str) -> None:
     raw = tmp_path / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     for file in FILES:
-        header = (
-            bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28])
-            if "images" in file
-            else bytes([0, 0, 8, 1, 0, 0, 0, 1])
-        )
-        (raw / file).write_bytes(header + bytes(784 if "images" in file else 1))
-    with pytest.raises(InputError, match="published data"):
+        (raw / file).write_bytes(images if "images" in file else labels)
+    with pytest.raises(InputError, match=said):
         Images("fashion_mnist").load(tmp_path)
 
 

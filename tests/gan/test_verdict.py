@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,6 +93,8 @@ def critic(tail: float) -> dict[str, Points]:
 
 HOPS = np.where(np.arange(len(EVALUATED)) % 2, 0.2, 0.9)
 AWAY = 0.6 + 0.5 * np.where(TAIL, (STEP - 3_000) / 1_000, 0.0) ** 2
+ONCE = 0.6 + np.where((STEP > 3_000) & (STEP <= 3_400), 0.3 * np.sin(np.pi * (STEP - 3_000) / 200), 0.0)
+NOWHERE: Any = [(math.nan, 0.9), (math.inf, 0.9), (STEPS, 0.2)]
 MODES: dict[str, Any] = {"covers": {"modes": 10.0}}
 NONE: dict[str, Any] = {"goal": {}}
 UNTRAINED: dict[str, Any] = {"gradient": 0.0, "fake": 0.01, "coverage": 0.2, "ks": 0.9}
@@ -125,13 +124,17 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "a score that has settled": (curves(ks=np.where(EVALUATED < 2_800, HOPS, 0.2)), {}, "converged"),
     "a value on its way, at the goal": (curves(value=AWAY), {}, "converged"),
     "a value on its way, without a goal": (curves(value=AWAY), NONE, "unsettled"),
+    "jitter after one swing": (curves(value=ONCE + noise(0.02)), {}, "converged"),
     "settled without a goal": (curves(), NONE, "converged"),
     "settled, but beaten": (curves(fake=0.01, gradient=1.0), NONE, "unsettled"),
     "nothing recorded, without a goal": ({}, NONE, "unsettled"),
     "the whole goal": (BETTER, WHOLE, "converged"),
     "the whole goal by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 2.5)]}, WHOLE, "converged"),
     "not by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 3.5)]}, WHOLE, "unsettled"),
+    "a mean over the steps before the tail": (curves(coverage=[(3_000, 0.9), (3_500, 0.1)]), {}, "collapsed"),
+    "the same of quality": (collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)]), {}, "unsettled"),
     "of one step the last point": (curves(ks=[*points(0.2, EVALUATED), (STEPS, 0.9)]), {}, "unsettled"),
+    "steps that are no numbers": (curves(ks=NOWHERE), {}, "converged"),
     "a point that is no number": (collapsed(coverage=[(3_500, math.nan), (3_600, 0.1)]), {}, "collapsed"),
 }
 
@@ -178,12 +181,6 @@ def test_a_diverged_replica_keeps_what_it_reached_before() -> None:
 )
 def test_time_to_collapse(made: dict[str, Points], covers: dict[str, float], step: int | None) -> None:
     assert judged(made, covers=covers).time_to_collapse == step
-
-
-def test_jitter_after_one_swing_makes_no_turns() -> None:
-    once = np.where((STEP > 3_000) & (STEP <= 3_400), 0.3 * np.sin(np.pi * (STEP - 3_000) / 200), 0.0)
-    found = judged(curves(value=0.6 + once + noise(0.02)))
-    assert found.verdict == "converged" and (found.oscillation or 0) > 0.2
 
 
 @pytest.mark.parametrize(
@@ -263,10 +260,6 @@ def above(x: float) -> float:
     return math.nextafter(x, math.inf)
 
 
-def below(x: float) -> float:
-    return math.nextafter(x, -math.inf)
-
-
 def ramp(change: float) -> np.ndarray:
     return 0.6 + np.where(TAIL, change * (STEP - 3_020) / 980, 0.0)
 
@@ -287,7 +280,7 @@ BOUNDARIES: dict[str, tuple[dict[str, Points], dict[str, Points], str]] = {
     "gradient": (starved(gradient=in_tail(0.02, 1.0)), starved(gradient=in_tail(above(0.02), 1.0)), "starved"),
     "logit_gradient": (starved(gradient=1.0, logits=0.01), starved(gradient=1.0, logits=above(0.01)), "starved"),
     "coverage": (curves(coverage=0.5), curves(coverage=above(0.5)), "collapsed"),
-    "quality": (collapsed(hq_share=0.05), collapsed(hq_share=below(0.05)), "collapsed"),
+    "quality": (collapsed(hq_share=0.05), collapsed(hq_share=math.nextafter(0.05, 0.0)), "collapsed"),
     "turns": (curves(value=half_turns(4)), curves(value=half_turns(3) + noise(0.03)), "oscillating"),
     "swing": (swinging(0.055, 12), swinging(0.045, 12), "oscillating"),
     # From 0.3 / sqrt(20) = 0.067 nats on, whatever the period, an amplitude is beyond noise.
@@ -313,19 +306,6 @@ def test_every_threshold_has_a_boundary() -> None:
     assert (
         [*BOUNDARIES] == [name for name, *_ in thresholds_table()] == [f.name for f in dataclasses.fields(Thresholds)]
     )
-
-
-def test_a_mean_over_the_steps_before_the_tail_is_not_of_the_tail() -> None:
-    assert verdict(curves(coverage=[(3_000, 0.9), (3_500, 0.1)])) == "collapsed"
-    assert verdict(collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)])) == "unsettled"
-
-
-def test_the_amplitude_is_compared_as_it_is_reported() -> None:
-    made = swinging(0.2, 12)
-    amplitude = judged(made).oscillation
-    assert amplitude is not None
-    assert verdict(made, thresholds=Thresholds(swing=amplitude)) == "oscillating"
-    assert verdict(made, thresholds=Thresholds(swing=above(amplitude))) == "converged"
 
 
 def test_the_table_has_a_meaning_for_each_threshold() -> None:
@@ -437,26 +417,3 @@ def test_any_curves_are_judged(
     assert found.time_to_collapse is None or found.time_to_collapse in evaluated
     if found.verdict == "converged" and goal:
         assert found.time_to_goal is not None and found.drift is not None
-
-
-@pytest.mark.parametrize("name", VERDICTS)
-@pytest.mark.parametrize("kept", [1, 2, 7])
-def test_short_curves_are_judged(name: str, kept: int) -> None:
-    for made in ({m: p[:kept] for m, p in EXAMPLES[name].items()}, {m: p[-kept:] for m, p in EXAMPLES[name].items()}):
-        assert judged(made).verdict in VERDICTS
-
-
-def test_each_metric_may_be_missing() -> None:
-    for made in EXAMPLES.values():
-        for metric in made:
-            assert verdict({m: p for m, p in made.items() if m != metric}) in VERDICTS
-
-
-def test_a_step_that_is_no_number_is_left_out() -> None:
-    nowhere: Any = [(math.nan, 0.9), (math.inf, 0.9), (STEPS, 0.2)]
-    assert verdict(curves(ks=nowhere)) == "converged"
-
-
-def test_judging_needs_no_torch() -> None:
-    code = "import sys, gan.verdict; assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

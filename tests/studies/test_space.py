@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gan.errors import InputError
@@ -104,7 +104,6 @@ def test_a_grid_has_only_so_many_trials(tmp_path: Path) -> None:
         resolved(tmp_path, text, trials=31)
 
 
-@settings(deadline=None)
 @given(st.integers(70, 90), st.integers(1, 20), st.booleans(), st.booleans())
 def test_a_space_is_accepted_if_every_trial_makes_a_gan(low: int, width: int, norms: bool, drops: bool) -> None:
     # 997 digits leave one over at batches of 83: with BatchNorm, unless it is dropped, that is no batch.

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks import tuning
 from benchmarks.tracking import MirrorStats, check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
@@ -98,14 +97,9 @@ def test_what_to_type_finds_the_runs_and_the_store_again(runs: str, uri: str | N
     assert said == f"`ganbench sync gaussian --scale smoke{more}"
 
 
-def test_both_servers_are_bound_to_this_machine(
-    ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_ui_is_bound_to_this_machine_and_its_command_line_holds_no_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(tuning, "dashboard", lambda place, host, port, ready: asked.append((host, port)))
-    journal = tmp_path / "optuna.log"
-    assert ganbench("dashboard", "--storage", str(journal), "--port", "8123").code == 0
-    assert asked == [("127.0.0.1", 8123)]
     monkeypatch.setenv("MLFLOW_HOST", "0.0.0.0")
     command, environment = ui_command(tmp_path, 5055, "postgresql://me:secret@host/db")
     assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"

@@ -28,6 +28,7 @@ from reports.export import columns
 from reports.export.archive import archive
 from reports.figures.layout import Picture
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import PlannedReport, PlannedStudy, PlanRecord
 from reports.pages.study import compile_report
 from reports.pages.tuning import compile_tuning
 
@@ -196,7 +197,12 @@ def test_the_readme_names_every_file_column_and_metric(ledger: Ledger, tmp_path:
 
 def test_every_setting_and_metric_of_ours_has_a_meaning() -> None:
     names = [*(f"variant/{name}" for name in FIELDS), *(f"param/{name}" for name in FIELDS)]
-    plan = {"study": {"factors": {}}}
+    plan = PlanRecord(
+        study=PlannedStudy(name="made", scale="laptop", steps=1, factors={}, report=PlannedReport()),
+        variants={},
+        replicas=[],
+        cohorts=[],
+    )
     said = [*columns.of_results(names[: len(FIELDS)], plan, {}), *columns.of_trials(names[len(FIELDS) :], [])]
     said += columns.of_metrics([*METRICS, "epoch/loss/generator", "score/ks", "gradient/generator/2"])
     assert [name for name, text, _ in said if "one of the study's own" in text] == []

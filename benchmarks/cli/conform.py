@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from benchmarks.cli.app import app, emit
+from benchmarks.cli.application import app, emit
 from benchmarks.options import Json, Plugins
 
 

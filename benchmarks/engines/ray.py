@@ -31,7 +31,7 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmarks.engines import CheckpointConfig, Outcome, WorkerDied, remote
+from benchmarks.engines import CheckpointConfig, Outcome, Say, Stopping, WorkerDied, remote
 from benchmarks.engines.ray_task import ProgressActor, is_there, task
 from benchmarks.engines.retries import Attempt, CohortQueue, slots
 from benchmarks.engines.work import Job, Train
@@ -80,8 +80,8 @@ class RayEngine:
     def __init__(
         self,
         gpus_per_cohort: float = 1.0,
-        say: Callable[[str], None] = print,
-        stopping: Callable[[], bool] = lambda: False,
+        say: Say = print,
+        stopping: Stopping = lambda: False,
         train: Train | None = None,
     ) -> None:
         self._share, self._say, self._stopping, self._train = gpus_per_cohort, say, stopping, train

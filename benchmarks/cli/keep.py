@@ -12,8 +12,9 @@ import typer
 
 from benchmarks.cli.application import app, emit
 from benchmarks.options import Json, Names, RunsDir, Scale, TrackingUri
+from studies.scales import SCALES
 
-AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]
+AnyScale = Annotated[str | None, typer.Option(help=f"{', '.join(SCALES)}; by default all of them.")]
 
 
 @contextmanager

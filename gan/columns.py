@@ -6,6 +6,7 @@ To add a column is to add a line here, and to measure it. What a study adds stan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -78,6 +79,14 @@ LOSSES: Final = tuple(column.name for column in _losses())
 JUDGED: Final = tuple(column.name for column in COLUMNS if column.kind == "judged")
 NUMBERS: Final = tuple(column.name for column in COLUMNS if column.kind == "number" and column.reported)
 """The losses and the value: what every replica has, whatever its target scores."""
+
+
+def setting_columns(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return a variant's settings as columns ``variant/<setting>``, a list of numbers as text such as ``32-32``."""
+    return {
+        f"variant/{name}": "-".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
 
 
 def results_columns(factors: list[str], scores: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from benchmarks.engines import Outcome
 from benchmarks.planning.plan import Plan
-from gan.columns import COLUMNS, NUMBERS
+from gan.columns import COLUMNS, NUMBERS, setting_columns
 from gan.replica import Cohort, ReplicaResult
 from gan.scores import scores_of
 from reports.ledger.ledger import HISTORY, Arrays, Ledger
@@ -63,12 +63,7 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
     repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
     beside = [f"validation/{name}" for name in finals if study.scoring.split == "both" and study.target.kind != "point"]
     empty = dict.fromkeys((*NUMBERS, *finals, *repeats, *beside), np.nan)
-    settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
-    return identity | empty | result.row | settings
-
-
-def _flat(value: Any) -> Any:
-    return "-".join(map(str, value)) if isinstance(value, list) else value
+    return identity | empty | result.row | setting_columns(replica.variant.settings())
 
 
 def _joined(results: list[ReplicaResult], part: str) -> Arrays:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from gan.columns import COLUMNS, NAMES
+from gan.columns import COLUMNS, NAMES, setting_columns
 from gan.variant import Variant
 from gan.verdict import Curves
 from reports.ledger.records import PlannedStudy
@@ -82,9 +82,8 @@ def planned(study: PlannedStudy, variant: str, settings: Mapping[str, Any]) -> d
         variant: Its name.
         settings: Its fields, as `plan.json` has them.
     """
-    flat = {name: "-".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()}
     known = {"variant": variant, "target": study.target.get("name"), "steps": study.steps}
-    return known | {f"{_FIELD}{name}": value for name, value in flat.items()}
+    return known | setting_columns(settings)
 
 
 def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.tracking import MirrorStats, check_uri, mirrored
+from benchmarks.tracking import check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
+from reports.ledger.records import MirrorRecord
 
 from ..typed import Ganbench
 from .mirroring import make_plan, record_of
@@ -74,12 +75,12 @@ def test_it_is_refused_before_anything_is_planned(words: str, ganbench: Ganbench
 
 def test_the_warning_says_what_to_type() -> None:
     typed = catch_up(record_of(make_plan()).study, Path("runs"), None)
-    stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up=typed)
+    stats = MirrorRecord(missing=3, error="OSError: no\n  route", catch_up=typed)
     assert stats.warning == (
         "MLflow: 3 finished replicas are not mirrored yet (the ledger has them): OSError: no route; "
         "`ganbench sync gaussian --scale smoke` mirrors them"
     )
-    assert MirrorStats().warning == ""
+    assert MirrorRecord().warning == ""
 
 
 @pytest.mark.parametrize(

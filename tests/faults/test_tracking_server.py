@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.tracking import Mirror, MirrorStats
+from benchmarks.tracking import Mirror
+from reports.ledger.records import MirrorRecord
 
 from .commands import SCALE, STUDY, environment, ganbench, run_directory, start, write_study
 from .servers import TrackingServer
@@ -53,7 +54,7 @@ def made_up() -> tuple[dict[str, Any], pd.DataFrame]:
     return {"study": study, "command": "", "replicas": replicas}, pd.DataFrame(rows)
 
 
-def pushed(uri: str, runs_dir: Path, meanwhile: Callable[[], None] = lambda: None) -> MirrorStats:
+def pushed(uri: str, runs_dir: Path, meanwhile: Callable[[], None] = lambda: None) -> MirrorRecord:
     plan, results = made_up()
     mirror = Mirror(runs_dir, plan, tracking_uri=uri)
     for first in range(0, len(results), WIDTH):

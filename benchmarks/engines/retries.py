@@ -172,5 +172,5 @@ class CohortQueue:
 
 
 def slots(resources: Mapping[str, float], device: str, gpus_per_cohort: float) -> int:
-    """Return how many cohorts a machine with these CPUs and GPUs trains at once: one a CPU, or by its share of a GPU."""
+    """Return how many cohorts a machine with these resources trains at once: one a CPU, or a share of a GPU."""
     return int(resources.get("GPU", 0) / gpus_per_cohort) if device == "cuda" else int(resources.get("CPU", 0))

@@ -91,13 +91,19 @@ REFUSED: list[tuple[dict[str, str], str]] = [
     ({"losses": '["hinje"]'}, "grid.loss: .*'hinje'.*did you mean 'hinge'"),
     ({"generator": "mpl"}, "base.generator: .*did you mean 'mlp'"),
     ({"generator": '3" #'}, "base.generator: "),
-    ({"base": 'discriminator_output = "probability"'}, "discriminator_output: the loss hinge has no form for a probability"),
+    (
+        {"base": 'discriminator_output = "probability"'},
+        "discriminator_output: the loss hinge has no form for a probability",
+    ),
     ({"scores": '["transpor"]'}, "scoring.scores: .*'transpor'.*did you mean 'transport'"),
     ({"scores": '["ks"]', "score": "ks"}, "scoring.scores: .*'ks'.*anyway"),
     ({"scores": '["transport", "transport"]'}, "scoring.scores: .*twice"),
     ({"scores": "[]"}, "report.score: 'transport'"),
     ({**IMAGES}, "scoring.scores: .*'transport'.*gaussian or mixture"),
-    ({**IMAGES, "scores": "[]", "score": "hq_share"}, "generator: residual is for gaussian or mixture, and not for digits"),
+    (
+        {**IMAGES, "scores": "[]", "score": "hq_share"},
+        "generator: residual is for gaussian or mixture, and not for digits",
+    ),
     (
         {"target": "point", "scores": "[]", "score": "radius", "base": 'discriminator = "slope"'},
         "generator: .*expected point.*'residual'",

@@ -38,7 +38,6 @@ from benchmarks.engines.work import Job, Train
 from gan.errors import InputError
 from gan.files import digest
 from gan.replica import Cohort
-from gan.targets import Images
 
 POLL_SECONDS = 0.5
 NODE = "ray.io/node-id"
@@ -182,7 +181,7 @@ class RayEngine:
             job=dataclasses.replace(self._job.job, cohort=attempt.cohort),
             plugins=remote.plugins_of(attempt.cohort),
         )
-        sent = [self._sent[target.digest]] if isinstance(target, Images) and target.digest in self._sent else []
+        sent = [self._sent[target.digest]] if target.digest in self._sent else []
         cuda = job.job.device == "cuda"
         handed = task.options(
             **({"num_cpus": 0, "num_gpus": self._share} if cuda else {"num_cpus": 1}),

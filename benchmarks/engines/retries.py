@@ -67,7 +67,7 @@ class Attempt:
                     replicas=part,
                     places=(),
                     as_planned=cohort.mode == "loop",
-                    width=1 if cohort.mode == "loop" else width_for(part[0].variant, len(part)),
+                    width=1 if cohort.mode == "loop" else width_for(part[0].variant, cohort.target.shape, len(part)),
                 ),
                 piece=True,
             )

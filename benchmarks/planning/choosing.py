@@ -8,10 +8,10 @@ from pathlib import Path
 
 from benchmarks.machine.lock import LOCK
 from benchmarks.tuning.journal import JOURNAL
-from gan.errors import InputError, nearest
-from gan.targets import Images
+from gan.errors import InputError
 from reports.ledger.ledger import Ledger, find_runs
 from studies import schema
+from studies.scales import SCALES
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ def studies(
     Raises:
         InputError: A name is unknown, means no study with `[tune]`, or nothing is left.
     """
-    if scale not in schema.SCALES and (not names or list(names) == ["all"]):
-        raise InputError(f"--scale {scale}: no such scale; {nearest(scale, schema.SCALES)}")
     if "all" in names and len(names) > 1:
         raise InputError("all: every study; expected it alone, or the names of some studies")
     left_out: dict[str, str] = {}
@@ -92,7 +90,7 @@ def _without_data(wanted: Iterable[schema.Study], data_dir: Path) -> dict[str, s
     left_out: dict[str, str] = {}
     for study in wanted:
         target = schema.resolve(study, next(iter(study.scales))).target
-        if isinstance(target, Images) and not target.available(data_dir):
+        if not target.available(data_dir):
             left_out[study.name] = (
                 f"its files are not in {data_dir} (set GAN_DATA_DIR or --data-dir; "
                 f"`ganbench run {study.name}` downloads them)"
@@ -132,13 +130,11 @@ def places(names: Sequence[str], runs_dir: Path, scale: str | None) -> list[Path
     """Return where studies take up space: at a scale or at all, by name or all of them, half removed ones too.
 
     Raises:
-        InputError: There is no such scale or folder, or a study was not run.
+        InputError: There is no such folder, or a study was not run.
     """
-    if scale is not None and scale not in schema.SCALES:
-        raise InputError(f"--scale {scale}: no such scale; {nearest(scale, schema.SCALES)}")
     if not runs_dir.is_dir():
         raise InputError(f"{runs_dir}: no such folder; expected the one in which runs are recorded")
-    marks, scales = ("plan.json", "cohorts", LOCK), [scale] if scale else list(schema.SCALES)
+    marks, scales = ("plan.json", "cohorts", LOCK), [scale] if scale else list(SCALES)
     every = [place for place in sorted(runs_dir.glob("*/*")) if any((place / mark).exists() for mark in marks)]
     found = [place for place in every if place.name in scales]
     if not names or list(names) == ["all"]:

@@ -85,7 +85,10 @@ def _database_problem(uri: str) -> str:
         expected = INSTALL if error.name == "psycopg" else "one that is, or another database"
         return f"its driver is not installed ({error.name}); expected {expected}"
     except Exception as error:  # each dialect and driver has its own
-        reason = without_credentials(" ".join(str(error).split())) or type(error).__name__
+        said, quoted, _ = " ".join(str(error).split()).partition("://")
+        if quoted:  # the URI, encoded otherwise, so that a password may stand behind its last @
+            said = said.rpartition(" ")[0].rstrip(":")
+        reason = without_credentials(said) or type(error).__name__
         return f"not the URI of a database ({reason}); expected one"
     if engine.url.get_backend_name() == "sqlite" and engine.url.database in (None, "", ":memory:"):
         return "a database in memory loses its runs; expected a file"

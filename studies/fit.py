@@ -13,7 +13,6 @@ from gan.replica import Scoring
 from gan.scores import sample_sizes, scores_of
 from gan.targets import Target, make_target
 from gan.variant import Variant, refused_precision
-from studies.grid import COLUMNS
 from studies.tune import Parameter
 
 CHECK_NEEDS: Final[dict[str, str]] = {
@@ -171,8 +170,6 @@ def check_scores(scores: Sequence[str], target: Target, place: str) -> None:
             raise InputError(f"{said}: no such score; expected one of a plugin; {valid}")
         if scores.count(name) > 1:
             raise InputError(f"{said}: stands there twice; expected distinct scores")
-        if name in COLUMNS:
-            raise InputError(f"{said}: a column of results.csv; expected another name in the plugin")
         if not (needs := registry.score(name).needs) <= target.provides:
             raise InputError(f"{said}: not for {target.name}; expected the target {_targets(needs)}")
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import Field, ValidationError
 
+from gan.columns import NUMBERS
 from gan.errors import InputError, nearest, shown
 from gan.scores import scores_of
 from gan.targets import Target
@@ -18,12 +19,6 @@ from studies.sections import CLAIMS, Section, explain
 
 PUBLISHED: Final = STUDIES_DIR / "published.toml"
 CLAIM_TEXTS: Final = STUDIES_DIR / "claims.toml"
-
-# Columns of a result that are losses; the final scores of a study's target come on top.
-LOSSES: Final = (
-    *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
-    "value_discriminator",
-)
 
 _Text = Annotated[str, MinLen(1)]
 _Finite = Annotated[float, Gt(-float("inf")), Lt(float("inf"))]
@@ -103,7 +98,7 @@ def figures_of(
         InputError: A figure is of a quantity that the study does not measure, or of a level that it has not.
     """
     found: list[dict[str, Any]] = []
-    known = (*LOSSES, *(score.name for score in scores_of(target) if score.final))
+    known = (*NUMBERS, *(score.name for score in scores_of(target) if score.final))
     for i, figure in enumerate(_read(path)):
         if figure.study != study:
             continue

@@ -13,10 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gan.errors import LONGEST, nearest, shown
 from gan.variant import Finite
+from studies.scales import ScaleName
 from studies.tune import FIRST_VALIDATION_SEED, Aggregate, Pruning, Sampler, Second
-
-SCALES = ("smoke", "laptop", "full")
-ScaleName = Literal["smoke", "laptop", "full"]
 
 CheckName = Literal["logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients"]
 CHECKS = get_args(CheckName)

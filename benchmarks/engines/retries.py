@@ -143,12 +143,7 @@ class CohortQueue:
             raise WorkerDied(f"{STARTS} workers in a row ended before they could train ({why})")
 
     def worker_died(self, attempt: Attempt, why: str) -> list[Outcome]:
-        """Have a cohort trained again whose worker died; return the outcome of the replica to blame, where one is.
-
-        Args:
-            attempt: What it trained.
-            why: How it died.
-        """
+        """Have a cohort trained again whose worker died; return the outcome of the replica to blame, where one is."""
         cohort, again = attempt.cohort, attempt.after_death()
         if again:
             parts = "it is tried again" if len(again) == 1 else "its replicas are tried in two halves"
@@ -164,7 +159,7 @@ class CohortQueue:
 
         Args:
             attempt: What was trained there.
-            node: The machine; empty where the training had not begun.
+            node: The machine's id; empty where the training had not begun.
         """
         cohort = attempt.cohort.id
         self._losses[cohort] += bool(node)
@@ -177,11 +172,5 @@ class CohortQueue:
 
 
 def slots(resources: Mapping[str, float], device: str, gpus_per_cohort: float) -> int:
-    """Return how many cohorts a machine of a cluster trains at once.
-
-    Args:
-        resources: Its CPUs and GPUs, by the names ``CPU`` and ``GPU``.
-        device: ``cpu``, of which a cohort takes one, or ``cuda``.
-        gpus_per_cohort: The share of a GPU that a cohort takes.
-    """
+    """Return how many cohorts a machine with these resources trains at once: one a CPU, or a share of a GPU."""
     return int(resources.get("GPU", 0) / gpus_per_cohort) if device == "cuda" else int(resources.get("CPU", 0))

@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from gan.errors import InputError
 from gan.replica import Cohort, cohort_shape
 from gan.targets import Target
 from reports.ledger.ledger import Ledger
-from reports.ledger.records import MirrorRecord
 from studies import schema
 
 STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
@@ -194,7 +193,7 @@ def run(
             stats = mirror.close(STOPPED_SECONDS) if stopped else mirror.close()
             summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
             if stats.experiment:  # else it was away all the time
-                session.mlflow = MirrorRecord(**asdict(stats))
+                session.mlflow = stats
         session.write(summary.train_seconds)
     wanted = ledger.results().query("replica in @plan.replicas")
     summary.diverged = int((wanted["status"] == "diverged").sum())

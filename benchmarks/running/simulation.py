@@ -32,9 +32,10 @@ from benchmarks.running import reporting, runner
 from benchmarks.running.progress import Progress
 from benchmarks.tracking import OFF
 from benchmarks.upkeep.integrity import repair
+from gan.columns import NUMBERS
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 
 STUDY, SCALE = "gaussian", "laptop"
 METRICS = ("value/discriminator", "loss/discriminator", "loss/generator", "gradient/discriminator")
@@ -109,7 +110,7 @@ def _made_up(replica: Replica, cohort: Cohort, size: Size) -> ReplicaResult:
         "status": "diverged" if diverged else "ok",
         "failed_step": int(windows[-1]) if diverged else None,
         "reason": "made up" if diverged else "",
-        **dict.fromkeys((*LOSSES, "value_discriminator"), float(curves["value/discriminator"][1][-1])),
+        **dict.fromkeys(NUMBERS, float(curves["value/discriminator"][1][-1])),
         **{s.name: math.nan if diverged else float(ks[-1]) for s in scores_of(cohort.target) if s.final},
         "train_seconds": 0.0,
     }

@@ -5,7 +5,7 @@ mirror as others know it: where it lies, what was done.
 """
 
 from benchmarks.tracking.mirror import Mirror
-from benchmarks.tracking.mirrored import OFF, MirrorStats, check_uri
+from benchmarks.tracking.mirrored import OFF, check_uri
 from benchmarks.tracking.reachable import check_store
 
-__all__ = ["OFF", "Mirror", "MirrorStats", "check_store", "check_uri"]
+__all__ = ["OFF", "Mirror", "check_store", "check_uri"]

@@ -17,7 +17,6 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +24,11 @@ import numpy as np
 
 from benchmarks.tracking import tracked
 from benchmarks.tracking.background import Background, Job
-from benchmarks.tracking.mirrored import MirrorStats, catch_up, default_tracking_uri
+from benchmarks.tracking.mirrored import catch_up, default_tracking_uri
 from benchmarks.tracking.store import PARENT, Point, Run, Store, deduplicate, is_remote
 from gan.replica import Scoring, digest_of
 from gan.verdict import Curves
-from reports.ledger.records import PlanRecord, References
+from reports.ledger.records import MirrorRecord, PlanRecord, References
 from reports.ledger.verdicts import LAYERS, curves_of, judge_replica
 
 if TYPE_CHECKING:
@@ -89,7 +88,8 @@ class Mirror:
         self._known = False
         self._parents: dict[str, Run] = {}
         self._replicas: dict[str, Run] = {}
-        self._stats = MirrorStats(catch_up=catch_up(self._study, runs_dir, tracking_uri))
+        self._catch_up = catch_up(self._study, runs_dir, tracking_uri)
+        self._experiment, self._created, self._removed, self._start_seconds = "", 0, 0, 0.0
         self._jobs = Background("mlflow-mirror", self._learn, retry_pauses)
         if self._trials:
             self._put(self._announce)
@@ -109,9 +109,9 @@ class Mirror:
 
     def describe(self, answer: str = "", report: str = "") -> None:
         """Put the study's question, its answer and where the report is on the experiment, later."""
-        self._put(lambda: self._store.describe(self._stats.experiment, self._note(answer, report)))
+        self._put(lambda: self._store.describe(self._experiment, self._note(answer, report)))
 
-    def close(self, timeout: float | None = PATIENCE) -> MirrorStats:
+    def close(self, timeout: float | None = PATIENCE) -> MirrorRecord:
         """Wait until all is written or given up, and say what was done.
 
         Args:
@@ -122,13 +122,17 @@ class Mirror:
         parents = {variant: run.id for variant, run in dict(self._parents).items()}
         if self._stage == SEARCH:  # a trial's run is all that is mirrored of its replicas
             over = {id: parents[v] for v in parents if self._is_summed(v) for id in self._planned.get(v, ())}
-        return replace(
-            self._stats,
+        return MirrorRecord(
+            experiment=self._experiment,
             parents=parents,
             replicas=over,
+            runs_created=self._created,
+            removed=self._removed,
+            start_seconds=self._start_seconds,
+            write_seconds=self._jobs.seconds - self._start_seconds,
             missing=len(self._due() - over.keys()),
             error=self._jobs.error,
-            write_seconds=self._jobs.seconds - self._stats.start_seconds,
+            catch_up=self._catch_up,
         )
 
     def _due(self) -> set[str]:
@@ -155,11 +159,11 @@ class Mirror:
         try:
             # Explicit, because the default is the current directory; a server has a place of its own.
             location = None if is_remote(self._uri) else (self._runs_dir / "mlartifacts" / name).as_uri()
-            self._stats.experiment = self._store.experiment(name, location, self._note("", ""))
+            self._experiment = self._store.experiment(name, location, self._note("", ""))
             where = f"tags.scale = '{self._study.scale}'"
             # Runs of no stage have no such tag, and MLflow cannot ask for that.
             where += f" and tags.stage = '{self._stage}'" if self._stage else ""
-            found = self._store.runs(self._stats.experiment, where)
+            found = self._store.runs(self._experiment, where)
             runs, extras = deduplicate(run for run in found if run.tags.get("stage", "") == self._stage)
             instead = {extra.id: runs[extra.key].id for extra in extras}
             for run in runs.values():
@@ -167,14 +171,14 @@ class Mirror:
                     self._store.tag(run.id, PARENT, parent)
             for extra in extras:
                 self._store.delete(extra)
-                self._stats.removed += 1
+                self._removed += 1
             self._replicas = {key[0]: run for key, run in runs.items() if len(key) == 1}
             # Of a variant with other settings the study was edited since.
             parents = [(*key, run) for key, run in runs.items() if len(key) == 2]
             self._parents = {v: run for v, settings, run in parents if settings == self._settings(v)}
             self._known = True
         finally:
-            self._stats.start_seconds += time.perf_counter() - start
+            self._start_seconds += time.perf_counter() - start
 
     def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
         scoring = Scoring.from_settings(self._study.scoring).changed()
@@ -201,8 +205,8 @@ class Mirror:
             "mlflow.source.name": self._command,
         }
         texts = {key: tracked.text(value) for key, value in {**common, **tags}.items() if tracked.text(value)}
-        run = self._store.create(self._stats.experiment, name, texts, int(start * 1000))
-        self._stats.runs_created += 1
+        run = self._store.create(self._experiment, name, texts, int(start * 1000))
+        self._created += 1
         return run
 
     def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:

@@ -1,4 +1,4 @@
-"""The mirror as others know it: where it lies, how to look at it, and what was written to it. Nothing of MLflow."""
+"""The mirror as others know it: where it lies, and how to look at it. Nothing of MLflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,38 +19,6 @@ OFF = "off"
 """Instead of a store: no mirror."""
 SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 """Schemes of stores. MLflow's folders of files are none: it maintains them no longer."""
-
-
-@dataclass
-class MirrorStats:
-    """What the mirror did. The ids belong in `provenance.json`."""
-
-    experiment: str = ""
-    parents: dict[str, str] = field(default_factory=dict[str, str])
-    """Run id of each variant; of a search, of each trial."""
-    replicas: dict[str, str] = field(default_factory=dict[str, str])
-    """Run id of each replica that is mirrored, now or in an earlier session; of a search, its trial's."""
-    runs_created: int = 0
-    removed: int = 0
-    """Runs that were there twice."""
-    start_seconds: float = 0.0
-    """Importing MLflow, opening the database and reading what is there: once a session, and after a failure."""
-    write_seconds: float = 0.0
-    """Everything else, in the background."""
-    missing: int = 0
-    """Replicas that could not be mirrored; pushing their cohort again, in any session, mirrors them."""
-    error: str = ""
-    catch_up: str = ""
-    """What mirrors what is missing, as `catch_up` says it."""
-
-    @property
-    def warning(self) -> str:
-        """Return one line for a person, empty when all is well."""
-        if not self.missing and not self.error:
-            return ""
-        reason = " ".join(self.error.split())[:300] or "the tracking store did not answer in time"
-        what = f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
-        return f"{what}; {self.catch_up} mirrors them"
 
 
 def default_tracking_uri(runs_dir: Path) -> str:
@@ -118,7 +85,10 @@ def _database_problem(uri: str) -> str:
         expected = INSTALL if error.name == "psycopg" else "one that is, or another database"
         return f"its driver is not installed ({error.name}); expected {expected}"
     except Exception as error:  # each dialect and driver has its own
-        reason = without_credentials(" ".join(str(error).split())) or type(error).__name__
+        said, quoted, _ = " ".join(str(error).split()).partition("://")
+        if quoted:  # the URI, encoded otherwise, so that a password may stand behind its last @
+            said = said.rpartition(" ")[0].rstrip(":")
+        reason = without_credentials(said) or type(error).__name__
         return f"not the URI of a database ({reason}); expected one"
     if engine.url.get_backend_name() == "sqlite" and engine.url.database in (None, "", ":memory:"):
         return "a database in memory loses its runs; expected a file"

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from gan.columns import COLUMNS, NAMES, setting_columns
 from gan.variant import Variant
 from gan.verdict import Curves
 from reports.ledger.records import PlannedStudy
@@ -25,15 +26,8 @@ from reports.ledger.verdicts import with_final
 
 POINTS = 10  # of a metric, at most, as many as there are evaluations: the whole history is in `curves.csv`
 
-# Columns that say which replica a result is of, and numbers that are no scores; the other columns are scores.
-IDENTITY = (
-    *("replica", "study", "scale", "target", "variant", "seed", "cohort"),
-    *("device", "status", "reason", "steps"),
-)
-SUMMARY = (
-    *(f"loss_{who}{suffix}" for who in ("discriminator", "generator") for suffix in ("", "_last", "_epoch")),
-    *("value_discriminator", "train_seconds", "failed_step"),
-)
+IDENTITY = tuple(column.name for column in COLUMNS if column.kind in ("identity", "ending"))
+SUMMARY = tuple(column.name for column in COLUMNS if column.kind == "number")
 _FIELD = "variant/"  # prefix of the columns that hold the variant's fields
 VALIDATION = "validation/"  # prefix of the columns, and of the curves, of scores against validation data
 
@@ -56,8 +50,7 @@ def text(value: Any) -> str:
 
 def scores(row: Mapping[str, Any]) -> list[str]:
     """Name the final scores in a result."""
-    known = {*IDENTITY, *SUMMARY}
-    return [name for name, value in row.items() if name not in known and "/" not in name and not isinstance(value, str)]
+    return [name for name, value in row.items() if name not in NAMES and "/" not in name and not isinstance(value, str)]
 
 
 def validated(row: Mapping[str, Any]) -> list[str]:
@@ -89,9 +82,8 @@ def planned(study: PlannedStudy, variant: str, settings: Mapping[str, Any]) -> d
         variant: Its name.
         settings: Its fields, as `plan.json` has them.
     """
-    flat = {name: "-".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()}
     known = {"variant": variant, "target": study.target.get("name"), "steps": study.steps}
-    return known | {f"{_FIELD}{name}": value for name, value in flat.items()}
+    return known | setting_columns(settings)
 
 
 def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks.running import reporting
+from gan.columns import setting_columns
 from gan.errors import InputError, nearest
 from reports.export import columns
 from reports.export.archive import Archive, archive
@@ -194,15 +195,10 @@ def results_table(evidence: Evidence) -> pd.DataFrame:
 def variants_table(evidence: Evidence) -> pd.DataFrame:
     """Return one row a variant: its level of each factor, and under `variant/<name>` every setting."""
     rows = [
-        {"variant": name, **evidence.variants.loc[name].to_dict()}
-        | {f"variant/{key}": _text(value) if isinstance(value, list) else value for key, value in settings.items()}
+        {"variant": name, **evidence.variants.loc[name].to_dict(), **setting_columns(settings)}
         for name, settings in evidence.plan.variants.items()
     ]
     return _plain(pd.DataFrame(rows))
-
-
-def _text(value: list[Any]) -> str:
-    return "-".join(map(str, value))  # as the ledger's rows have it
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:

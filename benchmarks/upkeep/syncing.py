@@ -15,7 +15,7 @@ from benchmarks import tuning
 from benchmarks.machine.lock import locked
 from benchmarks.running import reporting
 from benchmarks.running.runner import push_finished
-from benchmarks.tracking import Mirror, MirrorStats
+from benchmarks.tracking import Mirror
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger
 from reports.ledger.records import MirrorRecord, PlanRecord
@@ -97,7 +97,7 @@ def _stages(home: Ledger) -> Iterator[_Stage]:
         yield _Stage(home.tuned(), tuned, links.winners)
 
 
-def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None) -> MirrorStats:
+def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None) -> MirrorRecord:
     ledger, planned = stage.ledger, {replica.id for replica in stage.plan.replicas}
     provenance = ledger.provenance()
     mirror = Mirror(
@@ -113,10 +113,10 @@ def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None
     if ledger is home and (answer := reporting.answer_of(home)):
         mirror.describe(answer, str(home.directory / "report" / "report.md"))
     stats = mirror.close(timeout=None)
-    stats.replicas = {id: run for id, run in stats.replicas.items() if id in planned}
+    mirrored = {id: run for id, run in stats.replicas.items() if id in planned}
+    stats = stats.model_copy(update={"replicas": mirrored})
     if stats.experiment:  # else nothing is known of the store
-        mirrored = MirrorRecord(**dataclasses.asdict(stats))
-        ledger.write_json("provenance.json", provenance.model_copy(update={"mlflow": mirrored}))
+        ledger.write_json("provenance.json", provenance.model_copy(update={"mlflow": stats}))
         if ledger.directory == home.search().directory:
             tuning.relink(home, stats.parents)
     return stats

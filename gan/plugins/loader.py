@@ -20,17 +20,15 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, ClassVar, Final, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
+from gan.columns import NAMES
 from gan.errors import InputError, nearest, shown
 from gan.plugins import registry
 from gan.plugins.components import Component, Kind, check
 from gan.plugins.registry import Plugin
 from gan.scores import scores_of
 from gan.targets import make_target
-
-_COLUMNS: Final = ("failed_step", "reason", "train_seconds")
-"""Columns of the ledger that no score may have for a name."""
 
 _digested: dict[str, bytes] = {}
 """Sources of plugins, by the path of the file."""
@@ -195,4 +193,4 @@ def _taken(kind: Kind) -> Sequence[str]:
     if kind != "score":
         return [*registry.built_in_names(kind), "none"]
     targets = [make_target(name) for name in registry.built_in_names("target")]
-    return [*_COLUMNS, *(score.name for target in targets for score in scores_of(target))]
+    return [*NAMES, *(score.name for target in targets for score in scores_of(target))]

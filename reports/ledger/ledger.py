@@ -53,8 +53,6 @@ from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked
 T = TypeVar("T")
 Arrays = dict[str, NDArray[Any]]
 FOLDERS = ("cohorts", "history", "samples", "weights", "digests")
-LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
-"""Columns of a row: means of the last 100 steps, the last step, the mean of the last epoch."""
 
 
 class Ledger:

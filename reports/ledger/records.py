@@ -209,19 +209,34 @@ class SessionRecord(Record):
 
 
 class MirrorRecord(Record):
-    """What the mirror holds: see `benchmarks.tracking.MirrorStats`."""
+    """What the mirror holds, and what a session did there."""
 
     experiment: str = ""
     parents: dict[str, str] = {}
     """Run id of each variant; of a search, of each trial."""
     replicas: dict[str, str] = {}
+    """Run id of each replica that is mirrored, now or in an earlier session; of a search, its trial's."""
     runs_created: int = 0
     removed: int = 0
+    """Runs that were there twice."""
     start_seconds: float = 0.0
+    """Importing MLflow, opening the database and reading what is there: once a session, and after a failure."""
     write_seconds: float = 0.0
+    """Everything else, in the background."""
     missing: int = 0
+    """Replicas that could not be mirrored; pushing their cohort again, in any session, mirrors them."""
     error: str = ""
     catch_up: str = ""
+    """What a person types to mirror what is missing."""
+
+    @property
+    def warning(self) -> str:
+        """Return one line for a person, empty when all is well."""
+        if not self.missing and not self.error:
+            return ""
+        reason = " ".join(self.error.split())[:300] or "the tracking store did not answer in time"
+        what = f"MLflow: {self.missing} finished replicas are not mirrored yet (the ledger has them): {reason}"
+        return f"{what}; {self.catch_up} mirrors them"
 
 
 class Provenance(Record):

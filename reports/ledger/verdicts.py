@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan.columns import COLUMNS, JUDGED
 from gan.verdict import Curves, Judgement, judge
 from reports.ledger.records import PlannedStudy, References
 
 # Scores that count how much of the target is covered; real data covers all of it.
 COVERING = ("modes", "coverage")
-JUDGED = ("verdict", "time_to_goal", "drift", "oscillation", "time_to_collapse")
-"""What a judgement adds to a replica's row; the units are `gan.verdict.Judgement`'s."""
 
 LAYERS = "gradient/generator/"
 """Beginning of metrics of single layers: many."""
@@ -54,7 +53,7 @@ def judgements(
     table = pd.DataFrame(
         [judged[replica] for replica in rows], columns=pd.Index(JUDGED), index=results.index, dtype=object
     )
-    return table.astype(dict.fromkeys(JUDGED[1:], float))
+    return table.astype({c.name: c.dtype for c in COLUMNS if c.kind == "judged" and c.dtype != "str"})
 
 
 def judge_replica(

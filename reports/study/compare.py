@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan.columns import NUMBERS
 from gan.errors import InputError
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 from reports.stats.intervals import Interval, interval_kind, iqm_interval
 from reports.stats.paired import holm, signed_rank
 from reports.study.effects import effect_interval, p_value
@@ -180,7 +181,7 @@ def _bits(one: Evidence, other: Evidence) -> dict[str, Any]:
     """Which replicas, matched by variant and seed, have the same results to the last bit."""
     scores = [s for s in one.scores if s in other.scores]
     repeats = [f"repeat/{s}" for s in scores if f"repeat/{s}" in one.results and f"repeat/{s}" in other.results]
-    columns = ["status", "steps", *LOSSES, "value_discriminator", *scores, *repeats]
+    columns = ["status", "steps", *NUMBERS, *scores, *repeats]
     keys = ["variant", "seed"]
     both = one.results[keys + columns].merge(other.results[keys + columns], on=keys, suffixes=("/a", "/b"))
     equal = np.ones(len(both), dtype=bool)

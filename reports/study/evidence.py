@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from gan.columns import JUDGED, results_columns
 from gan.errors import InputError, nearest
 from gan.scores import spans_decades
 from reports.ledger.histories import Records
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 from reports.ledger.records import PlannedReplica, PlannedStudy, PlanRecord, Record, References
 from reports.ledger.tables import planned_table
-from reports.ledger.verdicts import JUDGED, judgements
+from reports.ledger.verdicts import judgements
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
 
@@ -268,9 +269,8 @@ def _tidy(rows: pd.DataFrame, plan: PlanRecord, references: Iterable[str]) -> pd
         rows[name] = None
     scores = [name for name in references if name in rows]
     repeats = [f"repeat/{name}" for name in scores if f"repeat/{name}" in rows]
-    columns = ["study", "scale", "target", "variant", "seed", *plan.study.factors, "status", *JUDGED, "steps"]
     held_out = [f"validation/{name}" for name in scores if f"validation/{name}" in rows]
-    columns += [*LOSSES, "value_discriminator", *scores, *repeats, *held_out, "replica"]
+    columns = results_columns(list(plan.study.factors), [*scores, *repeats, *held_out])
     position = rows["variant"].map(variant_order)
     ordered = rows.assign(_position=position).sort_values(["_position", "seed"], kind="stable")
     return ordered[columns].reset_index(drop=True)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan.columns import LOSSES, setting_columns
 from gan.replica import digest_of
 from gan.variant import Variant
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 
 LOSS_NAMES = ("non_saturating", "saturating")
 SCORING = {"evaluations": 2, "sampling": "eval", "seed": 0, "split": "test"}
@@ -63,7 +64,7 @@ def _write_cohort(
         row |= {"ks": math.nan if diverged else 0.03 * rng.random(), "repeat/ks": math.nan if diverged else 1 / 3}
         row |= {"status": "diverged" if diverged else "ok", "failed_step": 17 if diverged else None}
         row |= {"reason": 'not finite, "so to say"\nat step 17' if diverged else "", "train_seconds": 0.5}
-        rows.append(row | {f"variant/{k}": _flat(v) for k, v in variant.settings().items()})
+        rows.append(row | setting_columns(variant.settings()))
         curves = {"loss/generator": rng.random(4), "value/discriminator": rng.random(4), "score/ks": rng.random(4)}
         points += [(id, 10 * (i + 1), metric, v) for metric, y in curves.items() for i, v in enumerate(y)]
         if not diverged:
@@ -72,10 +73,6 @@ def _write_cohort(
     history = pd.DataFrame(points, columns=["replica", "step", "metric", "value"])
     history = history.astype({"replica": "category", "metric": "category"})
     ledger.write_cohort(cohort, pd.DataFrame(rows).astype({"failed_step": "Int64"}), history, samples, weights)
-
-
-def _flat(value: Any) -> Any:
-    return "-".join(map(str, value)) if isinstance(value, list) else value
 
 
 LITTER = ["log.txt", "cohorts/.abc.parquet.123.tmp", ".plan.json.4194303.tmp", "search/.tuning.json.99.tmp"]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.tracking import Mirror, MirrorStats
+from benchmarks.tracking import Mirror
 from benchmarks.tracking.mirrored import default_tracking_uri
 from benchmarks.tracking.store import Store
 from gan.variant import Variant
-from reports.ledger.records import PlanRecord
+from reports.ledger.records import MirrorRecord, PlanRecord
 
 from .flaky import FlakyStore, Server
 
@@ -96,7 +96,7 @@ def mirror(
     results: pd.DataFrame | None = None,
     history: pd.DataFrame | None = None,
     **options: Any,
-) -> MirrorStats:
+) -> MirrorRecord:
     """Mirror a cohort of a plan's replicas to MLflow."""
     writer = Mirror(runs_dir, record_of(plan), git_commit="abc123", **options)
     results = make_results(plan) if results is None else results
@@ -104,7 +104,7 @@ def mirror(
     return writer.close()
 
 
-def remember(server: Server, plan: dict[str, Any], *given: pd.DataFrame, **options: Any) -> MirrorStats:
+def remember(server: Server, plan: dict[str, Any], *given: pd.DataFrame, **options: Any) -> MirrorRecord:
     """Mirror a cohort of a plan's replicas to a server in memory."""
     return mirror(Path("runs"), plan, *given, store=lambda _: FlakyStore(server), **options)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import tuning
-from benchmarks.tracking import MirrorStats, check_uri, mirrored
+from benchmarks.tracking import check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
+from reports.ledger.records import MirrorRecord
 
 from ..typed import Ganbench
 from .mirroring import make_plan, record_of
@@ -75,12 +75,12 @@ def test_it_is_refused_before_anything_is_planned(words: str, ganbench: Ganbench
 
 def test_the_warning_says_what_to_type() -> None:
     typed = catch_up(record_of(make_plan()).study, Path("runs"), None)
-    stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up=typed)
+    stats = MirrorRecord(missing=3, error="OSError: no\n  route", catch_up=typed)
     assert stats.warning == (
         "MLflow: 3 finished replicas are not mirrored yet (the ledger has them): OSError: no route; "
         "`ganbench sync gaussian --scale smoke` mirrors them"
     )
-    assert MirrorStats().warning == ""
+    assert MirrorRecord().warning == ""
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,9 @@ def test_what_to_type_finds_the_runs_and_the_store_again(runs: str, uri: str | N
     assert said == f"`ganbench sync gaussian --scale smoke{more}"
 
 
-def test_both_servers_are_bound_to_this_machine(
-    ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_ui_is_bound_to_this_machine_and_its_command_line_holds_no_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[tuple[str, int]] = []
-    monkeypatch.setattr(tuning, "dashboard", lambda place, host, port, ready: asked.append((host, port)))
-    journal = tmp_path / "optuna.log"
-    assert ganbench("dashboard", "--storage", str(journal), "--port", "8123").code == 0
-    assert asked == [("127.0.0.1", 8123)]
     monkeypatch.setenv("MLFLOW_HOST", "0.0.0.0")
     command, environment = ui_command(tmp_path, 5055, "postgresql://me:secret@host/db")
     assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.engines import Outcome, WorkerDied
@@ -37,6 +37,7 @@ FATES = (after_death, after_error, after_breaking_the_process, after_losing_its_
 
 
 @pytest.mark.parametrize("fate", FATES)
+@settings(max_examples=30)
 @given(poisoned=st.sets(st.integers(0, 8)))
 def test_every_replica_ends_once_and_those_to_blame_alone_fail(
     poisoned: set[int], fate: Callable[[CohortQueue, Attempt], list[Outcome]]

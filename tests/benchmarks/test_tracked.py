@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.running.recording import _flat
 from benchmarks.tracking import tracked
-from gan.variant import Variant
-
-from .mirroring import STEPS, make_plan, record_of
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 10, 11, 19, 200])
@@ -25,14 +21,6 @@ def test_thinning_keeps_both_ends_and_repeats_nothing(count: int) -> None:
     assert thin[0] == points[0] and thin[-1] == points[-1]
     assert sorted(set(thin)) == thin
     assert count < 20 or max(np.diff([step for step, _ in thin])) < 2 * count / tracked.POINTS
-
-
-def test_what_is_planned_of_a_variant_is_what_its_results_say() -> None:
-    variant = Variant(lr=0.01, lr_ratio=4.0)
-    said = tracked.planned(record_of(make_plan()).study, "v", variant.settings())
-    row = {f"variant/{name}": _flat(value) for name, value in variant.settings().items()}
-    wanted = {**row, "target": "gaussian", "steps": STEPS}
-    assert tracked.params(said, ("target", "steps")) == tracked.params(wanted, ("target", "steps"))
 
 
 def test_the_game_of_two_numbers_has_curves_alone() -> None:

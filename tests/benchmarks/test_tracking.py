@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 import sqlalchemy
 
-from benchmarks.tracking import Mirror, MirrorStats, tracked
+from benchmarks.tracking import Mirror, tracked
 from benchmarks.tracking.mirrored import default_tracking_uri
 from benchmarks.tracking.reported import mirror_report
 from benchmarks.tracking.store import ASKED, PARENT, Store
-from reports.ledger.records import ScoreReference
+from reports.ledger.records import MirrorRecord, ScoreReference
 
 from .flaky import FlakyStore, Server
 from .mirroring import (
@@ -49,7 +49,7 @@ class Mirrored(NamedTuple):
     """A study in the mirror: a replica diverged, one scored well, one badly."""
 
     server: Server
-    stats: MirrorStats
+    stats: MirrorRecord
     rows: dict[Any, dict[Any, Any]]
     lost: str
     good: str

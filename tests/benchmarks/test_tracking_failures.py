@@ -16,9 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.tracking import Mirror, MirrorStats, background
+from benchmarks.tracking import Mirror, background
 from benchmarks.tracking.background import Background
 from benchmarks.tracking.store import PARENT, Run, deduplicate
+from reports.ledger.records import MirrorRecord
 
 from .flaky import FlakyStore, Server, StoredRun
 from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, record_of, remember
@@ -37,7 +38,7 @@ def trained() -> tuple[pd.DataFrame, pd.DataFrame]:
     return make_results(make_plan()), make_history(make_plan(), points=3)
 
 
-def push(server: Server, plan: dict[str, Any], kind: type[FlakyStore] = FlakyStore, **flaky: Any) -> MirrorStats:
+def push(server: Server, plan: dict[str, Any], kind: type[FlakyStore] = FlakyStore, **flaky: Any) -> MirrorRecord:
     """Mirror all of a plan, in two cohorts, as a session or a `sync` does."""
     store = kind(server, **flaky)
     trials = {name: {"optuna_trial": str(k)} for k, name in enumerate(VARIANTS)} if plan["study"].get("stage") else None

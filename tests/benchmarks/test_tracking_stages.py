@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.tracking import Mirror, MirrorStats
+from benchmarks.tracking import Mirror
 from benchmarks.tracking.store import PARENT
 from gan.variant import Variant
+from reports.ledger.records import MirrorRecord
 
 from .flaky import FlakyStore, Server
 from .mirroring import STEPS, VARIANTS, make_plan, make_results, record_of, remember
@@ -27,7 +28,7 @@ def unread() -> Any:
     raise AssertionError("the history of a trial stays in the ledger")
 
 
-def searched(server: Server, plan: dict[str, Any], rows: slice = slice(None), **options: Any) -> MirrorStats:
+def searched(server: Server, plan: dict[str, Any], rows: slice = slice(None), **options: Any) -> MirrorRecord:
     writer = Mirror(Path("runs"), record_of(plan), trials=TRIALS, store=lambda _: FlakyStore(server), **options)
     writer.push(make_results(plan).iloc[rows], unread)
     return writer.close()
@@ -36,7 +37,7 @@ def searched(server: Server, plan: dict[str, Any], rows: slice = slice(None), **
 def test_three_stages_stand_side_by_side_in_one_experiment() -> None:
     server = Server()
 
-    def all_three() -> list[MirrorStats]:
+    def all_three() -> list[MirrorRecord]:
         tuned = remember(server, make_plan(2, "tuned"), trials=TRIALS)
         return [remember(server, make_plan(2)), searched(server, make_plan(2, "search")), tuned]
 

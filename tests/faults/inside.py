@@ -19,9 +19,9 @@ import typer.main
 from benchmarks import cli
 from benchmarks.engines import Outcome
 from benchmarks.engines.registry import ENGINES, EngineKind, this_machine
+from gan.columns import LOSSES
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
-from reports.ledger.ledger import LOSSES
 
 from ..typed import Said, built
 

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmarks.tracking import Mirror, MirrorStats
+from benchmarks.tracking import Mirror
+from reports.ledger.records import MirrorRecord, PlanRecord
 
 from .commands import SCALE, STUDY, environment, ganbench, run_directory, start, write_study
 from .servers import TrackingServer
@@ -29,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[TrackingServer]:
     server.kill()
 
 
-def made_up() -> tuple[dict[str, Any], pd.DataFrame]:
+def made_up() -> tuple[PlanRecord, pd.DataFrame]:
     """Make a plan of 200 replicas and their results; nothing is trained."""
     variants = ("saturating", "non_saturating")
     replicas = [
@@ -37,7 +38,7 @@ def made_up() -> tuple[dict[str, Any], pd.DataFrame]:
         for seed in range(SEEDS)
         for variant in variants
     ]
-    study = {"name": "made-up", "title": "", "question": "Is it there?", "scale": SCALE}
+    study = {"name": "made-up", "question": "Is it there?", "scale": SCALE, "steps": 100, "factors": {}, "report": {}}
     rows = [
         {
             "replica": r["id"],
@@ -50,10 +51,12 @@ def made_up() -> tuple[dict[str, Any], pd.DataFrame]:
         | {"status": "ok", "steps": 100, "train_seconds": 1.0, "ks": 0.1, "variant/loss": r["variant"]}
         for r in replicas
     ]
-    return {"study": study, "command": "", "replicas": replicas}, pd.DataFrame(rows)
+    settings = {f"loss={variant}": {} for variant in variants}
+    plan = {"study": study, "variants": settings, "replicas": replicas, "cohorts": []}
+    return PlanRecord.model_validate_json(json.dumps(plan)), pd.DataFrame(rows)
 
 
-def pushed(uri: str, runs_dir: Path, meanwhile: Callable[[], None] = lambda: None) -> MirrorStats:
+def pushed(uri: str, runs_dir: Path, meanwhile: Callable[[], None] = lambda: None) -> MirrorRecord:
     plan, results = made_up()
     mirror = Mirror(runs_dir, plan, tracking_uri=uri)
     for first in range(0, len(results), WIDTH):

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gan.columns import JUDGED
 from gan.errors import InputError
 from gan.verdict import VERDICTS
 from reports.api import load_results
 from reports.ledger.ledger import Ledger
 from reports.ledger.records import PlannedReport, PlannedStudy
-from reports.ledger.verdicts import JUDGED, curves_of, judgements, with_final
+from reports.ledger.verdicts import curves_of, judgements, with_final
 from reports.stats.intervals import Interval
 from reports.study.answer import answer
 from reports.study.evidence import gather, plain, to_csv, to_json

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from gan.columns import LOSSES
 from gan.variant import Variant
 from reports.figures.samples import spiral_step
-from reports.ledger.ledger import HISTORY, LOSSES, Ledger
+from reports.ledger.ledger import HISTORY, Ledger
 from reports.stats.intervals import Interval
 from reports.study.evidence import gather
 from reports.study.tables import spread

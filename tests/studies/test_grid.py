@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 
 from gan.variant import Variant
-from reports.ledger.ledger import LOSSES
-from reports.ledger.verdicts import JUDGED
-from studies import grid, published
 
 from .texts import BUNDLED, changed, resolved
 
@@ -38,9 +35,3 @@ def test_a_bundle_wins_over_the_base(tmp_path: Path) -> None:
     study = resolved(tmp_path, changed(BUNDLED, ("plain = {}", 'plain = { schedule = "constant" }')))
     assert study.variants["beta1=0.9 recipe=plain"].schedule == "constant"
     assert study.variants["beta1=0.9 recipe=r1"].schedule == "linear"
-
-
-def test_no_factor_hides_a_column_of_the_results() -> None:
-    columns = {"study", "scale", "target", "variant", "seed", "status", "steps", "replica"}
-    assert columns | {*LOSSES, *JUDGED, "value_discriminator"} <= grid.COLUMNS
-    assert set(published.LOSSES) == {*LOSSES, "value_discriminator"}

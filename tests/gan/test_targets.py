@@ -202,28 +202,17 @@ def test_a_damaged_gz_is_refused_by_name(root: Path, damage: Callable[[Path], No
     assert str(path) in str(caught.value) and "--data-dir" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", bytes([0, 0, 8, 3, 0, 0, 0, 9, 0, 0, 0, 28, 0, 0, 0, 28, 1])])
+HEADER = struct.pack(">4I", 0x803, 1, 28, 28)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", HEADER + b"1", HEADER + bytes(784)])
 def test_damaged_unpacked_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for file in FILES:
         (raw / file).write_bytes(content)
-    with pytest.raises(InputError, match="train-images-idx3-ubyte"):
+    with pytest.raises(InputError, match="train-images-idx3-ubyte does not hold the published data"):
         Images("mnist").load(tmp_path)
-
-
-def test_unpacked_files_with_other_content_are_refused(tmp_path: Path) -> None:
-    raw = tmp_path / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file in FILES:
-        header = (
-            bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28])
-            if "images" in file
-            else bytes([0, 0, 8, 1, 0, 0, 0, 1])
-        )
-        (raw / file).write_bytes(header + bytes(784 if "images" in file else 1))
-    with pytest.raises(InputError, match="published data"):
-        Images("fashion_mnist").load(tmp_path)
 
 
 def test_a_missing_data_set_names_three_ways_out(tmp_path: Path) -> None:

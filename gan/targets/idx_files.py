@@ -12,7 +12,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gan.errors import InputError
 
@@ -196,7 +196,8 @@ def _fetch(download: Download, file: str, folder: Path) -> None:
 
     pooch.get_logger().setLevel("WARNING")
     digest = f"sha256:{download.digests[FILES.index(file)]}"
-    whole = pooch.HTTPDownloader(stream=False)  # else a refusal leaves its connection open
+    # Not streamed, or a refusal leaves its connection open; pooch's protocol for downloaders is not that of its own.
+    whole: Any = pooch.HTTPDownloader(stream=False)
     for mirror in download.mirrors:
         try:
             pooch.retrieve(f"{mirror}{file}.gz", digest, fname=f"{file}.gz", path=folder, downloader=whole)

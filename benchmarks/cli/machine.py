@@ -31,7 +31,7 @@ def speed(
     seconds: Annotated[
         float, typer.Option(min=0.1, max=3600, help="About how long each contender is measured, over all rounds.")
     ] = 2.0,
-    quick: Annotated[bool, typer.Option("--quick", help="A few minutes: few widths, nothing beside them.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few minutes: few widths, no whole studies.")] = False,
     device: Device = "auto",
     folder: Annotated[
         Path | None,
@@ -51,8 +51,8 @@ def speed(
 ) -> None:
     """Time the engine beside the plain PyTorch loop of systems A, C and D, and write a page on it.
 
-    Both are measured interleaved, in processes of one thread, with the machine's own peaks; then whole studies
-    beside one process a run, and how time grows. Half an hour on two idle cores; nothing is written before its end.
+    Both are measured interleaved, in processes of one thread, beside the machine's product peak; then whole studies
+    beside one process a run, on all cores. Half an hour on two idle cores; nothing is written before its end.
     """
     if tuning is not None:
         from benchmarks.running import session
@@ -63,6 +63,8 @@ def speed(
         return
     from benchmarks.speed import command
 
-    asked = command.Asked(tuple(system or ()), seconds, quick, device, folder, data_dir)
-    written = command.compile_again(again, folder) if again else command.measure(asked)
-    emit(written.measured, as_json, lambda _: command.show(written))
+    if again:
+        written = command.compile_again(again, folder)
+    else:
+        written = command.measure(tuple(system or ()), seconds, quick, device, folder)
+    emit(written.measured.model_dump(), as_json, lambda _: command.show(written))

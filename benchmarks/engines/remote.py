@@ -29,7 +29,6 @@ from gan.files import digest, write_atomically
 from gan.plugins import loader
 from gan.replica import ENGINE_VERSION, Cohort
 from gan.targets import Target
-from gan.targets.idx_files import cache_dir
 
 CODE = ("*.py", "*.cpp", "scores/weights/*")
 """Files of the package `gan` that decide results."""
@@ -201,7 +200,7 @@ def _with_plugins(cohort: Cohort, wanted: Mapping[str, Plugin]) -> Cohort:
     for name, theirs in wanted.items():
         own, place = Path(name), name
         if theirs.source is not None and not (own.is_file() and digest(own) == theirs.sha256):
-            own = cache_dir() / "plugins" / theirs.sha256 / own.name
+            own = system.cache_dir() / "plugins" / theirs.sha256 / own.name
             own.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(own, theirs.source)
             place = str(own)
@@ -228,7 +227,7 @@ def _data_of(cohort: Cohort, data_dir: Path, sent: Callable[[], Files] | None) -
     if not target.digest:
         return data_dir
     if target.digest not in _found:
-        cached = cache_dir() / "sent" / target.digest[:16]
+        cached = system.cache_dir() / "sent" / target.digest[:16]
         place = next((p for p in (system.default_data_dir(), data_dir) if target.available(p)), None)
         if place is None and not target.available(cached):
             if sent is None:

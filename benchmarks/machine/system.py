@@ -74,6 +74,13 @@ def default_data_dir() -> Path:
     return path
 
 
+def cache_dir() -> Path:
+    """Return where a cluster's machine keeps what drivers sent: GAN_CACHE_DIR, or the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    return Path(os.environ.get("GAN_CACHE_DIR") or user_cache_path("gan-stability"))
+
+
 def commit() -> str:
     """Return the commit of this code, with ``+changes`` where the working tree differs; empty outside git."""
     try:

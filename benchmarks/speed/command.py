@@ -1,36 +1,20 @@
-"""What `ganbench speed` does: check what was asked for, measure, write the page, and say what came out."""
+"""What `ganbench speed` does: check what was asked for, measure, write the page, and print its answer."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from benchmarks.machine import system
-from benchmarks.speed.work import SYSTEMS
 from gan.errors import InputError, nearest
-from gan.targets import Images
 from reports.api import PUBLISHED
+from reports.speed.results import Measured, read
 
 QUICK_FOLDER = Path("runs/speed")
 SPEED = PUBLISHED / "speed"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The command's options."""
-
-    systems: tuple[str, ...]
-    """Empty for all."""
-    seconds: float
-    quick: bool
-    device: str
-    folder: Path | None
-    data_dir: Path | None
 
 
 @dataclass(frozen=True)
@@ -38,31 +22,30 @@ class Written:
     """A page and what it was made from."""
 
     page: Path
-    measured: Mapping[str, Any]
+    measured: Measured
 
 
-def measure(asked: Asked) -> Written:
+def measure(systems: tuple[str, ...], seconds: float, quick: bool, device: str, folder: Path | None) -> Written:
     """Measure, and write the page.
+
+    Args:
+        systems: Names; empty for all.
+        seconds: That each contender is measured, over all rounds.
+        quick: Few numbers of replicas, nothing compiled, no whole study.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        folder: Of the page; None for the published one, or for `QUICK_FOLDER`.
 
     Raises:
         InputError: No such system or device, or the folder cannot be written to.
     """
-    for name in asked.systems:
-        if name not in SYSTEMS:
-            raise InputError(f"--system {name}: no such system here; {nearest(name, SYSTEMS)}")
-    out = _writable(asked.folder or (QUICK_FOLDER if asked.quick else SPEED))
-    device, data_dir = system.choose_device(asked.device), asked.data_dir or system.default_data_dir()
     from benchmarks.speed import suite
 
-    settings = suite.Settings(
-        systems=asked.systems or tuple(SYSTEMS),
-        device=device,
-        data_dir=data_dir.resolve() if Images("mnist").available(data_dir) else None,
-        seconds=asked.seconds,
-        quick=asked.quick,
-    )
-    console = Console(stderr=True, highlight=False)
-    measured = suite.measure(settings, _typed(asked, device), console.print)
+    for name in systems:
+        if name not in suite.STUDIES:
+            raise InputError(f"--system {name}: no such system here; {nearest(name, suite.STUDIES)}")
+    out = _writable(folder or (QUICK_FOLDER if quick else SPEED))
+    settings = suite.Settings(systems or tuple(suite.STUDIES), system.choose_device(device), seconds, quick)
+    measured = suite.measure(settings, Console(stderr=True, highlight=False).print)
     return Written(_compiled(measured, out), measured)
 
 
@@ -72,25 +55,19 @@ def compile_again(file: Path, folder: Path | None) -> Written:
     Raises:
         InputError: There is no such file, or the folder cannot be written to.
     """
-    from reports.pages.speed import read
-
     measured = read(file)
     return Written(_compiled(measured, _writable(folder or file.resolve().parent)), measured)
 
 
 def show(written: Written) -> None:
     """Print the page's answer, and where the page is."""
-    from reports.speed.goals import goals, headlines
+    from reports.pages.speed import headlines
 
-    console = Console(highlight=False, soft_wrap=True)
-    for sentence in headlines(written.measured):
-        console.print(sentence)
-    for goal in goals(written.measured):
-        console.print(f"  {goal['']}: {goal['goal']}: {goal['measured']}")
-    console.print(str(written.page))
+    for line in [*headlines(written.measured), str(written.page)]:
+        Console(highlight=False, soft_wrap=True).print(line)
 
 
-def _compiled(measured: Mapping[str, Any], out: Path) -> Path:
+def _compiled(measured: Measured, out: Path) -> Path:
     from reports.pages.index import compile_index
     from reports.pages.speed import compile_page
 
@@ -106,11 +83,3 @@ def _writable(folder: Path) -> Path:
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise InputError(f"--folder {folder}: cannot be written to; expected a folder, or a place to make it")
     return folder
-
-
-def _typed(asked: Asked, device: str) -> str:
-    """Return what a person types to run this again."""
-    options = [f"--system {name}" for name in asked.systems]
-    options += ["--quick"] if asked.quick else []
-    options += [f"--seconds {asked.seconds:g}", f"--device {device}"]
-    return " ".join(["ganbench speed", *options])

@@ -1,7 +1,7 @@
 """The plain PyTorch loops of systems A, C and D as a user would write them: modules, torch.optim, one GAN.
 
-Run as a program it is the script of one run, a process of its own (`python -m benchmarks.speed.plain --help`).
-Of the engine only the reader of MNIST's files is used, where they are needed: a user's script has its own.
+Run as a program it is the script of one run of system A, in a process of its own (`python -m benchmarks.speed.plain`).
+The images of C and D are noise of MNIST's shape: a step on them takes as long, and no file is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -231,7 +230,7 @@ def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Seque
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
-def make(system: str, batch: int, style: Style, device: torch.device, images: Tensor | None, steps: int) -> PlainLoop:
+def make(system: str, batch: int, style: Style, device: torch.device, steps: int) -> PlainLoop:
     """Build the plain loop of a system.
 
     Args:
@@ -239,39 +238,31 @@ def make(system: str, batch: int, style: Style, device: torch.device, images: Te
         batch: Real samples a step.
         style: One of `STYLES`.
         device: Where it trains.
-        images: uint8 [60000, 784], for C and D.
         steps: How long it is meant to train.
     """
-    if images is None:
+    if system == "a":
         return SystemA(batch, style, device, steps)
-    scaled = images.to(device).float() / 127.5 - 1.0
-    return (system_c if system == "c" else system_d)(scaled, batch, style)
+    images = noise().to(device).float() / 127.5 - 1.0
+    return (system_c if system == "c" else system_d)(images, batch, style)
+
+
+def noise() -> Tensor:
+    """Draw images of MNIST's shape, uint8 [60000, 784], uniform."""
+    return torch.randint(0, 256, (60_000, 784), dtype=torch.uint8)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train one system once and print its last losses, as the documents' scripts do."""
-    parser = argparse.ArgumentParser(description="Train a system of the documents once, by the plain loop.")
-    parser.add_argument("--system", choices=("a", "c", "d"), default="a")
+    """Train system A once and print its last losses, as the documents' script does."""
+    parser = argparse.ArgumentParser(description="Train system A once, by the plain loop.")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--data-dir", type=Path, help="where MNIST is; without it noise of its shape")
-    asked = parser.parse_args(arguments)
-    torch.manual_seed(asked.seed)
-    images = None if asked.system == "a" else mnist(asked.data_dir)
-    loop = make(asked.system, asked.batch, "as written", torch.device(asked.device), images, asked.steps)
-    loop.steps(asked.steps)
+    options = parser.parse_args(arguments)
+    torch.manual_seed(options.seed)
+    loop = SystemA(options.batch, "as written", torch.device(options.device), options.steps)
+    loop.steps(options.steps)
     print("loss of D {:.4f}, of G {:.4f}".format(*loop.history[-1]))
-
-
-def mnist(data_dir: Path | None) -> Tensor:
-    """Return MNIST's training images, uint8 [60000, 784]; noise of the same shape where it is not at hand."""
-    if data_dir is None:
-        return torch.randint(0, 256, (60_000, 784), dtype=torch.uint8)
-    from gan.targets import Images
-
-    return Images("mnist").load(data_dir).train
 
 
 if __name__ == "__main__":

@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.client
-import os
 import shutil
-import socket
-import tempfile
+import struct
 import zlib
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gan.errors import InputError
 
 if TYPE_CHECKING:
     import torch
-    from torchvision.datasets import MNIST
 
 FILES: Final = (
     "train-images-idx3-ubyte",
@@ -42,11 +36,11 @@ class IdxFiles:
     """A data set in the IDX format.
 
     Attributes:
-        torchvision_class: Its class in `torchvision.datasets`, which is also its folder's name.
+        folder: Its name in a torchvision root, which is also that of its class in `torchvision.datasets`.
         digests: sha256 of each file's values after its header, in the order of `FILES`.
     """
 
-    torchvision_class: str
+    folder: str
     digests: dict[str, str]
 
 
@@ -72,10 +66,50 @@ IDX_FILES: Final = {
 }
 
 
+@dataclass(frozen=True)
+class Download:
+    """Where a data set is published.
+
+    Attributes:
+        mirrors: Folders, the first to try first.
+        digests: sha256 of each file as it is published, packed, in the order of `FILES`.
+    """
+
+    mirrors: tuple[str, ...]
+    digests: tuple[str, ...]
+
+
+DOWNLOADS: Final = {
+    "mnist": Download(
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+        (
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+    "fashion_mnist": Download(
+        (
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        (
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+    ),
+}
+
+
 def files_missing(dataset: str, data_dir: Path) -> list[str]:
     """The files that stand in `data_dir` neither unpacked nor as ``.gz``."""
-    raw = _raw(dataset, data_dir)
-    return [file for file in FILES if not (raw / file).is_file() and not (raw / f"{file}.gz").is_file()]
+    return [file for file, source in idx_sources(dataset, data_dir).items() if not source.is_file()]
 
 
 def idx_sources(dataset: str, data_dir: Path) -> dict[str, Path]:
@@ -100,111 +134,50 @@ def load_idx(dataset: str, data_dir: Path, *, download: bool) -> dict[str, torch
     """
     missing = files_missing(dataset, data_dir)
     if missing and download:
-        _download(dataset, data_dir)
+        _download(dataset, data_dir, missing)
     elif missing:
-        raise InputError(f"{_absent(dataset, data_dir, missing)}\n{_ways_out(dataset, data_dir)}")
-    for path in _raw(dataset, data_dir).glob("*-ubyte*"):
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{dataset}: {path} has {path.stat().st_size:,} bytes; {_damaged(path)}")
-    root = _unpacked_root(dataset, data_dir)
-    return {file: values for train in (True, False) for file, values in _read(dataset, root, train)}
+        raise InputError(
+            f"{dataset}: no {', '.join(missing)} (or the same as .gz) in {_raw(dataset, data_dir)}; expected all four "
+            f"files.\n{_ways_out(dataset, data_dir)}"
+        )
+    return {file: _read(dataset, file, source) for file, source in idx_sources(dataset, data_dir).items()}
 
 
-def _read(dataset: str, root: Path, train: bool) -> Iterator[tuple[str, torch.Tensor]]:
-    """Read one half of a data set through torchvision, and hold what came against the pinned digests."""
+def _read(dataset: str, file: str, source: Path) -> torch.Tensor:
+    """Read one file, and hold what it holds against the pinned digest.
+
+    The IDX format: a magic number and the sizes of the dimensions, big-endian, then a byte a value.
+    """
+    import numpy as np
     import torch
 
-    images, labels = FILES[:2] if train else FILES[2:]
-    raw = _raw(dataset, root)
+    remedy = f"expected the published data: delete {source} and download it again, or point --data-dir to another copy"
     try:
-        half = _torchvision_class(dataset)(str(root), train=train, download=False)
-    # What torchvision raises for a damaged file depends on where the damage is.
-    except (OSError, RuntimeError, ValueError, TypeError, AssertionError, LookupError) as error:
-        raise InputError(
-            f"{dataset}: cannot read {raw / images} and {raw / labels}: {error}; {_damaged(raw)}"
-        ) from error
-    values = {images: half.data.flatten(1), labels: half.targets}
-    for file, tensor in values.items():
-        digest = hashlib.sha256(tensor.to(torch.uint8).contiguous().numpy().tobytes()).hexdigest()
-        if digest != IDX_FILES[dataset].digests[file]:
-            raise InputError(_wrong_content(dataset, raw / file, digest, file))
-    yield from values.items()
-
-
-def _unpacked_root(dataset: str, data_dir: Path) -> Path:
-    """A torchvision root with unpacked files: `data_dir` itself, or our cache's copy of its ``.gz`` files.
-
-    The root may be read-only, so its ``.gz`` files are unpacked into the cache, in a folder named by their
-    own digest: other files, or damaged ones, never meet an older copy.
-    """
-    sources = idx_sources(dataset, data_dir)
-    if not any(source.suffix == ".gz" for source in sources.values()):
-        return data_dir
-    digest = hashlib.sha256()
-    for source in sources.values():
-        try:
-            digest.update(hashlib.sha256(source.read_bytes()).digest())
-        except OSError as error:
-            raise InputError(f"{dataset}: cannot read {source}: {error.strerror}") from error
-    root = cache_dir() / "data" / digest.hexdigest()[:16]
-    for file, source in sources.items():
-        destination = _raw(dataset, root) / file
-        if not destination.is_file():
-            _write_atomically(destination, _unpack(dataset, file, source))
-    return root
-
-
-def _unpack(dataset: str, file: str, source: Path) -> bytes:
-    """The content of a ``.gz`` (or plain) file, with its values checked against the pinned digest."""
-    try:
+        if (size := source.stat().st_size) > LARGEST:
+            raise InputError(f"{dataset}: {source} has {size:,} bytes; {remedy}")
         with gzip.open(source) if source.suffix == ".gz" else source.open("rb") as stream:
             content = stream.read(LARGEST + 1)  # what is larger is another file, and may be very much larger
     except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{dataset}: {source} cannot be unpacked: {error}; {_damaged(source)}") from error
-    header = 16 if "images" in file else 8
-    digest = hashlib.sha256(content[header:]).hexdigest()
-    if digest != IDX_FILES[dataset].digests[file]:
-        raise InputError(_wrong_content(dataset, source, digest, file))
-    return content
+        raise InputError(f"{dataset}: {source} cannot be read: {error}; {remedy}") from error
+    images = "images" in file
+    values = content[16:] if images else content[8:]
+    header = struct.pack(">4I", 0x803, len(values) // 784, 28, 28) if images else struct.pack(">2I", 0x801, len(values))
+    digest = hashlib.sha256(values).hexdigest()
+    if content[: len(header)] != header or digest != IDX_FILES[dataset].digests[file]:
+        raise InputError(f"{dataset}: {source} does not hold the published data; {remedy}")
+    array = np.frombuffer(values, np.uint8)
+    return torch.tensor(array).view(-1, 784) if images else torch.tensor(array, dtype=torch.int64)
 
 
-def _write_atomically(destination: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: no reader, and no crash, ever sees half a file."""
-    temporary = None
+def _download(dataset: str, data_dir: Path, files: list[str]) -> None:
+    """Fetch files as they are published, each whole or not at all, from the first mirror that has it."""
+    raw = _raw(dataset, data_dir)
+    created = next((folder for folder in [*reversed(raw.parents), raw] if not folder.exists()), None)
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=destination.parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, destination)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        raise InputError(
-            f"cannot unpack into the cache {destination.parent}: {error.strerror}. "
-            "Expected a writable folder with 60 MB free: set GAN_CACHE_DIR to one."
-        ) from error
-
-
-def _download(dataset: str, data_dir: Path) -> None:
-    """Let torchvision download into a temporary folder beside the destination, then move whole files."""
-    folders = [*reversed(data_dir.parents), data_dir]
-    created = next((folder for folder in folders if not folder.exists()), None)
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with (
-            _connection_timeout(30),
-            tempfile.TemporaryDirectory(dir=data_dir, prefix=".download-") as folder,
-        ):
-            _torchvision_class(dataset)(folder, download=True)
-            raw = _raw(dataset, data_dir)
-            raw.mkdir(parents=True, exist_ok=True)
-            for file in FILES:
-                os.replace(_raw(dataset, Path(folder)) / file, raw / file)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        if created is not None:
+        for file in files:
+            _fetch(DOWNLOADS[dataset], file, raw)
+    except (OSError, ValueError) as error:
+        if created is not None and not any(path.is_file() for path in created.rglob("*")):
             shutil.rmtree(created, ignore_errors=True)
         raise InputError(
             f"{dataset}: the download into {data_dir} failed: {str(error).strip() or type(error).__name__}\n"
@@ -212,42 +185,35 @@ def _download(dataset: str, data_dir: Path) -> None:
         ) from error
 
 
-@contextmanager
-def _connection_timeout(seconds: float) -> Generator[None]:
-    """Give up a silent connection: torchvision sets no timeout, and a firewall may just drop packets."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _fetch(download: Download, file: str, folder: Path) -> None:
+    """Fetch one file.
 
+    Raises:
+        OSError: No mirror answers with it, or it cannot be written.
+        ValueError: What came is another file.
+    """
+    import pooch
 
-def cache_dir() -> Path:
-    """Where files are unpacked: ``GAN_CACHE_DIR``, or the user's cache folder for ``gan-stability``."""
-    from platformdirs import user_cache_path
-
-    override = os.environ.get("GAN_CACHE_DIR")
-    return Path(override) if override else user_cache_path("gan-stability")
-
-
-def _torchvision_class(dataset: str) -> type[MNIST]:
-    from torchvision import datasets
-
-    return getattr(datasets, IDX_FILES[dataset].torchvision_class)
+    pooch.get_logger().setLevel("WARNING")
+    digest = f"sha256:{download.digests[FILES.index(file)]}"
+    # Not streamed, or a refusal leaves its connection open; pooch's protocol for downloaders is not that of its own.
+    whole: Any = pooch.HTTPDownloader(stream=False)
+    for mirror in download.mirrors:
+        try:
+            pooch.retrieve(f"{mirror}{file}.gz", digest, fname=f"{file}.gz", path=folder, downloader=whole)
+        except (OSError, ValueError):
+            if mirror == download.mirrors[-1]:
+                raise
+        else:
+            return
 
 
 def _raw(dataset: str, root: Path) -> Path:
-    return root / IDX_FILES[dataset].torchvision_class / "raw"
-
-
-def _absent(dataset: str, data_dir: Path, missing: list[str]) -> str:
-    raw = _raw(dataset, data_dir)
-    return f"{dataset}: no {', '.join(missing)} (or the same as .gz) in {raw}; expected all four files."
+    return root / IDX_FILES[dataset].folder / "raw"
 
 
 def _ways_out(dataset: str, data_dir: Path) -> str:
-    name = IDX_FILES[dataset].torchvision_class
+    name = IDX_FILES[dataset].folder
     command = f"from torchvision.datasets import {name}; {name}(r'{data_dir}', download=True)"
     return (
         "Three ways out:\n"
@@ -255,16 +221,4 @@ def _ways_out(dataset: str, data_dir: Path) -> str:
         f"  2. point --data-dir or GAN_DATA_DIR to a torchvision root that has {name}/raw/{FILES[0]}.gz "
         "and its three companions\n"
         "  3. use the target 'digits': real handwriting of 8 x 8 pixels that needs no files"
-    )
-
-
-def _damaged(path: Path) -> str:
-    return f"expected the published data: delete {path} and download it again, or point --data-dir to an undamaged copy"
-
-
-def _wrong_content(dataset: str, path: Path, digest: str, file: str) -> str:
-    expected = IDX_FILES[dataset].digests[file]
-    return (
-        f"{dataset}: {path} does not hold the published data (sha256 of its values {digest[:12]}…, "
-        f"expected {expected[:12]}…); {_damaged(path)}"
     )

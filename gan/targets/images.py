@@ -78,7 +78,7 @@ class Images(Target):
 
     Attributes:
         dataset: ``digits`` (scikit-learn's 1,797 images of 8 x 8, part of its package), ``mnist`` or
-            ``fashion_mnist`` (70,000 of 28 x 28, through torchvision).
+            ``fashion_mnist`` (70,000 of 28 x 28).
 
     Raises:
         InputError: An unknown dataset.

@@ -3,201 +3,129 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks.cli.application import app
-from benchmarks.speed import command, growth, plain, suite
-from benchmarks.speed.contenders import Contender, NotMeasured, in_turn
-from benchmarks.speed.processes import write_study
-from benchmarks.speed.roofline import bytes_held, bytes_per_step
-from benchmarks.speed.work import BATCHES, SYSTEMS, Engine, Noise, Place, Running, planned, stacked, study_of
-from gan.engine.cohort import Run
+from benchmarks.cli.options import app
+from benchmarks.speed import command, plain, suite
+from benchmarks.speed.contender import Contender, Engine, Plain, Stack, in_turn
 from gan.errors import InputError
-from gan.variant import Variant
+from reports.speed.results import Seconds
 from studies import schema
 
 BATCH = 6
+CPU = torch.device("cpu")
 
 
-def engine_of(system: str, steps: int = 3) -> Engine:
-    study = study_of(system, BATCH, 1, noise=system != "a")
-    return stacked(dataclasses.replace(study, steps=steps), 1, compiled=False, mode="loop")
+def engine_of(system: str) -> Engine:
+    """Return the engine on one replica that trains 3 steps."""
+    return suite.planned(dataclasses.replace(suite.resolve(system, BATCH, 1), steps=3), "cpu")
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.fixture
+def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """White images, few enough to be made at once."""
+    monkeypatch.setattr(plain, "noise", lambda: torch.full((4 * BATCH, 784), 255, dtype=torch.uint8))
+
+
+@pytest.mark.usefixtures("few_images")
+@pytest.mark.parametrize("system", suite.STUDIES)
 def test_both_sides_train_the_same_game(system: str) -> None:
-    cohort = engine_of(system).cohort
-    run = Run(cohort, cohort.replicas, Path(), torch.device("cpu"))
-    images = torch.zeros(BATCH, 784, dtype=torch.uint8) if system != "a" else None
-    loop = plain.make(system, BATCH, "as written", torch.device("cpu"), images, cohort.steps)
+    run = Stack(engine_of(system), "cpu").run
+    loop = plain.make(system, BATCH, "as written", CPU, run.cohort.steps)
     for module, player in ((loop.generator, run.state.generator), (loop.discriminator, run.state.discriminator)):
-        theirs, ours = list(module.parameters()), list(player.params.values())
-        assert [p.shape for p in theirs] == [p.shape for p in ours]
-        for parameter, value in zip(theirs, ours, strict=True):
+        for parameter, value in zip(module.parameters(), player.params.values(), strict=True):
+            assert parameter.shape == value.shape
             parameter.data.copy_(value)
     assert loop.d_adam.param_groups[0]["lr"] == pytest.approx(run.variant.lr_discriminator)
     assert loop.g_adam.param_groups[0]["lr"] == pytest.approx(run.variant.lr_generator)
-    batches = [run.batch(s) for s in range(cohort.steps)]
-    with torch.no_grad():
-        run.advance(0, cohort.steps)
-    for batch in batches:
-        loop.step(batch.real[0], batch.z_d[0], *([batch.z_g] if system == "a" else []))
+    batches = [run.batch(s) for s in range(run.cohort.steps)]
+    given = [(b.real[0], b.z_d[0], *([b.z_g] if system == "a" else [])) for b in batches]
+    # What the loop draws itself has the same shapes, and images in the same range.
+    drawn = loop.batch()
+    assert [x.shape for x in drawn] == [x.shape for x in given[0]]
+    assert system == "a" or (bool((drawn[0] == 1).all()) and given[0][0].abs().max() <= 1)
+    run.advance(0, run.cohort.steps)
+    for batch in given:
+        loop.step(*batch)
     torch.testing.assert_close(torch.tensor(loop.history), run.metrics[:, 0, :2].cpu(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_the_loop_draws_what_the_engine_draws(system: str) -> None:
-    ours = Running(engine_of(system), Place("cpu")).run.batch(0)
-    images = torch.full((4 * BATCH, 784), 255, dtype=torch.uint8) if system != "a" else None
-    drawn = plain.make(system, BATCH, "as written", torch.device("cpu"), images, 3).batch()
-    wanted = [ours.real[0], ours.z_d[0], *([ours.z_g] if system == "a" else [])]
-    assert [x.shape for x in drawn] == [x.shape for x in wanted]
-    if images is not None:
-        assert bool((drawn[0] == 1.0).all()) and wanted[0].abs().max() <= 1.0
-
-
-def test_losses_stay_tensors_without_host_reads() -> None:
-    loop = plain.SystemA(4, "no host reads", torch.device("cpu"))
-    loop.steps(2)
-    assert len(loop.history) == 2 and all(isinstance(x, torch.Tensor) for x in loop.history[0])
-
-
-def test_the_learning_rate_falls_as_the_study_says() -> None:
-    loop = plain.SystemA(2, "as written", torch.device("cpu"), steps=4)
+def test_losses_stay_tensors_without_host_reads_and_the_learning_rate_falls_as_the_study_says() -> None:
+    loop = plain.SystemA(2, "no host reads", CPU, steps=4)
     loop.steps(5)
+    assert len(loop.history) == 5 and all(isinstance(x, torch.Tensor) for x in loop.history[0])
     assert loop.d_adam.param_groups[0]["lr"] == pytest.approx(1e-3 * 0.001)
 
 
 def test_one_process_trains_one_run(capsys: pytest.CaptureFixture[str]) -> None:
-    plain.main(["--batch", "4", "--steps", "2", "--system", "a"])
+    plain.main(["--batch", "4", "--steps", "2"])
     assert capsys.readouterr().out.startswith("loss of D 0.69")
 
 
 def test_the_engine_begins_again_when_its_run_is_over() -> None:
-    running = Running(engine_of("a", steps=3), Place("cpu"))
-    running.steps(7)
-    assert running.done == 1 and bool(torch.isfinite(running.run.metrics).all())
+    stack = Stack(engine_of("a"), "cpu")
+    stack.steps(7)
+    assert stack.done == 1 and bool(torch.isfinite(stack.run.metrics).all())
 
 
 def test_each_round_begins_with_another_contender() -> None:
     order: list[str] = []
 
-    def turn(name: str) -> dict[str, float]:
+    def turn(name: str) -> Seconds:
         order.append(name)
-        return {"wall": float(len(order))}
+        return Seconds(wall=len(order), cpu=1)
 
-    timed = in_turn({name: lambda name=name: turn(name) for name in "abc"}, 4)
+    timed = in_turn([lambda name=name: turn(name) for name in "abc"], 4)
     assert "".join(order) == "abcbcacababc"
-    assert [t["wall"] for t in timed["b"]] == [2.0, 4.0, 9.0, 11.0]
+    assert [seconds.wall for seconds in timed[1]] == [2.0, 4.0, 9.0, 11.0]
 
 
 @pytest.mark.slow
-def test_a_contender_trains_and_a_broken_one_says_why() -> None:
-    study = study_of("a", BATCH, 2)
-    with Contender() as contender:
-        told = contender.build(stacked(study, 2, compiled=False), Place("cpu"))
-        assert told["first_seconds"] > 0 and contender.calibrate(0.001) >= 1
-        timed = contender.steps(3)
-        assert timed["cpu"] > 0 and timed["wall"] > 0
-        assert contender.peak_bytes() > 2**20
-        with pytest.raises(NotMeasured, match=r"RuntimeError: .*negative"):
-            contender.call(torch.empty, -1)
-        with pytest.raises(NotMeasured, match="out of memory"):
-            contender.call(os._exit, 9)
+def test_contenders_train_in_processes_of_their_own() -> None:
+    for work in (Plain("a", BATCH, "as written", 3), engine_of("a")):
+        with Contender(work, "cpu") as contender:
+            assert contender.first_seconds > 0 and contender.calibrate(0.001) >= 1
+            assert contender.steps(3).cpu > 0
 
 
-def test_the_plan_and_the_stack_are_measured_once_where_they_agree() -> None:
-    settings = suite.Settings(("a",), "cpu", None, 1.0, quick=True)
-    rows = suite._rows("a", 64, 32, Place("cpu"), settings)
-    plan = planned(study_of("a", 64, 32), "cpu", settings.compiler).cohort
-    (its,) = [row for row in rows if row["planned"]]
-    assert (its["mode"], its["compiled"], its["width"]) == (plan.mode, plan.compiled, plan.width)
-    assert len({(row["mode"], row["compiled"], row["width"]) for row in rows}) == len(rows)
-    for row in rows:
-        row |= {"reason": None, "same_as": None}
-    assert suite._measured(rows[0], [{"replicas": 8, "rows": [rows[0]]}]) == 8
-    assert suite._measured({**rows[0], "width": 7}, [{"replicas": 8, "rows": [rows[0]]}]) is None
+def test_each_way_of_the_plan_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite.machine, "has_compiler", lambda device: True)
+    found = suite.ways("a", 64, suite.REPLICAS, "cpu")
+    assert sorted(n for asked, _ in found for n in asked) == sorted(suite.REPLICAS)
+    cohorts = {count: engine.cohort for asked, engine in found for count in asked}
+    assert len({(c.mode, c.compiled, c.width) for c in cohorts.values()}) == len(found)
+    assert (cohorts[1].mode, cohorts[8].width, cohorts[128].compiled) == ("loop", 8, True)
 
 
-def test_what_would_not_fit_is_not_measured() -> None:
-    work = stacked(study_of("c", 64, 512, noise=True), 512, compiled=False)
-    assert "GiB" in (suite._too_much(work, 784, 2.0**30, 1e-6) or "")
-    assert "one step" in (suite._too_much(work, 784, 2.0**50, 1.0) or "")
-    assert suite._too_much(work, 784, 2.0**50, 1e-6) is None
-
-
-def test_bytes_of_a_step_counted_by_hand() -> None:
-    variant = Variant(batch_size=10, latent_dim=3, generator_hidden=(4,), discriminator_hidden=(5,), latents="fresh")
-    parameters = 3 * 4 + 4 * 2 + 2 * 5 + 5 * 1
-    samples = 10 * (3 * (2 * (5 + 1) + 2) + 2 * (2 * (4 + 2) + 3))
-    assert bytes_per_step(variant, 2) == 4 * (8 * parameters + samples)
-    assert bytes_held(variant, 2, 6) == 6 * bytes_held(variant, 2, 1)
-
-
-def test_a_conv_layer_puts_out_channels_of_half_the_side() -> None:
-    conv = Variant(batch_size=1, discriminator="conv", discriminator_channels=(2, 3), generator_hidden=(1,))
-    mlp = dataclasses.replace(conv, discriminator="mlp", discriminator_hidden=(2 * 4 * 4 + 3 * 2 * 2,))
-    weights = [16 * (1 * 2 + 2 * 3) + 3 * 2 * 2, 64 * 44 + 44]
-    assert bytes_per_step(conv, 64) - 32 * weights[0] == bytes_per_step(mlp, 64) - 32 * weights[1]
-
-
-@pytest.mark.parametrize("batch", BATCHES["a"])
+@pytest.mark.parametrize("batch", suite.BATCHES["a"])
 def test_the_whole_study_is_system_a_with_another_batch(batch: int, tmp_path: Path) -> None:
-    study = schema.resolve(schema.load(str(write_study(tmp_path, batch))), "laptop")
-    (ours,), (own,) = study.variants.values(), schema.resolve(schema.load("system-a"), "laptop").variants.values()
-    assert ours == dataclasses.replace(own, batch_size=batch) and study.steps == 3000
-
-
-def test_growth_widens_all_hidden_layers_in_proportion() -> None:
-    cohort = growth.point("width", 64, compiled=False).cohort
-    assert cohort.replicas[0].variant.discriminator_hidden == (64, 128, 64) and cohort.width == growth.REPLICAS
-    assert growth.point("replicas", 3, compiled=False).cohort.width == 3
-    assert growth.point("batch", 16, compiled=False).cohort.replicas[5].variant.batch_size == 16
-
-
-def test_noise_has_the_shape_of_mnist() -> None:
-    train = Noise("mnist").load(Path()).train
-    assert train.shape == (60_000, 784) and train.dtype == torch.uint8 and int(train[:9].max()) > 200
+    study, published = (
+        schema.resolve(schema.load(file), "laptop") for file in (str(suite.write_study(tmp_path, batch)), "system-a")
+    )
+    (variant,), (former,) = study.variants.values(), published.variants.values()
+    assert variant == dataclasses.replace(former, batch_size=batch) and study.steps == published.steps
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is(tmp_path: Path) -> None:
-    asked = command.Asked(("a",), 1.0, True, "cpu", None, None)
     with pytest.raises(InputError, match=r"--system b: no such system here; .*a, c, d"):
-        command.measure(dataclasses.replace(asked, systems=("b",)))
+        command.measure(("b",), 1.0, True, "cpu", None)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"--folder .*file: cannot be written to"):
-        command.measure(dataclasses.replace(asked, folder=tmp_path / "file"))
-    with pytest.raises(InputError, match=r"speed\.json: cannot be read"):
-        command.compile_again(tmp_path / "speed.json", None)
+        command.measure(("a",), 1.0, True, "cpu", tmp_path / "file")
 
 
-def test_the_command_passes_its_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[command.Asked] = []
-
-    def measured(asked: command.Asked) -> command.Written:
-        given.append(asked)
-        return command.Written(tmp_path / "report.md", {"format": 1})
-
-    monkeypatch.setattr(command, "measure", measured)
-    words = [
-        "speed",
-        "--system",
-        "c",
-        "--system",
-        "d",
-        "--quick",
-        "--device",
-        "cpu",
-        "--folder",
-        str(tmp_path),
-        "--json",
-    ]
-    told = CliRunner().invoke(app, words)
-    assert told.exit_code == 0 and '"format": 1' in told.stdout
-    assert given == [command.Asked(("c", "d"), 2.0, True, "cpu", tmp_path, None)]
-    assert command._typed(given[0], "cpu") == "ganbench speed --system c --system d --quick --seconds 2 --device cpu"
+def test_options_reach_the_suite_and_the_page_says_how_to_run_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[suite.Settings] = []
+    measured = command.read(command.SPEED / "speed.json")
+    monkeypatch.setattr(suite, "measure", lambda settings, say: given.append(settings) or measured)
+    words = ["speed", "--system", "c", "--system", "d", "--quick", "--device", "cpu", "--json", "--folder"]
+    ended = CliRunner().invoke(app, [*words, str(tmp_path)])
+    assert ended.exit_code == 0 and '"format": 2' in ended.stdout and (tmp_path / "report.md").exists()
+    assert given == [suite.Settings(("c", "d"), "cpu", 2.0, True)]
+    assert given[0].command == "ganbench speed --system c --system d --quick --seconds 2 --device cpu"

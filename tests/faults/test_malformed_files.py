@@ -113,7 +113,6 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / file).write_bytes(header + values)
         digests[file] = hashlib.sha256(values).hexdigest()
     monkeypatch.setitem(IDX_FILES, MNIST, IdxFiles("MNIST", digests))
-    monkeypatch.setenv("GAN_CACHE_DIR", str(tmp_path / "cache"))
     return folder
 
 
@@ -181,28 +180,18 @@ def _bomb(path: Path) -> None:
 @pytest.mark.parametrize("damage", [_flipped, _truncated, empty, fill_with_text, _bomb, _enormous])
 @pytest.mark.parametrize("file", FILES[1:3])
 def test_damaged_gz_files_are_refused_by_name(
-    file: str, damage: Callable[[Path], None], raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    file: str, damage: Callable[[Path], None], raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idx_files, "LARGEST", 10_000_000)
     path = _zipped(raw / file)
     damage(path)
     assert not refusal(lambda: load(raw), MNIST, str(path), "expected the published data")
-    assert not (tmp_path / "cache" / file).exists()
 
 
 def test_a_folder_for_a_data_file_is_a_file_that_is_missing(raw: Path) -> None:
     become_a_folder(raw / FILES[0])
     with pytest.raises(InputError, match=f"{FILES[0]} .*expected all four files"):
         load(raw)
-
-
-def test_a_copy_in_the_cache_is_checked_too(raw: Path, tmp_path: Path) -> None:
-    for file in FILES:
-        _zipped(raw / file)
-    assert load(raw)
-    (copy,) = (tmp_path / "cache").rglob(FILES[2])
-    _flipped(copy)
-    assert not refusal(lambda: load(raw), str(copy), "expected the published data")
 
 
 # Classifiers: weights by the digest of their card.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import http.server
 import os
-import shutil
-import socket
+import struct
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -18,8 +20,8 @@ from scipy import stats
 
 from gan.errors import InputError
 from gan.plugins import FACTS, registry
-from gan.targets import Gaussian, Images, Mixture, make_target
-from gan.targets.idx_files import FILES
+from gan.targets import Gaussian, Images, Mixture, idx_files, make_target
+from gan.targets.idx_files import FILES, Download, IdxFiles
 from gan.targets.images import DIGITS_SPLIT
 
 REAL_LINE = [Gaussian(), Gaussian(mean=-1, std=0.5), Mixture(), Mixture(modes=3, spacing=4, std=0.5)]
@@ -126,13 +128,6 @@ def test_other_digits_than_the_pinned_ones_are_refused(monkeypatch: pytest.Monke
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("GAN_CACHE_DIR", str(folder))
-    return folder
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A writable torchvision root with links to the real MNIST files, to be damaged one at a time."""
     raw = tmp_path / "root" / "MNIST" / "raw"
@@ -158,23 +153,13 @@ def left(folder: Path) -> list[str]:
 
 
 @needs_mnist
-def test_a_read_only_root_is_unpacked_into_the_cache_once(
-    read_only: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_root_is_read_and_nothing_else(read_only: Path) -> None:
     before = left(read_only)
-    first = Images("mnist").load(read_only)
+    data = Images("mnist").load(read_only)
     assert left(read_only) == before
-    assert (first.train.shape, first.test.shape, first.train.dtype) == (
-        (60_000, 784),
-        (10_000, 784),
-        torch.uint8,
-    )
-    assert first.validation.data_ptr() == first.train[50_000:].data_ptr()
-    if any(name.endswith(".gz") for name in before):
-        # Nothing half-written beside the four whole files, and no second unpacking.
-        assert [Path(name).name for name in left(cache)] == sorted(FILES)
-        monkeypatch.setattr(gzip, "open", lambda _: pytest.fail("unpacked twice"))
-    assert torch.equal(Images("mnist").load(read_only).test, first.test)
+    assert data.train.shape == (60_000, 784) and data.test.shape == (10_000, 784) and data.train.dtype == torch.uint8
+    assert data.train_labels.dtype == torch.int64 and data.train_labels.bincount().tolist()[:2] == [5923, 6742]
+    assert data.validation.data_ptr() == data.train[50_000:].data_ptr()
 
 
 @needs_mnist
@@ -187,7 +172,7 @@ def test_a_read_only_root_is_unpacked_into_the_cache_once(
     ],
     ids=["garbage", "truncated", "other content"],
 )
-def test_a_damaged_gz_is_refused_by_name(root: Path, cache: Path, file: str, content: bytes) -> None:
+def test_a_damaged_gz_is_refused_by_name(root: Path, file: str, content: bytes) -> None:
     for form in (file, f"{file}.gz"):
         (root / "MNIST" / "raw" / form).unlink(missing_ok=True)
     path = root / "MNIST" / "raw" / f"{file}.gz"
@@ -195,29 +180,19 @@ def test_a_damaged_gz_is_refused_by_name(root: Path, cache: Path, file: str, con
     with pytest.raises(InputError) as caught:
         Images("mnist").load(root)
     assert str(path) in str(caught.value) and "--data-dir" in str(caught.value)
-    assert file not in [Path(name).name for name in left(cache)]
 
 
-ONE_IMAGE = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(784)
-ONE_LABEL = bytes([0, 0, 8, 1, 0, 0, 0, 1]) + bytes(1)
+HEADER = struct.pack(">4I", 0x803, 1, 28, 28)
 
 
-@pytest.mark.parametrize(
-    ("images", "labels", "said"),
-    [
-        (b"", b"", "train-images-idx3-ubyte"),
-        (b"garbage", b"garbage", "train-images-idx3-ubyte"),
-        (ONE_IMAGE[:-1], ONE_LABEL, "train-images-idx3-ubyte"),
-        (ONE_IMAGE, ONE_LABEL, "published data"),
-    ],
-)
-def test_damaged_unpacked_files_are_refused_by_name(tmp_path: Path, images: bytes, labels: bytes, said: str) -> None:
-    raw = tmp_path / "FashionMNIST" / "raw"
+@pytest.mark.parametrize("content", [b"", b"garbage", HEADER + b"1", HEADER + bytes(784)])
+def test_damaged_unpacked_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for file in FILES:
-        (raw / file).write_bytes(images if "images" in file else labels)
-    with pytest.raises(InputError, match=said):
-        Images("fashion_mnist").load(tmp_path)
+        (raw / file).write_bytes(content)
+    with pytest.raises(InputError, match="train-images-idx3-ubyte does not hold the published data"):
+        Images("mnist").load(tmp_path)
 
 
 def test_a_missing_data_set_names_three_ways_out(tmp_path: Path) -> None:
@@ -229,36 +204,59 @@ def test_a_missing_data_set_names_three_ways_out(tmp_path: Path) -> None:
     assert left(tmp_path) == []
 
 
-def test_a_failed_download_names_three_ways_out_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_network(url: str, download_root: str, filename: str, md5: str) -> None:
-        (Path(download_root) / filename).write_bytes(b"half")
-        raise URLError("no network")
+@pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder of small files that stand in for the published ones; the second of two mirrors serves it."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    values: dict[str, str] = {}
+    packed: list[str] = []
+    for file in FILES:
+        images = "images" in file
+        content = bytes(784 * 2 if images else 2)
+        sizes = struct.pack(">4I", 0x803, 2, 28, 28) if images else struct.pack(">2I", 0x801, 2)
+        archive = gzip.compress(sizes + content)
+        (folder / f"{file}.gz").write_bytes(archive)
+        values[file] = hashlib.sha256(content).hexdigest()
+        packed.append(hashlib.sha256(archive).hexdigest())
+    monkeypatch.setitem(idx_files.IDX_FILES, "mnist", IdxFiles("MNIST", values))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        monkeypatch.setitem(idx_files.DOWNLOADS, "mnist", Download((f"{url}none/", url), tuple(packed)))
+        yield folder
+        server.shutdown()
 
-    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", no_network)
-    for root in (tmp_path / "new" / "folder", tmp_path):
+
+def test_a_download_arrives_whole_from_the_mirror_that_has_it(mirror: Path, tmp_path: Path) -> None:
+    data = Images("mnist").load(tmp_path / "fetched", download=True)
+    assert data.train.shape == (2, 784) and data.test_labels.tolist() == [0, 0]
+    assert left(tmp_path / "fetched") == sorted(f"MNIST/raw/{file}.gz" for file in FILES)
+
+
+def test_a_download_that_broke_off_goes_on(mirror: Path, tmp_path: Path) -> None:
+    hidden = (mirror / f"{FILES[2]}.gz").rename(mirror / "hidden")
+    for attempt in range(2):
+        with pytest.raises(InputError, match="404"):
+            Images("mnist").load(tmp_path / "fetched", download=True)
+        assert left(tmp_path / "fetched") == [f"MNIST/raw/{file}.gz" for file in FILES[:2]], attempt
+    hidden.rename(mirror / f"{FILES[2]}.gz")
+    Images("mnist").load(tmp_path / "fetched", download=True)
+
+
+@pytest.mark.parametrize("served", ["another file", "nothing"])
+def test_a_failed_download_names_three_ways_out_and_leaves_nothing(served: str, mirror: Path, tmp_path: Path) -> None:
+    for file in FILES:
+        path = mirror / f"{file}.gz"
+        path.write_bytes(b"garbage") if served == "another file" else path.unlink()
+    (tmp_path / "there").mkdir()
+    for root in (tmp_path / "new" / "folder", tmp_path / "there"):
         with pytest.raises(InputError) as caught:
             Images("mnist").load(root, download=True)
-        words = ("no network", "download=True", "--data-dir", "digits", str(root))
+        words = ("download=True", "--data-dir", "digits", str(root), "hash" if served == "another file" else "404")
         assert all(word in str(caught.value) for word in words), caught.value
-        assert list(tmp_path.iterdir()) == []
-    assert socket.getdefaulttimeout() is None
-
-
-@needs_mnist
-def test_a_download_arrives_whole(root: Path, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Images("mnist").load(root)
-    unpacked = next(folder for folder in (cache, root) if list(folder.rglob(FILES[0])))
-
-    def from_disk(url: str, download_root: str, filename: str, md5: str) -> None:
-        file = filename.removesuffix(".gz")
-        shutil.copy(next(unpacked.rglob(file)), Path(download_root) / file)
-
-    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", from_disk)
-    fetched = Images("mnist").load(tmp_path / "fetched", download=True)
-    assert torch.equal(fetched.train_labels, source.train_labels)
-    assert left(tmp_path / "fetched") == sorted(f"MNIST/raw/{file}" for file in FILES)
+    assert list((tmp_path / "there").iterdir()) == [] and not (tmp_path / "new").exists()
 
 
 def test_an_unwritable_root_for_a_download_is_the_users_to_mend(tmp_path: Path) -> None:

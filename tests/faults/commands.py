@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 from typing import IO
 
+import pandas as pd
+
+from reports.ledger.ledger import Ledger
+
 ROOT = Path(__file__).parents[2]
 SCALE = "smoke"
 
@@ -60,6 +64,11 @@ def write_study(folder: Path, text: str = STUDY, name: str = "stormy", **replace
 
 def run_directory(folder: Path, name: str = "stormy") -> Path:
     return folder / "runs" / name / SCALE
+
+
+def results(folder: Path) -> pd.DataFrame:
+    """Return the rows of a run of this folder, by replica."""
+    return Ledger(run_directory(folder)).results().set_index("replica")
 
 
 def words(

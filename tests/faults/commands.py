@@ -99,12 +99,12 @@ def start(
     )
 
 
-def ganbench(folder: Path, *typed: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+def ganbench(folder: Path, *typed: str, check: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, with more variables in its environment."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.cli", *typed],
         cwd=folder,
-        env=environment(),
+        env=environment() | more,
         capture_output=True,
         text=True,
         timeout=300,

@@ -15,6 +15,7 @@ from reports.ledger.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
 SCALE = "smoke"
+HANGS = 900  # seconds, where the slowest command takes one minute on a quiet machine
 
 STUDY = """
 title = "A study in a storm"
@@ -107,7 +108,7 @@ def ganbench(folder: Path, *typed: str, check: int | None = 0, **more: str) -> s
         env=environment() | more,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
     )
     if check is not None:
         assert done.returncode == check, done.stderr + done.stdout

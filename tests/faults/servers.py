@@ -13,7 +13,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-START_SECONDS = 120.0  # that a server may take to answer
+START_SECONDS = 300.0  # that a server may take to answer
 
 
 class TrackingServer:

@@ -75,7 +75,7 @@ def run_poisoned(study: Study, folder: Path, how: str, *poison: str) -> subproce
         env=commands.environment() | {"POISON": " ".join(poison), "HOW": how},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=commands.HANGS,
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     return done

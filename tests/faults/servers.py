@@ -88,13 +88,6 @@ class TrackingServer:
             " where r.lifecycle_stage = 'active' and r.status in ('FINISHED', 'FAILED')"
         )
 
-    def wait_for(self, replicas: int, seconds: float = 300.0) -> None:
-        """Wait until so many replicas have a finished run."""
-        give_up = time.monotonic() + seconds
-        while self.finished() < replicas:
-            assert time.monotonic() < give_up, f"{self.finished()} of {replicas}"
-            time.sleep(0.05)
-
     def figures(self) -> dict[str, int]:
         """Return what there is, and what is there twice."""
         active = "select run_uuid from runs where lifecycle_stage = 'active'"

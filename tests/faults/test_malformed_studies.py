@@ -97,16 +97,7 @@ NO_STUDIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "enormous.toml": (_is_enormous, "enormous.toml: 1,000,000,000,000 bytes"),
     # Names that no study can have; the first would be run in the folder above `runs`.
     **dict.fromkeys(
-        (
-            "...toml",
-            "all.toml",
-            "published.toml",
-            "a b.toml",
-            "a.b.toml",
-            "\x1b[31mred.toml",
-            "tab\t.toml",
-            "\udce9.toml",
-        ),
+        [f"{name}.toml" for name in ("..", "all", "published", "a b", "a.b", "\x1b[31mred", "tab\t", "\udce9")],
         (_is_good, r"\.toml: (expected a name|a word of ganbench's own)"),
     ),
     # And no files at all.

@@ -91,7 +91,7 @@ def fails_alone(how: str, study: Study, folder: Path) -> str:
     planned = first_cohort(study)
     poison = planned[3]
     run_poisoned(study, folder, how, poison)
-    row = commands.results(folder).loc[poison]
+    row = commands.results(folder).to_dict(orient="index")[poison]
     reason = {"killed": "SIGKILL", "late": "SIGKILL", "exits": "exit 3", "raises": "out of memory"}[how]
     assert row["status"] == "failed" and reason in row["reason"], row["reason"]
     ledger = Ledger(commands.run_directory(folder))

@@ -29,6 +29,12 @@ NARROWER = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
 }
 """Of a processor without AVX512, for the compiler and the libraries behind torch."""
+OF_THE_PROCESSOR = [
+    *("tests/gan/test_bmm.py", "tests/gan/test_chunk.py", "tests/gan/test_cohort.py", "tests/gan/test_conformance.py"),
+    *("tests/gan/test_evaluation.py", "tests/gan/test_guards.py", "tests/gan/test_precision.py"),
+    *("tests/gan/test_programs.py", "tests/gan/test_step.py", "tests/gan/test_tracing.py"),
+]
+"""Tests whose numbers, bits or operations depend on the processor's vectors; those of plain Python do not."""
 WORKERS = str(min(os.cpu_count() or 1, 8))
 DEFAULT = "not slow and not faults and not integration"
 TESTS = ("python", "-m", "pytest", "-n", WORKERS, "--dist", "loadfile")
@@ -77,10 +83,10 @@ def tests(session: nox.Session) -> None:
 @nox.session(venv_backend="none", requires=["environment"])
 @nox.parametrize("vectors", ["avx2", "default"])
 def emulated(session: nox.Session, vectors: str) -> None:
-    """Run the tests of gan as on older processors: with AVX2 at most, and without vectors; arguments go to pytest."""
+    """Run tests of gan as on older processors: with AVX2 at most, and without vectors; arguments go to pytest."""
     if platform.machine() not in ("x86_64", "AMD64"):
         session.skip("Emulates x86-64 processors, on one of them.")
-    chosen = ("-m", DEFAULT, *(session.posargs or ["tests/gan"]))
+    chosen = ("-m", DEFAULT, *(session.posargs or OF_THE_PROCESSOR))
     in_environment(session, *TESTS, *chosen, ATEN_CPU_CAPABILITY=vectors, **NARROWER)
 
 
@@ -98,9 +104,16 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", requires=["environment"])
 def integration(session: nox.Session) -> None:
-    """Run what needs Ray, PostgreSQL, an MLflow server or a browser, all on this machine; arguments go to pytest."""
-    # One after the other: each starts several programs of its own.
-    in_environment(session, "python", "-m", "pytest", "-m", "integration", *session.posargs)
+    """Run what needs Ray, PostgreSQL, an MLflow server, a browser or a wheel, all here; arguments go to pytest."""
+    # Two files at once on any machine: each starts several programs.
+    chosen = ("-n", "2", "-m", "integration", *(session.posargs or ["tests/integration"]))
+    in_environment(session, *TESTS, *chosen)
+
+
+@nox.session(venv_backend="none", requires=["environment"])
+def coverage(session: nox.Session) -> None:
+    """Run the tests and print which lines ran, by module and in whichever process; arguments go to pytest."""
+    in_environment(session, *TESTS, "-m", DEFAULT, "--cov", "--cov-report=term", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["environment"])

@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 from typing import IO
 
+import pandas as pd
+
+from reports.ledger.ledger import Ledger
+
 ROOT = Path(__file__).parents[2]
 SCALE = "smoke"
+HANGS = 900  # seconds, where the slowest command takes one minute on a quiet machine
 
 STUDY = """
 title = "A study in a storm"
@@ -62,6 +67,11 @@ def run_directory(folder: Path, name: str = "stormy") -> Path:
     return folder / "runs" / name / SCALE
 
 
+def results(folder: Path) -> pd.DataFrame:
+    """Return the rows of a run of this folder, by replica."""
+    return Ledger(run_directory(folder)).results().set_index("replica")
+
+
 def words(
     name: str = "stormy", *more: str, verb: str = "run", workers: int = 2, checkpoints: float | None = 0.1
 ) -> list[str]:
@@ -90,15 +100,15 @@ def start(
     )
 
 
-def ganbench(folder: Path, *typed: str, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
+def ganbench(folder: Path, *typed: str, check: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, with more variables in its environment."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.cli", *typed],
         cwd=folder,
-        env=environment(),
+        env=environment() | more,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANGS,
     )
     if check is not None:
         assert done.returncode == check, done.stderr + done.stdout

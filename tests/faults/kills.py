@@ -73,11 +73,10 @@ class Study:
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: whom, what it was aimed at, and what was going on."""
+    """One kill: whom, and what it was aimed at."""
 
     victim: Victim
     aimed: str
-    phase: str
 
 
 @dataclass
@@ -98,8 +97,6 @@ class Storm:
     """Temporary files, checkpoints and processes after the end."""
     exits: list[str] = field(default_factory=list[str])
     """Lives that ended neither by our kill nor well, and the last line they printed."""
-    retried: int = 0
-    """Cohorts that were begun again in the same life."""
     resumed: int = 0
     """Checkpoints that were there to go on from when a driver or a worker was killed."""
 
@@ -199,9 +196,7 @@ class _Weather:
             else:
                 victim, hit = "driver", processes.kill(driver.pid, driver.pid)
             if hit:
-                # The dead change nothing any more: what they did can be seen now, without having lost time before.
-                phase = self.watch.phase(bool(self.workers), self._all())
-                self.storm.kills.append(Kill(victim, moment, phase))
+                self.storm.kills.append(Kill(victim, moment))
                 self.storm.resumed += len(list(self.directory.rglob("checkpoints/*/*.safetensors")))
             if victim != "worker":
                 return
@@ -235,8 +230,7 @@ class _Weather:
         return False
 
     def _read(self, text: str, before: int) -> None:
-        """Take from what a life printed how much it trained, and what it tried again."""
-        self.storm.retried += len(re.findall("is tried again|are tried in two halves", text))
+        """Take from what a life printed how much it trained."""
         if len(ledgers_in(self.directory)) == 1 and (begun := re.search(r"training (\d+) of (\d+) replicas", text)):
             missing, planned = int(begun[1]), int(begun[2])
             if missing != planned - before:
@@ -303,19 +297,6 @@ class Watch:
         self.look()
         return sum(self._rows.values())
 
-    def phase(self, workers: bool, planned: int) -> str:
-        """Return what the command is doing."""
-        self.look()
-        if sum(self._rows.values()) >= planned:
-            return "report" if workers or any(self.directory.glob(".report*")) else "start-up"
-        names = [Path(place) for place in self._files]
-        rows = {path.stem for path in names if path.parent.name == "cohorts" and path.suffix == ".parquet"}
-        if any(p.name.startswith(".") and "checkpoints" in p.parts for p in names):
-            return "checkpoint"
-        if any(p.parent.name in RECORDED and p.stem not in rows for p in names):
-            return "recording"
-        return "training" if workers else "start-up"
-
 
 def _is_rows(place: str) -> bool:
     path = Path(place)
@@ -347,9 +328,7 @@ def summary(storms: Sequence[Storm]) -> str:
         "kills": len(kills),
         "by victim": Counter(kill.victim for kill in kills),
         "by aim": Counter(kill.aimed for kill in kills),
-        "by phase": Counter(kill.phase for kill in kills),
         **{name: wrong.get(name, 0) for name in ("lost", "twice", "differing", "left", "exits")},
-        "retried": sum(storm.retried for storm in storms),
         "resumed from checkpoints": sum(storm.resumed for storm in storms),
         "seconds": round(sum(storm.seconds for storm in storms), 1),
         "wrong": {storm.seed: storm.wrong for storm in storms if storm.wrong},

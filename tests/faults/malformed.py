@@ -35,27 +35,45 @@ class Malformed:
     kind: str
     what: str
     content: bytes
-    hopeless: bool = True
+    hopeless: bool
 
 
 def corpus(count: int, seed: int) -> list[Malformed]:
     """Return spoiled studies, as many of each kind as of the next."""
     rng = random.Random(seed)
     kinds = sorted(KINDS)
-    return [KINDS[kinds[i % len(kinds)]](rng, _source(rng)) for i in range(count)]
+    return [_spoiled(kinds[i % len(kinds)], rng) for i in range(count)]
+
+
+def _spoiled(kind: str, rng: random.Random) -> Malformed:
+    source = rng.choice(sources()).read_text(encoding="utf-8")
+    spoil, hopeless = KINDS[kind]
+    what, content = spoil(rng, source)
+    return Malformed(kind, f"{what:.90}", content, hopeless)
 
 
 def sources() -> list[Path]:
-    """Return the good studies that are spoiled: ours, and the template."""
-    ours = {path for path in schema.available().values()}
-    return [*sorted(ours), Path(schema.__file__).parent.parent / "benchmarks/templates/study.toml"]
+    """Return the good studies that are spoiled: those of the repository, and the template."""
+    studies = set(schema.available().values())
+    return [*sorted(studies), Path(schema.__file__).parent.parent / "benchmarks/templates/study.toml"]
 
 
-def _source(rng: random.Random) -> str:
-    return rng.choice(sources()).read_text(encoding="utf-8")
+Spoil = Callable[[random.Random, str], tuple[str, bytes]]
+"""Says what it does to a study file, and returns the file."""
 
 
-# Places in a tree.
+def of_tree(change: Callable[[random.Random, Tree], str]) -> Spoil:
+    """Return what changes a parsed study in place, and says how."""
+
+    def spoil(rng: random.Random, source: str) -> tuple[str, bytes]:
+        tree = tomllib.loads(source)
+        what = change(rng, tree)
+        return what, written(tree).encode()
+
+    return spoil
+
+
+# Any place of a tree.
 
 
 def _places(tree: Any, at: Where = ()) -> Iterator[Where]:
@@ -78,88 +96,94 @@ def _table(tree: Tree, where: Where) -> Any:
     return found
 
 
-def _any_place(rng: random.Random, tree: Tree, *, named: bool = False) -> Where:
-    return rng.choice([where for where in _places(tree) if not named or isinstance(where[-1], str)])
+def set_to(values: tuple[Any, ...]) -> Spoil:
+    """Put one of some values in any place."""
 
-
-def _said(where: Where) -> str:
-    return ".".join(map(str, where))
-
-
-def _typo(rng: random.Random, name: str) -> str:
-    """Return a name with one letter twice, gone, or another: never a word of ours."""
-    i = rng.randrange(len(name))
-    spoiled = rng.choice([name[:i] + name[i] + name[i:], name[:i] + name[i + 1 :], name[:i] + "q" + name[i + 1 :]])
-    return spoiled if spoiled and spoiled not in _WORDS else name + "q"
-
-
-_WORDS = {*FIELDS, "claims", "checks", "notes", "base", "grid", "tune", "scoring", "seed", "seeds", "score"}
-_WORDS |= {s.name for name in registry.names("target") for s in scores_of(make_target(name))}
-
-
-def _replaced(kind: str, values: tuple[Any, ...], *, hopeless: bool, named: bool = False) -> Callable[..., Malformed]:
-    """Return the mutation that puts one of some values in any place."""
-
-    def mutate(rng: random.Random, source: str) -> Malformed:
-        tree = tomllib.loads(source)
-        where, value = _any_place(rng, tree, named=named), rng.choice(values)
+    def change(rng: random.Random, tree: Tree) -> str:
+        where, value = rng.choice(list(_places(tree))), rng.choice(values)
         _table(tree, where)[where[-1]] = copy.deepcopy(value)
-        return Malformed(kind, f"{_said(where)} = {value!r:.80}", written(tree).encode(), hopeless)
+        return f"{where} = {value!r}"
 
-    return mutate
+    return of_tree(change)
+
+
+def _missing(rng: random.Random, tree: Tree) -> str:
+    where = rng.choice(list(_places(tree)))
+    del _table(tree, where)[where[-1]]
+    return str(where)
+
+
+def _renamed(rng: random.Random, tree: Tree, where: Where, name: str) -> str:
+    """Give a key another name, or what it holds to another name too."""
+    table = _table(tree, where)
+    table[name] = table[where[-1]] if rng.random() < 0.5 else table.pop(where[-1])
+    return f"{where}: {name!r}"
+
+
+WORDS = {*FIELDS, "claims", "checks", "notes", "base", "grid", "tune", "scoring", "seed", "seeds", "score"}
+WORDS |= {s.name for name in registry.names("target") for s in scores_of(make_target(name))}
+
+
+def _unknown(rng: random.Random, tree: Tree) -> str:
+    # Bundles, and the settings that only a name of one holds, may have any name.
+    named = [w for w in _places(tree) if isinstance(w[-1], str) and not w[2:] and w[0] not in ("grid", "parts")]
+    where = rng.choice(named)
+    name = cast("str", where[-1])
+    i = rng.randrange(len(name))
+    typo = rng.choice([name[:i] + name[i] + name[i:], name[:i] + name[i + 1 :], name[:i] + "q" + name[i + 1 :]])
+    return _renamed(rng, tree, where, typo if typo and typo not in WORDS else name + "q")
+
+
+def _bad_name(rng: random.Random, tree: Tree) -> str:
+    where = rng.choice([where for where in _places(tree) if isinstance(where[-1], str)])
+    return _renamed(rng, tree, where, rng.choice(NAMES))
 
 
 # Bytes.
 
 
-def _truncated(rng: random.Random, source: str) -> Malformed:
+def _truncated(rng: random.Random, source: str) -> tuple[str, bytes]:
     content = source.encode()
     cut = rng.randrange(len(content))
-    return Malformed("truncated", f"after {cut} bytes", content[:cut], hopeless=False)
+    return f"after {cut} bytes", content[:cut]
 
 
-def _noise(rng: random.Random, source: str) -> Malformed:
+def _noise(rng: random.Random, source: str) -> tuple[str, bytes]:
     content = bytearray(source.encode())
     for _ in range(rng.choice([1, 1, 1, 5, 50])):
         content[rng.randrange(len(content))] = rng.randrange(256)
-    return Malformed("noise", "some bytes are others", bytes(content), hopeless=False)
+    return "some bytes are others", bytes(content)
 
 
-def _encoding(rng: random.Random, source: str) -> Malformed:
+WHOLE: dict[str, Callable[[str], bytes]] = {
+    "utf-16": lambda source: source.encode("utf-16"),
+    "utf-32": lambda source: source.encode("utf-32"),
+    "cut in a letter": lambda source: source.encode() + b"# \xe2\x82",
+    "nul alone": lambda source: bytes(len(source)),
+    "overlong": lambda source: b"\xc0\xae" + source.encode(),
+    "pickle": lambda _: b"\x80\x04\x95" + random.Random(1).randbytes(200),
+    "gzip": lambda _: b"\x1f\x8b\x08" + random.Random(2).randbytes(200),
+}
+INSIDE = {"latin-1": b"\xe9", "a lone surrogate": b"\xed\xa0\x80", "nul": b"\0", "escape": b"\x1b[2J"}
+
+
+def _encoding(rng: random.Random, source: str) -> tuple[str, bytes]:
+    name = rng.choice([*WHOLE, *INSIDE])
     at = rng.randrange(len(source))
-    spoiled = {
-        "utf-16": source.encode("utf-16"),
-        "utf-32": source.encode("utf-32"),
-        "latin-1": (source[:at].encode() + "é".encode("latin-1") + source[at:].encode()),
-        "a lone surrogate": source[:at].encode() + b"\xed\xa0\x80" + source[at:].encode(),
-        "cut in a letter": source.encode() + b"# \xe2\x82",
-        "nul": source[:at].encode() + b"\0" + source[at:].encode(),
-        "nul alone": bytes(rng.randrange(1, 4000)),
-        "escape": source[:at].encode() + b"\x1b[2J" + source[at:].encode(),
-        "overlong": b"\xc0\xae" + source.encode(),
-        "pickle": b"\x80\x04\x95" + rng.randbytes(200),
-        "gzip": b"\x1f\x8b\x08" + rng.randbytes(200),
-    }
-    name = rng.choice(sorted(spoiled))
-    return Malformed("encoding", name, spoiled[name])
-
-
-def _deep(rng: random.Random, source: str) -> Malformed:
-    depth = rng.choice([20, 100, 800, 5_000, 100_000])
-    nested = {
-        "lists": "[" * depth + "]" * depth,
-        "tables": "{ a = " * depth + "1" + " }" * depth,
-        "never closed": "[" * depth,
-    }
-    name = rng.choice(sorted(nested))
-    tree = tomllib.loads(source)
-    where = _any_place(rng, tree, named=True)
-    _table(tree, where)[where[-1]] = Raw(nested[name])
-    return Malformed("deep nesting", f"{_said(where)}: {name} {depth} deep", written(tree).encode())
+    inserted = source[:at].encode() + INSIDE.get(name, b"") + source[at:].encode()
+    return name, WHOLE[name](source) if name in WHOLE else inserted
 
 
 BROKEN = (
-    *("title.x = 1", "[title]", "[title.x]", "[[title]]", "[target.name]\nx = 1", '"target.name" = "gaussian"'),
+    *(
+        "title = 2",
+        "title.x = 1",
+        "[title]",
+        "[title.x]",
+        "[[title]]",
+        "[target.name]\nx = 1",
+        '"target.name" = "gaussian"',
+    ),
     *("target.name.x = 1", "[report.reached.reached]\nks = 1.0", "[report.score.x]", "[[report]]\nscore = 'ks'"),
     *("[scales.'smoke.x']\nseeds = 1\nsteps = 1", "[scales.smoke.base.lr]\nx = 1.0", "[a.b.c.d]\ne.f.g = 1"),
     *("[" + ".".join(["a"] * 2000) + "]", "'' = 1", "[]", "[.]", "=", "= 1", "a b = 1", "a = 1 b = 2", "[[[a]]]"),
@@ -168,91 +192,38 @@ BROKEN = (
 )
 
 
-def _dotted(rng: random.Random, source: str) -> Malformed:
-    """Keys with dots, which mean tables; and tables that are opened again, or were values."""
-    last = rng.choice(BROKEN)
-    # What the parts of a file share may be anything that each of them replaces.
-    return Malformed("broken or dotted TOML", f"{last!r:.60}", f"{source}\n{last}\n".encode(), "[parts" not in source)
+def _broken(rng: random.Random, source: str) -> tuple[str, bytes]:
+    """Keys with dots, which mean tables; tables and keys that are there already; and what is no TOML."""
+    tree, last = tomllib.loads(source), rng.choice(BROKEN)
+    # What the parts of a file share may be anything that each of them replaces: a part alone is spoiled.
+    alone = source if "parts" not in tree else sources()[-1].read_text(encoding="utf-8")
+    return repr(last), f"{alone}\n{last}\n".encode()
 
 
-def _duplicate(rng: random.Random, source: str) -> Malformed:
-    # Of a key, or of the heading of a table; one that opens a list of tables may stand there again.
-    lines = source.splitlines()
-    at = rng.choice([i for i, line in enumerate(lines) if "=" in line.split("#")[0] or line.startswith("[")])
-    what = lines[at]
-    return Malformed("duplicate", f"{what!r:.60}", "\n".join([*lines[: at + 1], what, *lines[at + 1 :], ""]).encode())
-
-
-# Keys.
-
-
-def _missing(rng: random.Random, source: str) -> Malformed:
-    tree = tomllib.loads(source)
-    where = _any_place(rng, tree)
-    del _table(tree, where)[where[-1]]
-    return Malformed("missing", _said(where), written(tree).encode(), hopeless=False)
-
-
-def _required(rng: random.Random, source: str) -> Malformed:
-    tree = tomllib.loads(source)
-    while True:
-        where = rng.choice([("title",), ("question",), ("target",), ("report",), ("scales",), ("target", "name")])
-        if "parts" not in tree and where[0] in tree:
-            del _table(tree, where)[where[-1]]
-            return Malformed("required key missing", _said(where), written(tree).encode())
-        tree = tomllib.loads(_source(rng))
-
-
-def _unknown(rng: random.Random, source: str) -> Malformed:
-    tree = tomllib.loads(source)
-    # Bundles, and the settings that only a name of one holds, may have any name.
-    named = [w for w in _places(tree) if isinstance(w[-1], str) and not w[2:] and w[0] not in ("grid", "parts")]
-    where = rng.choice(named)
-    table, name = _table(tree, where), cast("str", where[-1])
-    typo = _typo(rng, name)
-    if rng.random() < 0.5:
-        table[typo] = table[name]
-    else:
-        table[typo] = table.pop(name)
-    return Malformed("unknown key", f"{_said(where)}: {typo}", written(tree).encode())
-
-
-def _bad_name(rng: random.Random, source: str) -> Malformed:
-    tree = tomllib.loads(source)
-    where, name = _any_place(rng, tree, named=True), rng.choice(NAMES)
-    table = _table(tree, where)
-    table[name] = table[where[-1]] if rng.random() < 0.5 else table.pop(where[-1])
-    return Malformed("name of a key", f"{_said(where)}: {name!r:.60}", written(tree).encode())
-
-
-def _name_in_grid(rng: random.Random, source: str) -> Malformed:
-    tree, name = tomllib.loads(source), rng.choice(NAMES)
-    grid = tree.setdefault("grid", {})
-    if rng.random() < 0.5:
-        grid[name] = {"plain": {}, "other": {"lr": 0.5}}
-    else:
-        grid["recipe"] = {"plain": {}, name: {"lr": 0.5}}
-    return Malformed("name in the grid", f"{name!r:.60}", written(tree).encode())
+DEEP = tuple(
+    Raw(opens * depth + ends)
+    for depth in (20, 100, 800, 5_000, 100_000)
+    for opens, ends in (("[", "]" * depth), ("{ a = ", "1" + " }" * depth), ("[", ""))
+)
 
 
 # Sections.
 
+MANY = [x / 1000 for x in range(1, 1000)]
+GRIDS: dict[str, Tree] = {
+    "combinations": dict.fromkeys(("lr", "lr_ratio", "beta1", "beta2", "penalty_weight", "batchnorm_momentum"), MANY),
+    "bundles": {f"f{i}": {f"b{j}": {FIELDS[i]: j} for j in range(50)} for i in range(12)},
+    "a long factor": {"lr": [x / 1e6 for x in range(1, 200_000)]},
+}
 
-def _enormous(rng: random.Random, source: str) -> Malformed:
+
+def _enormous(rng: random.Random, tree: Tree) -> str:
     """More combinations than anything could train, and more replicas."""
-    tree = tomllib.loads(source)
-    numbers = [x / 1000 for x in range(1, 1000)]
-    many = {name: numbers for name in ("lr", "lr_ratio", "beta1", "beta2", "penalty_weight", "batchnorm_momentum")}
+    what = rng.choice(list(GRIDS))
     for holder in [tree, *(tree.get("parts") or {}).values()]:
-        what = rng.choice(["combinations", "bundles", "a long factor"])
-        if what == "combinations":
-            holder["grid"] = many
-        elif what == "bundles":
-            holder["grid"] = {f"f{i}": {f"b{j}": {FIELDS[i]: j} for j in range(50)} for i in range(12)}
-        else:
-            holder["grid"] = {"lr": [x / 1e6 for x in range(1, 200_000)]}
-        holder["report"] = {**holder.get("report", {}), "factor": next(iter(holder["grid"]))}
-    return Malformed("enormous grid", what, written(tree).encode())
+        holder["grid"] = GRIDS[what]
+        holder["report"] = {**holder.get("report", {}), "factor": next(iter(GRIDS[what]))}
+    return what
 
 
 PARTS: tuple[Any, ...] = (
@@ -263,11 +234,9 @@ PARTS: tuple[Any, ...] = (
 )
 
 
-def _parts(rng: random.Random, source: str) -> Malformed:
-    tree = tomllib.loads(source)
-    tree.pop("parts", None)
-    parts = tree["parts"] = copy.deepcopy(rng.choice(PARTS))
-    return Malformed("misuse of parts", f"{parts!r:.60}", written(tree).encode())
+def _parts(rng: random.Random, tree: Tree) -> str:
+    tree["parts"] = copy.deepcopy(rng.choice(PARTS))
+    return repr(tree["parts"])
 
 
 def _weighted(**when: Any) -> Tree:
@@ -293,41 +262,36 @@ TUNES: tuple[Tree, ...] = (
 )
 
 
-def _tune(rng: random.Random, source: str) -> Malformed:
-    tree = tomllib.loads(source)
+def _tune(rng: random.Random, tree: Tree) -> str:
     good: Tree = {"failed": 1e6, "trials": 4, "seeds": 2, "batch": 2}
     good["space"] = {"batchnorm_momentum": {"low": 0.1, "high": 0.2}}
-    space = copy.deepcopy(rng.choice(SPACES))
-    change: Tree = rng.choice([*([{"space": space}] * 6), *TUNES])
+    change: Tree = copy.deepcopy(rng.choice([*([{"space": space} for space in SPACES]), *TUNES]))
+    parts = list(tree.get("parts", {}).values())
+    for part in parts:
+        part.pop("tune", None)
+    for holder in (tree, *parts):
+        for scale in holder.get("scales", {}).values():
+            scale.pop("tune", None)
     tree["tune"] = {**good, **change}
-    if "parts" in tree:
-        for holder in [tree, *tree["parts"].values()]:
-            for scale in holder.get("scales", {}).values():
-                scale.pop("tune", None)
-        for part in tree["parts"].values():
-            part.pop("tune", None)
-    return Malformed("misuse of tune", f"{change!r:.90}", written(tree).encode())
+    return repr(change)
 
 
-KINDS: dict[str, Callable[[random.Random, str], Malformed]] = {
-    "truncated": _truncated,
-    "noise": _noise,
-    "encoding": _encoding,
-    "deep nesting": _deep,
-    "broken or dotted TOML": _dotted,
-    "duplicate": _duplicate,
-    "missing": _missing,
-    "required key missing": _required,
-    "unknown key": _unknown,
-    "name of a key": _bad_name,
-    "name in the grid": _name_in_grid,
-    "enormous grid": _enormous,
-    "misuse of parts": _parts,
-    "misuse of tune": _tune,
-    "wrong type": _replaced("wrong type", WRONG_TYPES, hopeless=False),
-    "strange number": _replaced("strange number", NUMBERS, hopeless=False),
-    "unreadable number": _replaced("unreadable number", UNREADABLE_NUMBERS, hopeless=True),
-    "strange text": _replaced("strange text", TEXTS, hopeless=False),
-    "date": _replaced("date", DATES, hopeless=True),
+KINDS: dict[str, tuple[Spoil, bool]] = {
+    "truncated": (_truncated, False),
+    "noise": (_noise, False),
+    "encoding": (_encoding, True),
+    "deep nesting": (set_to(DEEP), True),
+    "broken or dotted TOML": (_broken, True),
+    "missing": (of_tree(_missing), False),
+    "unknown key": (of_tree(_unknown), True),
+    "name of a key": (of_tree(_bad_name), True),
+    "enormous grid": (of_tree(_enormous), True),
+    "misuse of parts": (of_tree(_parts), True),
+    "misuse of tune": (of_tree(_tune), True),
+    "wrong type": (set_to(WRONG_TYPES), False),
+    "strange number": (set_to(NUMBERS), False),
+    "unreadable number": (set_to(UNREADABLE_NUMBERS), True),
+    "strange text": (set_to(TEXTS), False),
+    "date": (set_to(DATES), True),
 }
-"""Each kind of mutation, by its name."""
+"""Each kind of mutation, by its name; and whether none of its studies is good."""

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from reports.ledger.ledger import Ledger
 
 from ..typed import Said
 from . import inside
 from .contents import Contents, contents_of, differences
-from .damages import become_a_folder, empty, fill_with_text, flip, halve
+from .damages import DAMAGES, cut_the_last_line, flip, halve, spoil_a_line
 from .inside import Engine, directory_of, ganbench, write_study
+
+OF_A_COHORT = ("cohorts", "history", "samples", "weights")
+OF_A_LEDGER = ("plan.json", "references.json", "real.safetensors", "provenance.json")
+FILES = (*OF_A_COHORT, "digests", *OF_A_LEDGER)
+NO_REPORT = "--no-report"  # which takes longer than all else here
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A study that was run, and what it left."""
+    """A study that was run or tuned, and what it left.
 
+    Attributes:
+        verb: What was typed.
+        folder: Where.
+        truth: What it left.
+    """
+
+    verb: str
     folder: Path
     truth: Contents
 
@@ -34,41 +42,32 @@ class Finished:
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns("report"))
         return directory_of(folder)
 
-    def differs(self, directory: Path) -> list[str]:
-        """Name what differs in a copy, and in its report if it has one."""
-        found = contents_of(directory)
-        has_report = (directory / "report").exists()
-        return differences(self.truth if has_report else self.truth.tables(), found)
+    def again(self, directory: Path, *more: str, engine: Engine | None = None) -> Said:
+        """Type the same command once more, for a copy; it must succeed, and end as it did."""
+        said = ganbench(directory.parents[2], self.verb, *more, engine=engine)
+        assert said.code == 0 and "Traceback" not in said.err, said
+        truth = self.truth.tables() if NO_REPORT in more else self.truth
+        assert differences(truth, contents_of(directory)) == []
+        return said
+
+
+def finished(verb: str, folder: Path, study: str) -> Finished:
+    write_study(folder, study)
+    assert ganbench(folder, verb).code == 0
+    return Finished(verb, folder, contents_of(directory_of(folder)))
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    folder = tmp_path_factory.mktemp("finished")
-    write_study(folder)
-    assert ganbench(folder).code == 0
-    return Finished(folder, contents_of(directory_of(folder)))
+def run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finished("run", tmp_path_factory.mktemp("run"), inside.STUDY)
 
 
-def replace(path: Path) -> None:
-    """Put another file of the same kind in its place."""
-    if path.suffix == ".json":
-        path.write_text(json.dumps({"name": "something else", "list": [1, 2]}), encoding="utf-8")
-    elif path.suffix == ".safetensors":
-        save_file({"x": np.zeros(3)}, path)
-    else:
-        shutil.copy(next(p for p in sorted(path.parent.iterdir()) if p.suffix == path.suffix and p != path), path)
-
-
-DAMAGE: dict[str, Callable[[Path], None]] = {
-    "truncated": halve,
-    "empty": empty,
-    "flipped": flip,
-    "another file": replace,
-    "text": fill_with_text,
-    "a folder": become_a_folder,
-}
-OF_A_COHORT = ("cohorts", "history", "samples", "weights")
-FILES = (*OF_A_COHORT, "digests", "plan.json", "references.json", "real.safetensors", "provenance.json")
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A study of two variants that was tuned."""
+    study = inside.STUDY.replace('generator_norm = ["none", "batch"]\n', "")
+    study = study.replace("[scales.smoke]", f"{inside.TUNE}[scales.smoke]")
+    return finished("tune", tmp_path_factory.mktemp("tuned"), study)
 
 
 def file_of(directory: Path, name: str) -> Path:
@@ -84,187 +83,138 @@ def bytes_of(path: Path) -> dict[str, bytes]:
 
 
 def set_aside_well(path: Path, spoiled: dict[str, bytes], said: Said) -> None:
-    """Hold that a file was named, and lies beside its place as it was."""
-    assert said.code == 0, said
-    assert "Traceback" not in said.err, said.err
+    """Hold that a file was named, lies beside its place as it was, and was made again."""
     place = "runs/" + path.as_posix().rpartition("/runs/")[2]
-    named = [line for line in said.err.splitlines() if line.startswith(f"{place}:")]
-    assert len(named) == 1, said.err
+    (named,) = [line for line in said.err.splitlines() if line.startswith(f"{place}:")]
     aside = path.with_name(f"{path.name}.set-aside-1")
-    assert aside.exists(), f"{path}: {sorted(p.name for p in path.parent.iterdir())}"
-    assert bytes_of(aside) == spoiled
-    assert aside.name in named[0]
+    assert bytes_of(aside) == spoiled and aside.name in named
+    assert path.is_file()
 
 
-def but_one(cases: Iterable[str], one: str) -> list[Any]:
-    """Return cases of which one is tested always, and the others among the faults."""
-    return [case if case == one else pytest.param(case, marks=pytest.mark.faults) for case in cases]
+def among_the_faults(*case: Any, id: str) -> Any:
+    return pytest.param(*case, id=id, marks=pytest.mark.faults)
 
 
-SOME = {*((name, "truncated") for name in FILES), *(("history", damage) for damage in DAMAGE)}
-CASES = [
-    pytest.param(name, damage, id=f"{name}, {damage}", marks=() if (name, damage) in SOME else pytest.mark.faults)
-    for name in FILES
-    for damage in DAMAGE
-]
-
-
-@pytest.mark.parametrize(("name", "damage"), CASES)
-def test_a_spoiled_file_is_set_aside_and_made_again(name: str, damage: str, finished: Finished, tmp_path: Path) -> None:
-    directory = finished.copied(tmp_path / "copy")
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (pytest.param if "truncated" in case or case[0] == "history" else among_the_faults)(*case, id=", ".join(case))
+        for case in ((name, damage) for name in FILES for damage in DAMAGES)
+    ],
+)
+def test_a_spoiled_file_is_set_aside_and_made_again(name: str, damage: str, run: Finished, tmp_path: Path) -> None:
+    directory = run.copied(tmp_path / "copy")
     path = file_of(directory, name)
     cohort = set(Ledger(directory).results_of(path.stem)["replica"]) if name in OF_A_COHORT else set[str]()
-    DAMAGE[damage](path)
+    DAMAGES[damage](path)
     spoiled, engine = bytes_of(path), Engine()
-    said = ganbench(tmp_path / "copy", "--no-report", engine=engine)
-    set_aside_well(path, spoiled, said)
-    assert path.is_file()
-    assert finished.differs(directory) == []
+    set_aside_well(path, spoiled, run.again(directory, NO_REPORT, engine=engine))
     # What depends on the file is trained again, and nothing else.
     assert set(engine.asked) <= cohort or name not in OF_A_COHORT
-    again = ganbench(tmp_path / "copy", "--no-report", engine=(second := Engine()))
-    assert again.code == 0 and second.asked == [] and "set aside" not in again.err
+    again = run.again(directory, NO_REPORT, engine=(second := Engine()))
+    assert second.asked == [] and "set aside" not in again.err
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_single_bit_changes_no_result(name: str, finished: Finished, tmp_path: Path) -> None:
-    directory = finished.copied(tmp_path / "copy")
+def test_a_single_bit_changes_no_result(name: str, run: Finished, tmp_path: Path) -> None:
+    directory = run.copied(tmp_path / "copy")
     path = file_of(directory, name)
     flip(path, 1)
     spoiled = bytes_of(path)
-    said = ganbench(tmp_path / "copy", "--no-report")
+    said = run.again(directory, NO_REPORT)
     if name in (*OF_A_COHORT, "references.json", "real.safetensors"):
         set_aside_well(path, spoiled, said)  # others may have changed a word
-    assert said.code == 0, said
-    assert finished.differs(directory) == []
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_gone_is_made_again(name: str, finished: Finished, tmp_path: Path) -> None:
-    directory = finished.copied(tmp_path / "copy")
+def test_a_file_that_is_gone_is_made_again(name: str, run: Finished, tmp_path: Path) -> None:
+    directory = run.copied(tmp_path / "copy")
     path = file_of(directory, name)
     path.unlink()
-    said = ganbench(tmp_path / "copy", "--no-report")
-    assert said.code == 0, said
     if name == "weights":  # whoever deletes these, the largest, means it
-        assert not path.exists() and "training" not in said.err
-        return
-    assert path.is_file()
-    assert finished.differs(directory) == []
+        said = ganbench(tmp_path / "copy", NO_REPORT)
+        assert said.code == 0 and not path.exists() and "training" not in said.err, said
+    else:
+        run.again(directory, NO_REPORT)
+        assert path.is_file()
 
 
-def test_much_spoiled_at_once_ends_in_the_same_report(finished: Finished, tmp_path: Path) -> None:
-    directory = finished.copied(tmp_path / "copy")
-    cohorts = Ledger(directory).finished_cohorts()
-    for i, name in enumerate(OF_A_COHORT):
-        list(DAMAGE.values())[i](Ledger(directory).file(name, cohorts[i % 2]))
-    for i, name in enumerate(("plan.json", "references.json", "real.safetensors", "provenance.json")):
-        list(DAMAGE.values())[i](directory / name)
-    said = ganbench(tmp_path / "copy")
-    assert said.code == 0, said
-    assert finished.differs(directory) == []
-    assert len([line for line in said.err.splitlines() if "set aside as" in line]) == 8
+@pytest.mark.parametrize(
+    ("verb", "part"),
+    [("run", ""), ("tune", "search"), among_the_faults("tune", "tuned", id="tune-tuned")],
+)
+def test_much_spoiled_at_once_ends_in_the_same_report(
+    verb: str, part: str, run: Finished, tuned: Finished, tmp_path: Path
+) -> None:
+    whole = run if verb == "run" else tuned
+    directory = whole.copied(tmp_path / "copy")
+    cohorts = Ledger(directory / part).finished_cohorts()
+    paths = [Ledger(directory / part).file(name, cohorts[i % len(cohorts)]) for i, name in enumerate(OF_A_COHORT)]
+    # A search that is planned again has other batches: its plan is spoiled in a test of its own.
+    others = [name for name in OF_A_LEDGER if (part, name) != ("search", "plan.json")]
+    paths += [directory / part / name for name in others]
+    for i, path in enumerate(paths):
+        list(DAMAGES.values())[i % 4](path)
+    spoiled = {path: bytes_of(path) for path in paths}
+    said = whole.again(directory)
+    for path, content in spoiled.items():
+        set_aside_well(path, content, said)
 
 
-def test_a_file_spoiled_again_and_again_is_set_aside_each_time(finished: Finished, tmp_path: Path) -> None:
-    directory = finished.copied(tmp_path / "copy")
+def test_a_file_spoiled_again_and_again_is_set_aside_each_time(run: Finished, tmp_path: Path) -> None:
+    directory = run.copied(tmp_path / "copy")
     path = file_of(directory, "history")
     for content in (b"one", b"two", b"three"):
         path.write_bytes(content)
-        assert ganbench(tmp_path / "copy", "--no-report").code == 0
-    asides = sorted(path.parent.glob("*.set-aside-*"))
-    assert [p.read_bytes() for p in asides] == [b"one", b"two", b"three"]
-    assert finished.differs(directory) == []
+        run.again(directory, NO_REPORT)
+    assert [p.read_bytes() for p in sorted(path.parent.glob("*.set-aside-*"))] == [b"one", b"two", b"three"]
 
 
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A study of two variants that was tuned."""
-    folder = tmp_path_factory.mktemp("tuned")
-    text = inside.STUDY.replace('generator_norm = ["none", "batch"]\n', "")
-    write_study(folder, text.replace("[scales.smoke]", f"{inside.TUNE}[scales.smoke]"))
-    assert ganbench(folder, "tune").code == 0
-    return Finished(folder, contents_of(directory_of(folder)))
+JOURNAL = {name: damage for name, damage in DAMAGES.items() if name != "another file"}
+JOURNAL |= {"a line": spoil_a_line, "a torn line": cut_the_last_line}
 
 
-def cut_the_last_line(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-9])
-
-
-def spoil_a_line(path: Path) -> None:
-    lines = path.read_bytes().splitlines(keepends=True)
-    lines[len(lines) // 2] = b"This is no operation.\n"
-    path.write_bytes(b"".join(lines))
-
-
-# An empty one is what a search that was killed at its first write leaves; there is nothing in it to set aside.
-OF_THE_JOURNAL = {**{k: v for k, v in DAMAGE.items() if k not in ("another file", "empty")}, "a line": spoil_a_line}
-
-
-@pytest.mark.parametrize("damage", but_one(OF_THE_JOURNAL, "a line"))
+@pytest.mark.parametrize(
+    "damage",
+    [name if name in ("a line", "a torn line", "empty") else among_the_faults(name, id=name) for name in JOURNAL],
+)
 def test_a_spoiled_journal_is_set_aside_and_told_again(damage: str, tuned: Finished, tmp_path: Path) -> None:
     directory = tuned.copied(tmp_path / "copy")
     path = directory / "optuna.log"
-    OF_THE_JOURNAL[damage](path)
-    spoiled, engine = bytes_of(path), Engine()
-    said = ganbench(tmp_path / "copy", "tune", "--no-report", engine=engine)
-    assert said.code == 0 and path.name in said.err and "Traceback" not in said.err, said
-    asides = [bytes_of(p) for p in directory.glob("optuna.log.*-1")]
-    # A line that was cut short is set aside alone.
-    assert asides == [spoiled] or (damage == "truncated" and spoiled["."].endswith(asides[0]["."])), asides
+    JOURNAL[damage](path)
+    spoiled = bytes_of(path)
+    said = tuned.again(directory, NO_REPORT, engine=(engine := Engine()))
     assert engine.asked == []
-    assert tuned.differs(directory) == []
+    asides = [bytes_of(p) for p in directory.glob("optuna.log.*-1")]
+    if damage == "empty":  # as a search leaves it that was killed at its first write
+        assert asides == []
+    elif damage in ("truncated", "a torn line"):  # the rest of the line alone
+        assert path.name in said.err and spoiled["."].endswith(asides[0]["."])
+    else:
+        assert path.name in said.err and asides == [spoiled]
 
 
-def test_an_empty_journal_is_filled_again(tuned: Finished, tmp_path: Path) -> None:
-    directory = tuned.copied(tmp_path / "copy")
-    empty(directory / "optuna.log")
-    assert ganbench(tmp_path / "copy", "tune", "--no-report", engine=(engine := Engine())).code == 0
-    assert engine.asked == [] and tuned.differs(directory) == []
-
-
-def test_a_torn_line_is_set_aside_and_done_again(tuned: Finished, tmp_path: Path) -> None:
-    directory = tuned.copied(tmp_path / "copy")
-    cut_the_last_line(directory / "optuna.log")
-    said = ganbench(tmp_path / "copy", "tune", "--no-report")
-    assert said.code == 0 and "optuna.log" in said.err and "Traceback" not in said.err, said
-    assert tuned.differs(directory) == []
-
-
-@pytest.mark.parametrize("damage", but_one(DAMAGE, "another file"))
+@pytest.mark.parametrize(
+    "damage", [name if name == "another file" else among_the_faults(name, id=name) for name in DAMAGES]
+)
 def test_spoiled_findings_are_set_aside_and_written_again(damage: str, tuned: Finished, tmp_path: Path) -> None:
     directory = tuned.copied(tmp_path / "copy")
     path = directory / "tuning.json"
-    DAMAGE[damage](path)
-    spoiled, engine = bytes_of(path), Engine()
-    set_aside_well(path, spoiled, ganbench(tmp_path / "copy", "tune", "--no-report", engine=engine))
+    DAMAGES[damage](path)
+    spoiled = bytes_of(path)
+    set_aside_well(path, spoiled, tuned.again(directory, NO_REPORT, engine=(engine := Engine())))
     assert engine.asked == []
-    assert tuned.differs(directory) == []
 
 
-@pytest.mark.parametrize("part", but_one(["search", "tuned"], "search"))
-def test_the_ledgers_of_a_search_mend_like_any(part: str, tuned: Finished, tmp_path: Path) -> None:
-    directory = tuned.copied(tmp_path / "copy")
-    spoiled: dict[Path, dict[str, bytes]] = {}
-    for i, name in enumerate(("cohorts", "references.json", "provenance.json")):
-        path = file_of(directory / part, name)
-        list(DAMAGE.values())[i](path)
-        spoiled[path] = bytes_of(path)
-    said = ganbench(tmp_path / "copy", "tune")
-    for path, content in spoiled.items():
-        set_aside_well(path, content, said)
-    assert tuned.differs(directory) == []
-
-
-@pytest.mark.parametrize("part", but_one(["search", "tuned"], "search"))
+@pytest.mark.parametrize("part", ["search", among_the_faults("tuned", id="tuned")])
 def test_a_spoiled_plan_of_a_search_is_made_again(part: str, tuned: Finished, tmp_path: Path) -> None:
     directory = tuned.copied(tmp_path / "copy")
     path = directory / part / "plan.json"
     halve(path)
     spoiled, engine = bytes_of(path), Engine()
-    more = ["--no-report"] if part == "search" else []  # which takes longer than all else here
-    set_aside_well(path, spoiled, ganbench(tmp_path / "copy", "tune", *more, engine=engine))
+    said = ganbench(tmp_path / "copy", "tune", NO_REPORT, engine=engine)
+    set_aside_well(path, spoiled, said)
     assert engine.asked == []
-    # How trials that are told already were batched is nobody's business any more.
-    said = tuned.differs(directory)
-    assert path.exists() and set(said) <= ({"files search/plan.json"} if part == "search" else set())
+    # How trials that have their results were batched does not matter any more.
+    differing = differences(tuned.truth.tables(), contents_of(directory))
+    assert set(differing) <= ({"search/plan.json: differs"} if part == "search" else set())

@@ -73,7 +73,7 @@ def test_a_disk_may_be_full_at_any_write(tmp_path: Path, whole: Contents) -> Non
     write_study(tmp_path / "counted")
     with full_from(10**9) as done:
         assert ganbench(tmp_path / "counted", "--no-report").code == 0
-    assert done[0] > 8 * len(set(whole.rows[""]["cohort"]))
+    assert done[0] > 8 * 2  # a cohort's
     for write in range(done[0]):
         folder = tmp_path / str(write)
         write_study(folder)

@@ -10,23 +10,33 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.numpy import save
 
 from gan import scores
 from gan.errors import InputError
-from gan.scores.card import WEIGHTS, read_card
+from gan.scores import card as cards
 from gan.scores.classifier import load_classifier
 from gan.targets import Images, idx_files
 from gan.targets.idx_files import FILES, IDX_FILES, IdxFiles, load_idx
 from studies import published
 
-from .damages import become_a_folder, empty, fill_with_text
+from .damages import become_a_folder
 from .refusals import EXPECTATIONS, LONGEST
 from .strange import DATES, NUMBERS, UNREADABLE_NUMBERS, Raw, written
 
 MNIST = "mnist"
+
+Change = Callable[[bytes], bytes]
+CHANGES: dict[str, Change] = {
+    "flipped": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "truncated": lambda content: content[:-1],
+    "longer": lambda content: content + b"\0",
+    "empty": lambda content: b"",
+    "text": lambda content: b"This is no file of ours.\n" * 20,
+}
 
 
 def refusal(read: Callable[[], object], *places: str) -> str:
@@ -41,7 +51,7 @@ def refusal(read: Callable[[], object], *places: str) -> str:
     return "accepted"
 
 
-# Published figures and claims: any malformed kind.
+# Published figures and claims.
 
 FIGURE = {
     "study": "mnist",
@@ -55,44 +65,30 @@ FIGURE = {
     "variant_levels": {"loss": "saturating"},
 }
 STRANGE = [*NUMBERS, *UNREADABLE_NUMBERS, *DATES, "", "\x1b[2J", [], {}, [[]], {"a": 1}, True, Raw("[" * 5000)]
+# Some numbers are good ones, and a figure of every replica has no levels.
+FINE: dict[str, Any] = {"value": (int, float), "spread": (int, float), "steps": int, "variant_levels": dict}
 
 
 @pytest.mark.parametrize("key", FIGURE)
 def test_a_published_figure_with_a_strange_value_is_refused(key: str, tmp_path: Path) -> None:
     path = tmp_path / "published.toml"
-    # Some numbers are good ones, and a figure of every replica has no levels.
-    fine = {"value": (int, float), "spread": (int, float), "steps": int}.get(
-        key, dict if key == "variant_levels" else ()
-    )
     for value in STRANGE:
-        if isinstance(value, fine) and not isinstance(value, bool):
-            continue
-        path.write_text(written({"figures": [{**FIGURE, key: value}]}), encoding="utf-8")
-        assert not refusal(lambda: published.figures(path), str(path)), f"{key} = {value!r:.60}"
-
-
-@pytest.mark.parametrize("key", ["study", "quantity", "label", "value", "steps", "protocol", "source"])
-def test_a_published_figure_without_a_key_is_refused(key: str, tmp_path: Path) -> None:
-    path = tmp_path / "published.toml"
-    path.write_text(written({"figures": [{k: v for k, v in FIGURE.items() if k != key}]}), encoding="utf-8")
-    assert not refusal(lambda: published.figures(path), f"{path}: figures.0.{key}: missing")
+        if not isinstance(value, FINE.get(key, ())) or isinstance(value, bool):
+            path.write_text(written({"figures": [{**FIGURE, key: value}]}), encoding="utf-8")
+            assert not refusal(lambda: published.figures(path), str(path)), f"{key} = {value!r:.60}"
 
 
 BROKEN = [b"\xff\xfe", b"\x00", b"[[figures", b"figures = 1", b"claims = 1", b"claims = [1]", "é = 1".encode("latin-1")]
 BROKEN += [b"figures = [" + b"[" * 9000, b"a = " + b"9" * 5000, b"'' = 1", b'"\\u001b" = 1', b"[claims]\n1 = 1"]
 
 
-@pytest.mark.parametrize("content", BROKEN)
-def test_broken_files_beside_the_studies_are_refused(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "beside.toml"
-    path.write_bytes(content)
-    assert not refusal(lambda: published.figures(path), str(path))
-    assert not refusal(lambda: published.claim_texts(path), str(path))
-
-
-def test_folders_and_pipes_beside_the_studies_are_refused(tmp_path: Path) -> None:
+def test_what_is_no_good_file_beside_the_studies_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
-    for path in (tmp_path, tmp_path / "pipe.toml", tmp_path / "none.toml"):
+    paths = [tmp_path, tmp_path / "pipe.toml", tmp_path / "none.toml"]
+    for i, content in enumerate(BROKEN):
+        paths.append(tmp_path / f"{i}.toml")
+        paths[-1].write_bytes(content)
+    for path in paths:
         assert not refusal(lambda path=path: published.figures(path), str(path))
         assert not refusal(lambda path=path: published.claim_texts(path), str(path))
 
@@ -120,71 +116,63 @@ def load(raw: Path) -> object:
     return load_idx(MNIST, raw.parents[1], download=False)
 
 
-def _flipped(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-
-
-def _truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def _wrong_magic(path: Path) -> None:
-    path.write_bytes(b"\xde\xad\xbe\xef" + path.read_bytes()[4:])
-
-
-def _longer(path: Path) -> None:
-    path.write_bytes(path.read_bytes() + b"\0")
-
-
-def _swapped(path: Path) -> None:
+def _swap(path: Path) -> None:
     other = path.with_name(FILES[(FILES.index(path.name) + 2) % 4])
     content = other.read_bytes()
     other.write_bytes(path.read_bytes())
     path.write_bytes(content)
 
 
-def _enormous(path: Path) -> None:
+def _become_enormous(path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(10**12)  # a hole: it takes no room
 
 
-DAMAGES = [_flipped, _truncated, _wrong_magic, _longer, empty, fill_with_text, _swapped, _enormous]
+def _changed_by(change: Change) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        path.write_bytes(change(path.read_bytes()))
+
+    return damage
 
 
-def test_an_undamaged_data_set_is_read(raw: Path) -> None:
-    assert load(raw)
+DAMAGES = {name: _changed_by(change) for name, change in CHANGES.items()}
+DAMAGES |= {"enormous": _become_enormous, "swapped": _swap}
+DAMAGES["wrong magic"] = _changed_by(lambda content: b"\xde\xad\xbe\xef" + content[4:])
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", FILES)
-def test_damaged_data_are_refused_by_name(file: str, damage: Callable[[Path], None], raw: Path) -> None:
-    damage(raw / file)
+def test_damaged_data_are_refused_by_name(file: str, damage: str, raw: Path) -> None:
+    assert load(raw)
+    DAMAGES[damage](raw / file)
     assert not refusal(lambda: load(raw), MNIST, str(raw), "expected the published data")
 
 
-def _zipped(path: Path) -> Path:
+def _zip(path: Path) -> Path:
     zipped = path.with_name(f"{path.name}.gz")
     zipped.write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
     return zipped
 
 
-def _bomb(path: Path) -> None:
+def _become_a_bomb(path: Path) -> None:
     with gzip.open(path, "wb", compresslevel=1) as file:
         for _ in range(300):
             file.write(bytes(1_000_000))
 
 
-@pytest.mark.parametrize("damage", [_flipped, _truncated, empty, fill_with_text, _bomb, _enormous])
+ZIPPED = {name: DAMAGES[name] for name in ("flipped", "truncated", "empty", "text", "enormous")}
+ZIPPED["a bomb"] = _become_a_bomb
+
+
+@pytest.mark.parametrize("damage", ZIPPED)
 @pytest.mark.parametrize("file", FILES[1:3])
 def test_damaged_gz_files_are_refused_by_name(
-    file: str, damage: Callable[[Path], None], raw: Path, monkeypatch: pytest.MonkeyPatch
+    file: str, damage: str, raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idx_files, "LARGEST", 10_000_000)
-    path = _zipped(raw / file)
-    damage(path)
+    path = _zip(raw / file)
+    ZIPPED[damage](path)
     assert not refusal(lambda: load(raw), MNIST, str(path), "expected the published data")
 
 
@@ -196,44 +184,48 @@ def test_a_folder_for_a_data_file_is_a_file_that_is_missing(raw: Path) -> None:
 
 # Classifiers: weights by the digest of their card.
 
+CARD, WEIGHTS = "digits.json", "digits.safetensors"
+CARDS = [b"hello", b"[]", b"3", b"null", b'"words"', b"{}", b'{"weights_sha256": 3}', b'{"weights_sha256": null}', b""]
+CARDS += [b'{"weights_sha256": "\\u001b[2J"}', b'{"\xe9": 1}', b"\xff\xfe{", b"[" * 100_000, b"\x00" * 100]
+
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with the committed classifiers, to be damaged."""
-    folder = Path(shutil.copytree(WEIGHTS, tmp_path / "weights"))
+    folder = Path(shutil.copytree(cards.WEIGHTS, tmp_path / "weights"))
     monkeypatch.setattr("gan.scores.card.WEIGHTS", folder)
     monkeypatch.setattr("gan.scores.classifier.WEIGHTS", folder)
     return folder
 
 
-@pytest.mark.parametrize("damage", [_flipped, _truncated, _longer, empty, fill_with_text, Path.unlink])
-def test_damaged_weights_are_refused_by_name(damage: Callable[[Path], None], weights: Path) -> None:
-    damage(weights / "digits.safetensors")
-    path = str(weights / "digits.safetensors")
-    assert not refusal(lambda: load_classifier(Images("digits")), path, "expected the committed file")
+def _with_its_card(content: bytes) -> Callable[[Path], None]:
+    """Return what puts other weights in the place of some, and says so on their card."""
+
+    def damage(path: Path) -> None:
+        path.write_bytes(content)
+        card = path.with_name(CARD)
+        known = json.loads(card.read_text()) | {"weights_sha256": hashlib.sha256(content).hexdigest()}
+        card.write_text(json.dumps(known))
+
+    return damage
 
 
-@pytest.mark.parametrize("content", [b"hello", save({}), b""])
-def test_other_weights_with_a_card_of_their_own_are_refused(content: bytes, weights: Path) -> None:
-    path, card = weights / "digits.safetensors", weights / "digits.json"
-    path.write_bytes(content)
-    known = json.loads(card.read_text()) | {"weights_sha256": hashlib.sha256(content).hexdigest()}
-    card.write_text(json.dumps(known))
-    assert not refusal(lambda: load_classifier(Images("digits")), str(path), "expected the committed file")
+SPOILED: dict[str, dict[str, Callable[[Path], None]]] = {
+    WEIGHTS: {
+        **{name: _changed_by(change) for name, change in CHANGES.items()},
+        "gone": Path.unlink,
+        **{f"{c!r} with its card": _with_its_card(c) for c in (b"hello", save({}), b"")},
+    },
+    CARD: {"a folder": become_a_folder, **{f"{c!r:.24}": _changed_by(lambda _, c=c: c) for c in CARDS}},
+}
 
 
-CARDS = [b"", b"hello", b"[]", b"3", b"null", b'"words"', b"{}", b'{"weights_sha256": 3}', b'{"weights_sha256": null}']
-CARDS += [b'{"weights_sha256": "\\u001b[2J"}', b'{"\xe9": 1}', b"\xff\xfe{", b"[" * 100_000, b"\x00" * 100]
-
-
-@pytest.mark.parametrize("content", [pytest.param(card, id=repr(card[:24])) for card in CARDS])
-def test_what_is_no_card_is_refused(content: bytes, weights: Path) -> None:
-    card = weights / "digits.json"
-    card.write_bytes(content)
-    for read in (lambda: load_classifier(Images("digits")), lambda: scores.scoring_digest(Images("digits"))):
-        assert not refusal(read, str(card), "expected the committed file")
-
-
-def test_a_folder_for_a_card_is_refused(weights: Path) -> None:
-    become_a_folder(weights / "digits.json")
-    assert not refusal(lambda: read_card("digits"), "digits.json", "expected the committed file")
+@pytest.mark.parametrize(
+    ("file", "damage"), [(file, damage) for file, damages in SPOILED.items() for damage in damages]
+)
+def test_spoiled_classifiers_are_refused_by_name(file: str, damage: str, weights: Path) -> None:
+    SPOILED[file][damage](weights / file)
+    place = str(weights / file)
+    assert not refusal(lambda: load_classifier(Images("digits")), place, "expected the committed file")
+    if file == CARD:  # which alone decides what a score is
+        assert not refusal(lambda: scores.scoring_digest(Images("digits")), place, "expected the committed file")

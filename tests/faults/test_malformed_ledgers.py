@@ -23,7 +23,10 @@ READING = {
     "status": ["status", "kept", "--scale", "smoke"],
     "compare": ["compare", str(RUN), str(RUN)],
     "run": ["run", "kept.toml", "--scale", "smoke", "--dry-run"],
+    "show": ["show"],
 }
+"""The commands that read a run directory; the last one takes a replica."""
+Damage = Callable[[Path], None]
 
 
 @pytest.fixture(scope="module")
@@ -42,71 +45,69 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / RUN
 
 
-def reading(run: Path) -> dict[str, list[str]]:
-    """Return the commands that read a run directory."""
-    replica = json.loads((run / "plan.json").read_text(encoding="utf-8"))["replicas"][0]["id"]
-    return {**READING, "show": ["show", replica]}
+def a_replica(run: Path) -> str:
+    return json.loads((run / "plan.json").read_text(encoding="utf-8"))["replicas"][0]["id"]
 
 
-def judge(path: Path, ganbench: Ganbench, commands: dict[str, list[str]]) -> dict[str, int]:
+def judge(path: Path, ganbench: Ganbench, *names: str, replica: str = "") -> dict[str, int]:
     """Run the commands beside a damaged file: each does without it, or names it. Return their exit codes."""
     codes: dict[str, int] = {}
-    for name, words in commands.items():
-        said = ganbench(*words)
+    for name in names:
+        said = ganbench(*READING[name], *([replica] if name == "show" else []))
         codes[name] = said.code
         wrong = problem(said, path.name) if said.code else ("a traceback" if "Traceback" in said.err else "")
         assert not wrong, f"{name}: {wrong}"
     return codes
 
 
-CONTENTS: dict[str, bytes] = {
-    "nothing": b"",
-    "zeros": bytes(1000),
-    "words": b"hello",
-    "half": b'{"study": {"name": "kept", ',
-    "a list": b"[]",
-    "a number": b"3",
-    "null": b"null",
-    "of others": b'{"a": 1}',
-    "not UTF-8": b'{"\xe9": 1}',
-    "UTF-16": '{"a": 1}'.encode("utf-16"),
-    "deep": b"[" * 100_000,
-    "digits": b"9" * 5_000,
+def written(content: bytes) -> Damage:
+    def damage(path: Path) -> None:
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+
+    return damage
+
+
+FOREIGN: dict[str, Damage] = {
+    "nothing": written(b""),
+    "zeros": written(bytes(1000)),
+    "words": written(b"hello"),
+    "half": written(b'{"study": {"name": "kept", '),
+    "a list": written(b"[]"),
+    "a number": written(b"3"),
+    "null": written(b"null"),
+    "of others": written(b'{"a": 1}'),
+    "not UTF-8": written(b'{"\xe9": 1}'),
+    "UTF-16": written('{"a": 1}'.encode("utf-16")),
+    "deep": written(b"[" * 100_000),
+    "digits": written(b"9" * 5_000),
 }
 
 
-@pytest.mark.parametrize("content", CONTENTS)
-def test_a_foreign_plan_is_refused_by_name(content: str, run: Path, ganbench: Ganbench) -> None:
-    commands = reading(run)
-    (run / "plan.json").write_bytes(CONTENTS[content])
-    codes = judge(run / "plan.json", ganbench, commands)
+@pytest.mark.parametrize("damage", [*FOREIGN, "a folder"])
+def test_a_foreign_plan_is_refused_by_name(damage: str, run: Path, ganbench: Ganbench) -> None:
+    replica = a_replica(run)
+    {**FOREIGN, "a folder": become_a_folder}[damage](run / "plan.json")
+    codes = judge(run / "plan.json", ganbench, *READING, replica=replica)
     assert codes["status"] == codes["compare"] == codes["show"] == 2  # a run sets it aside and plans anew
-
-
-def test_a_folder_for_a_plan_is_refused_by_name(run: Path, ganbench: Ganbench) -> None:
-    commands = reading(run)
-    become_a_folder(run / "plan.json")
-    assert judge(run / "plan.json", ganbench, commands)["status"] == 2
 
 
 @pytest.mark.parametrize("strange", [None, 7, {"a": 7}])
 def test_a_plan_of_other_types_is_refused_by_name(strange: Any, run: Path, ganbench: Ganbench) -> None:
-    commands = {"status": reading(run)["status"], "show": reading(run)["show"]}
-    whole = json.loads((run / "plan.json").read_text(encoding="utf-8"))
+    whole, replica = json.loads((run / "plan.json").read_text(encoding="utf-8")), a_replica(run)
     spoiled = [{**whole, key: strange} for key in whole]
     spoiled += [{**whole, "study": {**whole["study"], key: strange}} for key in whole["study"]]
     for plan in spoiled:
         (run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-        judge(run / "plan.json", ganbench, commands)
+        judge(run / "plan.json", ganbench, "status", "show", replica=replica)
 
 
 @pytest.mark.parametrize("name", ["references.json", "provenance.json", "tuning.json"])
 def test_other_foreign_files_are_named_or_done_without(name: str, run: Path, ganbench: Ganbench) -> None:
-    commands = reading(run)
-    del commands["run"], commands["compare"]  # which read them as the others do
-    for content in CONTENTS.values():
-        (run / name).write_bytes(content)
-        judge(run / name, ganbench, commands)
+    replica = a_replica(run)
+    for damage in FOREIGN.values():
+        damage(run / name)
+        judge(run / name, ganbench, "status", "show", replica=replica)  # the others read them as these do
 
 
 def _zeros(path: Path) -> None:
@@ -118,8 +119,7 @@ def _other_columns(path: Path) -> None:
 
 
 def _other_types(path: Path) -> None:
-    numbers = pd.DataFrame({name: [1] for name in ("replica", "status", "step", "metric", "value")})
-    numbers.to_parquet(path)
+    pd.DataFrame({name: [1] for name in ("replica", "status", "step", "metric", "value")}).to_parquet(path)
 
 
 def _other_arrays(path: Path) -> None:
@@ -132,12 +132,10 @@ TABLES = [fill_with_text, halve, _zeros, empty, become_a_folder, _other_columns,
 @pytest.mark.parametrize("damage", TABLES)
 @pytest.mark.parametrize("part", ["cohorts", "history", "samples"])
 def test_damaged_parts_of_a_cohort_are_named_or_done_without(
-    part: str, damage: Callable[[Path], None], run: Path, ganbench: Ganbench
+    part: str, damage: Damage, run: Path, ganbench: Ganbench
 ) -> None:
     path = sorted((run / part).iterdir())[0]
-    commands = reading(run)
     replica = pd.read_parquet(run / "cohorts" / f"{path.stem}.parquet")["replica"].iloc[0]
-    del commands["run"], commands["compare"]
     damage(path)
-    codes = judge(path, ganbench, commands | {"show": ["show", replica]})
+    codes = judge(path, ganbench, "status", "show", replica=replica)
     assert part != "cohorts" or 2 in codes.values()

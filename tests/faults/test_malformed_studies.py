@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,15 +75,43 @@ def good() -> bytes:
     return sources()[-1].read_bytes()
 
 
-def test_a_pipe_for_a_study_is_refused_without_waiting_for_it(ganbench: Ganbench, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.toml")
-    assert not problem(ganbench("run", "pipe.toml", "--dry-run"), "pipe.toml: no regular file")
+def _is_good(path: Path) -> None:
+    path.write_bytes(good())
 
 
-@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a device without end")
-def test_a_device_for_a_study_is_refused(ganbench: Ganbench, tmp_path: Path) -> None:
-    (tmp_path / "zero.toml").symlink_to("/dev/zero")
-    assert not problem(ganbench("run", "zero.toml", "--dry-run"), "zero.toml: no regular file")
+def _is_enormous(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(10**12)  # a hole: it takes no room
+
+
+NO_STUDIES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe.toml": (lambda path: os.mkfifo(path), "pipe.toml: no regular file"),
+    "device.toml": (lambda path: path.symlink_to("/dev/zero"), "device.toml: no regular file"),
+    "folder.toml": (Path.mkdir, "folder.toml: a folder"),
+    "dangling.toml": (lambda path: path.symlink_to("nowhere.toml"), "dangling.toml: no such file"),
+    "loop.toml": (lambda path: path.symlink_to("loop.toml"), "loop.toml: cannot be read"),
+    "none.toml": (lambda _: None, "none.toml: no such file"),
+    "file/x.toml": (lambda path: path.parent.touch(), "file/x.toml: cannot be read"),
+    "folder/x.toml": (lambda path: path.parent.mkdir(), "x.toml: no such file"),
+    f"{'a' * 300}.toml": (lambda _: None, "cannot be read"),
+    "enormous.toml": (_is_enormous, "enormous.toml: 1,000,000,000,000 bytes"),
+    # Names that no study can have; the first would be run in the folder above `runs`.
+    **dict.fromkeys(
+        [f"{name}.toml" for name in ("..", "all", "published", "a b", "a.b", "\x1b[31mred", "tab\t", "\udce9")],
+        (_is_good, r"\.toml: (expected a name|a word of ganbench's own)"),
+    ),
+    # And no files at all.
+    **dict.fromkeys(
+        ("", ".", "/", "-", ".toml", "a/b", "\x1b[2J", "x" * 100_000, "gausian"), (lambda _: None, "no such study")
+    ),
+}
+
+
+@pytest.mark.parametrize("given", NO_STUDIES, ids=lambda given: repr(given)[:24])
+def test_what_is_no_study_is_refused(given: str, ganbench: Ganbench, tmp_path: Path) -> None:
+    make, why = NO_STUDIES[given]
+    make(tmp_path / given)
+    assert not problem(ganbench("run", "--dry-run", "--", given), why)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -90,45 +119,6 @@ def test_a_study_that_may_not_be_read_is_refused(ganbench: Ganbench, tmp_path: P
     (tmp_path / STUDY).write_bytes(good())
     (tmp_path / STUDY).chmod(0)
     assert not problem(ganbench("run", STUDY, "--dry-run"), STUDY, "Permission denied")
-
-
-def test_what_is_no_file_is_refused(ganbench: Ganbench, tmp_path: Path) -> None:
-    (tmp_path / "folder.toml").mkdir()
-    (tmp_path / "file").touch()
-    (tmp_path / "dangling.toml").symlink_to("nowhere.toml")
-    (tmp_path / "loop.toml").symlink_to("loop.toml")
-    refused = {
-        "folder.toml": "folder.toml: a folder",
-        "none.toml": "none.toml: no such file",
-        "dangling.toml": "dangling.toml: no such file",
-        "loop.toml": "loop.toml: cannot be read",
-        "file/x.toml": "file/x.toml: cannot be read",
-        "folder.toml/x.toml": "x.toml: no such file",
-        f"{'a' * 300}.toml": "cannot be read",
-    }
-    for given, place in refused.items():
-        assert not problem(ganbench("run", given, "--dry-run"), place)
-
-
-def test_a_study_file_that_is_far_too_large_is_not_read(ganbench: Ganbench, tmp_path: Path) -> None:
-    with (tmp_path / STUDY).open("wb") as file:
-        file.truncate(10**12)  # a hole: it takes no room
-    assert not problem(ganbench("run", STUDY, "--dry-run"), f"{STUDY}: 1,000,000,000,000 bytes")
-
-
-@pytest.mark.parametrize(
-    "name",
-    # The first would be run in the folder above `runs`.
-    ["...toml", "all.toml", "published.toml", "a b.toml", "a.b.toml", "\x1b[31mred.toml", "tab\t.toml", "\udce9.toml"],
-)
-def test_a_file_whose_name_cannot_be_a_study_s_is_refused(name: str, ganbench: Ganbench, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(good())
-    assert not problem(ganbench("run", name, "--dry-run"), r"\.toml: (expected a name|a word of ganbench's own)")
-
-
-@pytest.mark.parametrize("name", ["", ".", "/", "-", ".toml", "a/b", "\x1b[2J", "x" * 100_000, "gausian"])
-def test_a_name_of_no_study_is_refused(name: str, ganbench: Ganbench) -> None:
-    assert not problem(ganbench("run", "--dry-run", "--", name), "no such study")
 
 
 def test_who_forgets_the_ending_is_told_of_the_file(ganbench: Ganbench, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .browser import browser, page, shoot
-from .cluster import start_cluster
+from .cluster import nodes
 from .postgres import postgres
 
-__all__ = ["browser", "page", "postgres", "shoot", "start_cluster"]
+__all__ = ["browser", "nodes", "page", "postgres", "shoot"]

@@ -29,7 +29,7 @@ def runs() -> Iterator[Path]:
     """Two studies: a grid on images, and a tuned one."""
     with tempfile.TemporaryDirectory(prefix="ganbench-") as folder:
         place = Path(folder) / "runs"
-        for words in (["run", "--tune"], ["report", "--html"]):
+        for words in (["run", "--tune", "--no-report"], ["report", "--html"], ["sync"]):
             command = [*words, "digits", "tuned-gaussian", "--scale", "smoke", "--runs-dir", str(place)]
             subprocess.run([sys.executable, "-m", "benchmarks.cli", *command], cwd=ROOT, check=True)
         yield place

@@ -18,8 +18,10 @@ from gan.errors import InputError
 
 from ..benchmarks.test_reachable import answering
 from ..faults import commands
+from ..faults.refusals import everything, problem
 from ..faults.servers import TrackingServer
 from ..faults.test_two_at_once import wait_until
+from ..typed import Ganbench
 from .postgres import PASSWORD, Postgres
 
 pytestmark = pytest.mark.integration
@@ -39,65 +41,48 @@ def mlflow_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def runs_of(postgres: Postgres, study: str) -> list[dict[str, Any]]:
-    """Return the runs of an experiment as its database has them, with their tags."""
+    """Return the runs of an experiment as its database has them, with their tags and how many points they hold."""
     rows = postgres.ask(
-        "select r.run_uuid, r.status, r.lifecycle_stage, json_object_agg(t.key, t.value)::text from runs r "
+        "select r.run_uuid, r.status, r.lifecycle_stage, json_object_agg(t.key, t.value)::text, "
+        "(select count(*) from metrics m where m.run_uuid = r.run_uuid) from runs r "
         "join tags t using (run_uuid) join experiments e using (experiment_id) "
         f"where e.name = '{study}' group by 1, 2, 3",
         "mlflow",
     )
-    return [{**json.loads(tags), "id": id, "status": status, "stage": stage} for id, status, stage, tags in rows]
+    names = ("id", "status", "stage", "points")
+    return [json.loads(tags) | dict(zip(names, (*of, points), strict=True)) for *of, tags, points in rows]
 
 
-def replicas_of(runs: list[dict[str, Any]]) -> list[str]:
-    return sorted(run["replica"] for run in runs if "replica" in run and run["stage"] == "active")
-
-
-def test_a_study_is_mirrored_to_postgresql_over_http(
+def test_two_drivers_mirror_a_study_to_postgresql_over_http_at_once(
     postgres: Postgres, mlflow_server: TrackingServer, tmp_path: Path
 ) -> None:
-    study = commands.write_study(tmp_path, steps="20")
-    done = commands.ganbench(tmp_path, "run", f"{study}.toml", "--scale", "smoke", "--tracking-uri", mlflow_server.uri)
-    assert "warning" not in done.stdout + done.stderr
-    runs = runs_of(postgres, study)
-    assert len(replicas_of(runs)) == len(set(replicas_of(runs))) == 16
-    assert {run["status"] for run in runs} == {"FINISHED"}
-    ((points,),) = postgres.ask(
-        "select count(*) from metrics m join runs r using (run_uuid) join experiments e using (experiment_id) "
-        f"where e.name = '{study}'",
-        "mlflow",
-    )
-    assert points > 16 * 10
-    for run in runs:
-        if "replica" in run:
-            place = f"{mlflow_server.uri}/get-artifact?path=curves.csv&run_uuid={run['id']}"
-            with urllib.request.urlopen(place, timeout=30) as curves:
-                assert curves.read().startswith(b"step,")
-    again = commands.ganbench(
-        tmp_path, "sync", study, "--scale", "smoke", "--tracking-uri", mlflow_server.uri, "--json"
-    )
-    assert [(s["created"], s["removed"], s["missing"]) for s in json.loads(again.stdout)] == [(0, 0, 0)]
-
-
-def test_two_drivers_mirror_to_one_server_at_once(
-    postgres: Postgres, mlflow_server: TrackingServer, tmp_path: Path
-) -> None:
-    study = commands.write_study(tmp_path, steps="20", name="shared")
-    words = [
-        ["run", f"{study}.toml", "--scale", "smoke", "--seeds", seeds, "--runs-dir", where, "--workers", "1"]
-        for seeds, where in (("1", "one"), ("2", "two"))
+    study, server = commands.write_study(tmp_path, steps="20"), ["--tracking-uri", mlflow_server.uri]
+    where = {
+        "one": ["--runs-dir", "one"],
+        "two": ["--runs-dir", "two"],
+    }  # the eight of the first seed are both drivers'
+    words = ["run", f"{study}.toml", "--scale", "smoke", "--workers", "1", "--no-report", *server]
+    started = [  # both train the eight of the first seed
+        commands.start(tmp_path, *words, *where["one"], "--seeds", "1"),
+        commands.start(tmp_path, *words, *where["two"], "--seeds", "2"),
     ]
-    started = [commands.start(tmp_path, *own, "--tracking-uri", mlflow_server.uri) for own in words]
     assert [process.wait(PATIENCE) for process in started] == [0, 0]
-    for own in ("one", "two"):
-        commands.ganbench(
-            tmp_path, "sync", study, "--scale", "smoke", "--runs-dir", own, "--tracking-uri", mlflow_server.uri
-        )
-    runs = runs_of(postgres, study)
-    parents = [run["variant"] for run in runs if "settings" in run and run["stage"] == "active"]
+    sync = ["sync", study, "--scale", "smoke", "--json", *server]
+    for runs in where.values():
+        commands.ganbench(tmp_path, *sync, *runs)
+    (again,) = json.loads(commands.ganbench(tmp_path, *sync, *where["two"]).stdout)
+    assert (again["created"], again["removed"], again["missing"]) == (0, 0, 0)
+
+    runs = [run for run in runs_of(postgres, study) if run["stage"] == "active"]
+    parents = [run["variant"] for run in runs if "settings" in run]
+    replicas = [run for run in runs if "replica" in run]
     assert len(parents) == len(set(parents)) == 8
-    held = replicas_of(runs)
-    assert len(held) == len(set(held)) == 16  # the eight of the first seed are both drivers'
+    assert len(replicas) == len({run["replica"] for run in replicas}) == 16
+    assert {run["status"] for run in runs} == {"FINISHED"}
+    assert all(run["points"] > 10 for run in replicas)
+    place = f"{mlflow_server.uri}/get-artifact?path=curves.csv&run_uuid={replicas[0]['id']}"
+    with urllib.request.urlopen(place, timeout=30) as curves:
+        assert curves.read().startswith(b"step,")
 
 
 def found(folder: Path, runs: str, study: str) -> Any:
@@ -107,8 +92,8 @@ def found(folder: Path, runs: str, study: str) -> Any:
 
 
 def test_a_killed_search_in_postgresql_goes_on_and_has_one_driver_at_a_time(postgres: Postgres, tmp_path: Path) -> None:
-    tune = commands.TUNE.replace("trials = 4", "trials = 8")
-    study, url = commands.write_study(tmp_path, commands.STUDY + tune, steps="50"), postgres.database("searched")
+    fewer = {"generator_norm": '["none"]', "latent": '["normal"]', "steps": "50", "trials": "8"}
+    study, url = commands.write_study(tmp_path, commands.STUDY + commands.TUNE, **fewer), postgres.database("searched")
     words = ["tune", f"{study}.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report", "--workers", "1"]
     commands.ganbench(tmp_path, *words, "--runs-dir", "journal")
     driver = commands.start(tmp_path, *words, "--runs-dir", "one", "--storage", url)
@@ -121,47 +106,48 @@ def test_a_killed_search_in_postgresql_goes_on_and_has_one_driver_at_a_time(post
     driver.wait()
     commands.ganbench(tmp_path, *words, "--runs-dir", "one", "--storage", url)
     assert found(tmp_path, "one", study) == found(tmp_path, "journal", study)
-    assert postgres.ask("select state::text, count(*) from trials group by 1", "searched") == [("COMPLETE", 8 * 8)]
-
-
-def refused(folder: Path, *typed: str) -> str:
-    """Run a command that must refuse its input in one line and write nothing; return the line."""
-    before = sorted(folder.rglob("*"))
-    done = commands.ganbench(folder, *typed, check=2)
-    assert sorted(folder.rglob("*")) == before
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
-    assert PASSWORD not in done.stderr and "secret" not in done.stderr and "guest:guest" not in done.stderr
-    return lines[0]
+    assert postgres.ask("select state::text, count(*) from trials group by 1", "searched") == [("COMPLETE", 2 * 8)]
 
 
 @pytest.mark.parametrize("option", ["--storage", "--tracking-uri"])
-def test_a_database_that_cannot_be_used_is_refused(postgres: Postgres, tmp_path: Path, option: str) -> None:
-    study = commands.write_study(tmp_path, commands.STUDY + commands.TUNE)
-    typed = ["tune", f"{study}.toml", "--scale", "smoke", option]
+def test_a_database_that_cannot_be_used_is_refused(
+    postgres: Postgres, ganbench: Ganbench, tmp_path: Path, option: str
+) -> None:
     name = f"closed_{option.strip('-').replace('-', '_')}"
-    open_to_none = postgres.database(name)
-    assert "does not exist" in refused(tmp_path, *typed, postgres.url("nowhere"))
-    assert "password authentication failed" in refused(tmp_path, *typed, postgres.url(name, password="another-secret"))
-    assert "no right to make tables" in refused(tmp_path, *typed, postgres.url(name, "guest", "guest"))
-    from optuna.storages import RDBStorage
+    open_to_none, guest = postgres.database(name), postgres.url(name, "guest", "guest")
+    commands.write_study(tmp_path, commands.STUDY + commands.TUNE)
+    before = everything(tmp_path)
 
+    def refused(url: str, why: str) -> None:
+        """Hold that a database is refused in one line without its password, and nothing written."""
+        said = ganbench("tune", "stormy.toml", "--scale", "smoke", option, url)
+        assert not problem(said, why)
+        assert not any(secret in said.err for secret in (PASSWORD, "secret", "guest:guest"))
+        assert everything(tmp_path) == before
+
+    refused(postgres.url("nowhere"), "does not exist")
+    refused(postgres.url(name, password="another-secret"), "password authentication failed")
+    refused(guest, "no right to make tables")
+    refused(open_to_none.replace(str(postgres.port), "9"), "Connection refused")
     if option == "--storage":
+        from optuna.storages import RDBStorage
+
         storage = RDBStorage(open_to_none)
         storage.remove_session()
         storage.engine.dispose()
         postgres.ask("grant select on all tables in schema public to guest", name)
-        assert "no right to write" in refused(tmp_path, *typed, postgres.url(name, "guest", "guest"))
-    closed = postgres.url(name).replace(str(postgres.port), "9")
-    assert "Connection refused" in refused(tmp_path, *typed, closed)
+        refused(guest, "no right to write")
 
 
-def test_a_tracking_server_that_cannot_be_used_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    study = commands.write_study(tmp_path)
-    typed = ["run", f"{study}.toml", "--scale", "smoke", "--tracking-uri"]
+def test_a_tracking_server_that_cannot_be_used_is_refused_before_anything_is_written(
+    ganbench: Ganbench, tmp_path: Path
+) -> None:
+    commands.write_study(tmp_path)
+    before, typed = everything(tmp_path), ["run", "stormy.toml", "--scale", "smoke", "--tracking-uri"]
     with answering({"/version": (200, "2.9.1")}) as other:
-        assert "the server is MLflow 2.9.1 and this is MLflow 3" in refused(tmp_path, *typed, other)
-    assert "no server answers there" in refused(tmp_path, *typed, "http://127.0.0.1:9")
+        assert not problem(ganbench(*typed, other), "the server is MLflow 2.9.1 and this is MLflow 3")
+    assert not problem(ganbench(*typed, "http://127.0.0.1:9"), "no server answers there")
+    assert everything(tmp_path) == before
 
 
 def test_a_driver_learns_that_its_lock_was_lost(postgres: Postgres) -> None:

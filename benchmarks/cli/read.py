@@ -59,13 +59,19 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Folder; by default report/ in the run directory.")] = None,
     publish: Annotated[bool, typer.Option("--publish", help="Write the committed reports/<study>/.")] = False,
     html: Annotated[bool, typer.Option("--html", help="Write report.html too: one page, for a browser.")] = False,
+    plugin: Plugins = None,
     as_json: Json = False,
 ) -> None:
-    """Compile the reports of studies that were run; exit 1 where one is incomplete."""
+    """Compile the reports of studies that were run; exit 1 where one is incomplete.
+
+    A target of a plugin is drawn by its density, so its report needs the plugin.
+    """
     from benchmarks.planning import choosing
     from benchmarks.running import reporting
     from gan.errors import InputError
+    from gan.plugins import loader
 
+    loader.load(plugin or [])
     ledgers = choosing.runs(names, runs_dir, scale)
     if out is not None and publish:
         raise InputError("--out and --publish: expected one of the two")

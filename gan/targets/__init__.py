@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from gan.errors import InputError, nearest, shown
 from gan.plugins import registry
@@ -35,6 +35,9 @@ COMPONENTS = (
     *(TargetFamily(dataset, partial(Images, dataset)) for dataset in DATASETS),
 )
 
+PLUGIN_HINT: Final = f"{registry.NEEDS_PLUGIN[0].upper()}{registry.NEEDS_PLUGIN[1:]}."
+"""As a sentence."""
+
 
 def make_target(name: str, **params: Any) -> Target:
     """Make a target from its name and parameters, as a study file writes them.
@@ -48,7 +51,7 @@ def make_target(name: str, **params: Any) -> Target:
         InputError: An unknown name or parameter, or a value the target cannot have.
     """
     if name not in (valid := registry.names("target")):
-        raise InputError(f"target: unknown name {shown(name)}; {nearest(name, valid)}")
+        raise InputError(f"target: unknown name {shown(name)}; {nearest(name, valid)} {PLUGIN_HINT}")
     make = registry.target(name).make
     known = list(inspect.signature(make).parameters)
     for parameter in params:

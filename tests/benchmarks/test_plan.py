@@ -15,6 +15,7 @@ from benchmarks.planning.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one
 from benchmarks.running.runner import Options, command
 from gan.errors import InputError
 from gan.model import flops
+from gan.model.networks import make_network
 from gan.replica import PROGRAMS, cohort_shape
 from gan.variant import PER_REPLICA, Variant
 from reports.ledger.records import PlanRecord
@@ -207,8 +208,8 @@ def test_loops_are_cut_short() -> None:
 def test_large_convolutions_are_looped_on_a_cpu() -> None:
     system_d = Variant(discriminator="conv", discriminator_channels=(64, 128), batch_size=128)
     small = dataclasses.replace(system_d, discriminator_channels=(16, 32))
-    assert choose_mode(system_d, 784, "cpu") == "loop"
-    assert choose_mode(small, 784, "cpu") == choose_mode(system_d, 784, "cuda") == "vmap"
+    assert choose_mode(system_d, (1, 28, 28), "cpu") == "loop"
+    assert choose_mode(small, (1, 28, 28), "cpu") == choose_mode(system_d, (1, 28, 28), "cuda") == "vmap"
 
 
 def test_a_replica_can_be_planned_alone_from_the_file() -> None:
@@ -230,9 +231,9 @@ def test_operations_are_counted_from_the_widths() -> None:
     # D runs forward and backward on two halves (6) and on the fakes to its input (2), G forward twice and back (4);
     # nobody asks for the gradient on what the first layers are given: 1*32 on both halves, and 20*32.
     variant = Variant(batch_size=512)
-    assert flops.flops_per_step(variant, 1) == 2 * 512 * (8 * 4160 + 4 * 1696 - 2 * 32 - 640)
+    assert flops.flops_per_step(variant, (1,)) == 2 * 512 * (8 * 4160 + 4 * 1696 - 2 * 32 - 640)
     conv = Variant(discriminator="conv", discriminator_channels=(64, 128))
-    assert flops.discriminator_products(conv, 784) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272
+    assert flops.macs(make_network("discriminator", conv, (1, 28, 28))) == 196 * 16 * 64 + 49 * 16 * 64 * 128 + 6272
 
 
 def test_what_torch_would_give_up_on_is_not_compiled() -> None:

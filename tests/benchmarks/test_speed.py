@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks.cli.options import app
+from benchmarks.cli.application import app
 from benchmarks.speed import command, plain, suite
 from benchmarks.speed.contender import Contender, Engine, Plain, Stack, in_turn
 from gan.errors import InputError

@@ -83,7 +83,7 @@ def run_poisoned(study: Study, folder: Path, how: str, *poison: str) -> subproce
 
 def first_cohort(study: Study) -> list[str]:
     """Return the replicas of a study's first cohort."""
-    return next(iter(Ledger(commands.run_directory(study.folder)).plan()["cohorts"]))["replicas"]
+    return next(iter(Ledger(commands.run_directory(study.folder)).plan().cohorts)).replicas
 
 
 def fails_alone(how: str, study: Study, folder: Path) -> str:

@@ -24,7 +24,6 @@ from reports.figures.layout import (
     score_axis,
     short_name,
 )
-from reports.ledger.histories import Records
 from reports.stats.contrasts import Contrast
 from reports.stats.intervals import interval_kind, survival
 from reports.stats.rates import performance_profile, profile_band
@@ -39,20 +38,15 @@ LOST = ("diverged", NOT_TRAINED, "starved", "collapsed")
 VALUE = "value/discriminator"
 
 
-def evidence_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]:
-    """Draw the figures of the statistics, one at a time.
-
-    Args:
-        evidence: The study's.
-        records: Of its replicas.
-    """
+def evidence_pictures(evidence: Evidence) -> Iterator[Picture]:
+    """Draw the figures of the statistics, one at a time."""
     found = evidence.contrasts()
     if found:
         yield contrast_forest(evidence, found)
     yield profile(evidence)
     if evidence.results["verdict"].notna().any():
         yield verdicts(evidence)
-    losses = lost(evidence, records)
+    losses = lost(evidence)
     if losses["lost"].any():
         yield survival_curves(evidence, losses)
 
@@ -298,12 +292,8 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
     return Picture("survival.png", "Time to collapse or divergence", caption, fig)
 
 
-def lost(evidence: Evidence, records: Records) -> pd.DataFrame:
+def lost(evidence: Evidence) -> pd.DataFrame:
     """When each trained replica collapsed or diverged, or until when it is known not to have.
-
-    Args:
-        evidence: The study's.
-        records: Of its replicas.
 
     Returns:
         Columns replica, step, lost. A replica that could not be trained, or left no verdict, has no row.
@@ -311,16 +301,16 @@ def lost(evidence: Evidence, records: Records) -> pd.DataFrame:
     results = evidence.results[evidence.results["verdict"].notna()]
     gone = set(results["verdict"])
     # Most studies lose none, and then nothing needs to be read.
-    ends = records.survey.ends
+    records, survey = evidence.records, evidence.records.survey
     runaways = _firsts(records.of(VALUE), THRESHOLDS.runaway) if "diverged" in gone else {}
-    curves = [name for name in records.survey.metrics if name.startswith("score/")] if "collapsed" in gone else []
+    curves = [name for name in survey.metrics if name.startswith("score/")] if "collapsed" in gone else []
     firsts = _firsts(records.of(*curves)) if curves else {}
     rows = []
     columns = (results[name] for name in ("replica", "status", "verdict", "time_to_collapse"))
     for replica, status, verdict, collapse in zip(*columns, strict=True):
         times = [float(collapse)] if not math.isnan(collapse) else []
         if verdict == "diverged":
-            end = float(ends.get(replica, 0.0))
+            end = float(survey.ends.get(replica, 0.0))
             times.append(float(runaways.get(replica, end)) if status == "ok" else end)
         elif verdict == "collapsed" and not times:  # it never covered more than half: there was no fall to time
             times.append(float(firsts.get(replica, 0.0)))

@@ -25,20 +25,19 @@ from reports.figures.layout import (
 )
 from reports.figures.samples import sample_pictures
 from reports.figures.training import training_pictures
-from reports.ledger.ledger import Ledger
 from reports.stats.intervals import iqm
 from reports.study.evidence import Evidence, is_log
 from reports.study.tables import goal, number, ranking, reached, score_values
 
 
-def pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
+def pictures(evidence: Evidence) -> Iterator[Picture]:
     """Draw every figure of a study, one at a time."""
     yield final_scores(evidence)
     if sum(len(levels) > 1 for levels in evidence.factors.values()) > 1:
         yield heat_map(evidence)  # over one factor it would only repeat the figure before
-    yield from evidence_pictures(evidence, evidence.records)
-    yield from training_pictures(evidence, evidence.records)
-    yield from sample_pictures(evidence, ledger)
+    yield from evidence_pictures(evidence)
+    yield from training_pictures(evidence)
+    yield from sample_pictures(evidence)
 
 
 def final_scores(evidence: Evidence) -> Picture:

@@ -15,7 +15,6 @@ from gan.variant import Variant
 from reports.figures import intervals as draw_evidence
 from reports.figures import primitives as draw
 from reports.figures.layout import Picture, never_trained, row_key, short_name, varied
-from reports.ledger.ledger import Ledger
 from reports.study.evidence import Evidence
 from reports.study.tables import by_seed_rank, number, ranking
 from reports.theory.section import step_sizes
@@ -24,7 +23,7 @@ IMAGE_COLUMNS, IMAGE_ROWS = 6, 2
 MOST_VARIANTS = 8  # rows of images that stay legible on a page
 
 
-def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
+def sample_pictures(evidence: Evidence) -> Iterator[Picture]:
     """Draw the samples of the study's target, or for the target `point` its orbits; nothing where there are none.
 
     Nor where no generator is trained: its samples are known.
@@ -32,13 +31,13 @@ def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     settings = dict(evidence.study["target"])
     target = make_target(settings.pop("name"), **settings)
     if isinstance(target, Point):
-        yield from orbits(evidence, ledger)
+        yield from orbits(evidence)
     elif not (evidence.results["status"] == "ok").any() or never_trained(evidence):
         return
     elif isinstance(target, Gaussian | Mixture):
-        yield histograms(evidence, ledger, target)
+        yield histograms(evidence, target)
     else:
-        yield image_grids(evidence, ledger, target.side)
+        yield image_grids(evidence, target.side)
 
 
 def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
@@ -51,7 +50,7 @@ def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
     return {"best": ranked.iloc[0], "middle": ranked.iloc[(len(ranked) - 1) // 2], "worst": ranked.iloc[-1]}
 
 
-def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -> Picture:
+def histograms(evidence: Evidence, target: Gaussian | Mixture) -> Picture:
     """Generated samples under the exact density: three seeds of the best and of the worst variant."""
     order = ranking(evidence)
     chosen = {"best variant": order[0]} | ({"worst variant": order[-1]} if len(order) > 1 else {})
@@ -61,7 +60,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
     bins = 24 * target.modes if isinstance(target, Mixture) else 80  # fine enough to show the gaps between modes
 
     picks = {rank: three_of(evidence, variant) for rank, variant in chosen.items()}
-    columns, places = max(len(p) for p in picks.values()), ledger.places()
+    columns, places = max(len(p) for p in picks.values()), evidence.ledger.places()
     fig = draw.new_figure(0.5 + 2.0 * len(picks))
     bands = fig.subfigures(len(picks), 1, squeeze=False)[:, 0]
     shown = []
@@ -72,7 +71,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
         for ax, (place, replica) in zip(axes, pick.items(), strict=False):
             shown.append(f"`{replica['replica']}`")
             title = f"{place} seed ({replica['seed']}): {_score(evidence, replica)}"
-            values = _samples(ledger, places, replica)
+            values = _samples(evidence, places, replica)
             if values is None:
                 ax.plot(grid, density, color="black", linewidth=1.1)
                 ax.text(
@@ -99,7 +98,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
     return Picture("samples.png", "Generated against real", caption, fig)
 
 
-def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
+def image_grids(evidence: Evidence, side: int) -> Picture:
     """Image samples, one row a variant from best to worst: its best, middle and worst seed."""
     order = ranking(evidence)
     left_out = len(order) - MOST_VARIANTS
@@ -107,8 +106,8 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
         half = MOST_VARIANTS // 2
         order = [*order[:half], *order[-half:]]
     picks = {variant: three_of(evidence, variant) for variant in order}
-    columns, places = max(len(p) for p in picks.values()), ledger.places()
-    real = ledger.real_images()
+    columns, places = max(len(p) for p in picks.values()), evidence.ledger.places()
+    real = evidence.ledger.real_images()
     fig = draw.new_figure(0.2 + 0.98 * (len(order) + (real is not None)))
     axes = fig.subplots(len(order) + (real is not None), columns, squeeze=False)
     if real is not None:
@@ -133,7 +132,7 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
             ax.set_axis_off()
         for ax, (place, replica) in zip(row, pick.items(), strict=False):
             ax.set_title(f"{place} seed ({replica['seed']}): {_score(evidence, replica)}", fontsize=8, pad=3)
-            images = _samples(ledger, places, replica)
+            images = _samples(evidence, places, replica)
             if images is not None:
                 draw.plot_images(ax, images[: IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
             else:
@@ -148,17 +147,17 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
     return Picture("samples.png", "Generated samples", caption, fig)
 
 
-def orbits(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
+def orbits(evidence: Evidence) -> Iterator[Picture]:
     """The paths of the two-parameter game, one a variant: in the plane, and their radius beside the exact one."""
     order = ranking(evidence)
     shown = [order[i] for i in np.linspace(0, len(order) - 1, min(MOST_VARIANTS, len(order))).round().astype(int)]
     shown.sort(key=list(evidence.variants.index).index)  # in the plan's order, so that the panels line up
     colours = draw.palette(shown)
     paths: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    places = ledger.places()
+    places = evidence.ledger.places()
     for variant in shown:
         for replica in evidence.of(variant)["replica"]:  # by seed: the first that left its path
-            kept = ledger.samples(replica, places.get(replica))
+            kept = evidence.ledger.samples(replica, places.get(replica))
             if len(kept.get("progress", ())):
                 paths[variant] = kept["steps"].ravel(), kept["progress"].reshape(-1, 2).astype(float)
                 break
@@ -227,11 +226,11 @@ def spiral_step(variant: Variant) -> float | None:
     return sizes[1]
 
 
-def _samples(ledger: Ledger, places: Mapping[str, str], replica: pd.Series) -> np.ndarray | None:
+def _samples(evidence: Evidence, places: Mapping[str, str], replica: pd.Series) -> np.ndarray | None:
     """What a replica generated at the end, [n, dimension]; None where it failed or left nothing."""
     if replica["status"] != "ok":
         return None
-    return ledger.samples(replica["replica"], places.get(replica["replica"])).get("final")
+    return evidence.ledger.samples(replica["replica"], places.get(replica["replica"])).get("final")
 
 
 def _why_none(replica: pd.Series) -> str:

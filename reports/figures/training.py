@@ -30,7 +30,7 @@ from reports.figures.layout import (
     scale_loss,
     score_axis,
 )
-from reports.ledger.histories import Curves, Records
+from reports.ledger.histories import Curves
 from reports.stats.intervals import bands
 from reports.study.evidence import Evidence
 from reports.study.tables import score_values
@@ -39,17 +39,12 @@ MOST_PATHS = 60  # lines that can still be told apart in one panel
 VALUE, GRADIENT, LAYER = "value/discriminator", "gradient/generator", "gradient/generator/"
 
 
-def training_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]:
-    """Draw what the history holds, one figure at a time.
-
-    Args:
-        evidence: The study's.
-        records: Of its replicas.
-    """
-    metrics = records.survey.metrics
+def training_pictures(evidence: Evidence) -> Iterator[Picture]:
+    """Draw what the history holds, one figure at a time."""
+    metrics = evidence.records.survey.metrics
     curve = curve_of(evidence, metrics)
     named = [metric for metric in (f"score/{curve}", VALUE, GRADIENT) if metric in metrics]
-    history = records.of(*named)
+    history = evidence.records.of(*named)
     tables = {metric: history[history["metric"] == metric] for metric in named}
     del history  # of thousands of replicas it is large
     if curve and not _moves(tables[f"score/{curve}"]):
@@ -64,7 +59,7 @@ def training_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]
     if VALUE in metrics:
         yield value_curves(evidence, tables[VALUE])
     if "layer_gradients" in evidence.study.get("checks", []) and f"{LAYER}1" in metrics:
-        yield layer_gradients(evidence, records)
+        yield layer_gradients(evidence)
 
 
 def _moves(table: pd.DataFrame) -> bool:
@@ -192,11 +187,11 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
     return Picture("trajectories.png", "Replicas through training, by verdict", caption, fig)
 
 
-def layer_gradients(evidence: Evidence, records: Records) -> Picture:
+def layer_gradients(evidence: Evidence) -> Picture:
     """The gradient's norm at each layer of the generator over the second half of training, medians and bands."""
     layout = layout_of(evidence)
     layout = replace(layout, rows=None, pooled=[f for f in (layout.rows, *layout.pooled) if f])
-    history = records.of(*(name for name in records.survey.metrics if name.startswith(LAYER)))
+    history = evidence.records.of(*(name for name in evidence.records.survey.metrics if name.startswith(LAYER)))
     late = history[history["step"] > evidence.study["steps"] / 2]
     late = late.assign(replica=late["replica"].astype(str), layer=late["metric"].str.removeprefix(LAYER).astype(int))
     norms = late.pivot_table(index="replica", columns="layer", values="value", aggfunc="median", dropna=False)

@@ -45,8 +45,8 @@ def sentences(evidence: Evidence) -> list[str]:
         said.append(_others(evidence, family))
     if len(evidence.variants) > 1:
         said.append(_best(evidence))
-    table = literature.comparison(evidence, evidence.ledger)
-    if table is not None and len(table):
+    table = literature.comparison(evidence)
+    if table is not None:
         said.append(literature.verdict_words(table))
     # A leading backtick is a factor's name, which keeps its case.
     return [f"{s[0].upper()}{s[1:]}." for s in said if s]

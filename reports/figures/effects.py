@@ -18,6 +18,7 @@ from reports.figures.layout import (
     Picture,
     best_and_worst,
     drawn_levels,
+    evenly,
     left_out,
     reference_lines,
     row_key,
@@ -40,7 +41,7 @@ VALUE = "value/discriminator"
 
 def evidence_pictures(evidence: Evidence) -> Iterator[Picture]:
     """Draw the figures of the statistics, one at a time."""
-    found = evidence.contrasts()
+    found = evidence.contrasts
     if found:
         yield contrast_forest(evidence, found)
     yield profile(evidence)
@@ -150,8 +151,7 @@ def profile(evidence: Evidence) -> Picture:
     # The share changes only at a replica's own value, so these are all the thresholds there are; of very many some, by
     # rank, which on a page of a thousand dots look the same.
     thresholds = np.array(sorted({*np.clip(finite, *limits).tolist(), *limits}))
-    if len(thresholds) > MOST_THRESHOLDS:
-        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, MOST_THRESHOLDS).round().astype(int)]
+    thresholds = thresholds[evenly(len(thresholds), MOST_THRESHOLDS)]
     fig = draw.new_figure(3.2)
     ax = fig.subplots()
     if log:

@@ -14,9 +14,9 @@ from gan.targets import Gaussian, Mixture, Point, make_target
 from gan.variant import Variant
 from reports.figures import intervals as draw_evidence
 from reports.figures import primitives as draw
-from reports.figures.layout import Picture, never_trained, row_key, short_name, varied
+from reports.figures.layout import Picture, best_and_worst, evenly, never_trained, row_key, short_name, varied
 from reports.study.evidence import Evidence
-from reports.study.tables import by_seed_rank, number, ranking
+from reports.study.tables import best_first, number, ranking
 from reports.theory.section import step_sizes
 
 IMAGE_COLUMNS, IMAGE_ROWS = 6, 2
@@ -42,7 +42,7 @@ def sample_pictures(evidence: Evidence) -> Iterator[Picture]:
 
 def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
     """Return a variant's best, middle and worst replica, failed ones last; fewer with fewer seeds."""
-    ranked = by_seed_rank(evidence, variant)
+    ranked = best_first(evidence, evidence.of(variant))
     if len(ranked) == 1:
         return {"only": ranked.iloc[0]}
     if len(ranked) == 2:
@@ -100,11 +100,7 @@ def histograms(evidence: Evidence, target: Gaussian | Mixture) -> Picture:
 
 def image_grids(evidence: Evidence, side: int) -> Picture:
     """Image samples, one row a variant from best to worst: its best, middle and worst seed."""
-    order = ranking(evidence)
-    left_out = len(order) - MOST_VARIANTS
-    if left_out > 0:
-        half = MOST_VARIANTS // 2
-        order = [*order[:half], *order[-half:]]
+    order, few = best_and_worst(ranking(evidence), MOST_VARIANTS)
     picks = {variant: three_of(evidence, variant) for variant in order}
     columns, places = max(len(p) for p in picks.values()), evidence.ledger.places()
     real = evidence.ledger.real_images()
@@ -137,7 +133,7 @@ def image_grids(evidence: Evidence, side: int) -> Picture:
                 draw.plot_images(ax, images[: IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
             else:
                 draw.plot_absent(ax, side, IMAGE_COLUMNS, IMAGE_ROWS, f"no samples: {_why_none(replica)}")
-    which = f", the {MOST_VARIANTS // 2} best and the {MOST_VARIANTS // 2} worst variants" if left_out > 0 else ""
+    which = f", the {MOST_VARIANTS // 2} best and the {MOST_VARIANTS // 2} worst variants" if few else ""
     caption = (
         f"Generated samples, the first {IMAGE_COLUMNS * IMAGE_ROWS} of each replica, unchosen{which}: "
         f"one row a variant {row_key(evidence)}, best on top; in it the seeds that are "
@@ -150,7 +146,7 @@ def image_grids(evidence: Evidence, side: int) -> Picture:
 def orbits(evidence: Evidence) -> Iterator[Picture]:
     """The paths of the two-parameter game, one a variant: in the plane, and their radius beside the exact one."""
     order = ranking(evidence)
-    shown = [order[i] for i in np.linspace(0, len(order) - 1, min(MOST_VARIANTS, len(order))).round().astype(int)]
+    shown = [order[i] for i in evenly(len(order), MOST_VARIANTS)]
     shown.sort(key=list(evidence.variants.index).index)  # in the plan's order, so that the panels line up
     colours = draw.palette(shown)
     paths: dict[str, tuple[np.ndarray, np.ndarray]] = {}

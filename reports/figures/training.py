@@ -22,6 +22,7 @@ from reports.figures.layout import (
     drawn_levels,
     equilibrium,
     equilibrium_lines,
+    evenly,
     layout_of,
     loss_axis,
     quartile_curves,
@@ -33,7 +34,7 @@ from reports.figures.layout import (
 from reports.ledger.histories import Curves
 from reports.stats.intervals import bands
 from reports.study.evidence import Evidence
-from reports.study.tables import score_values
+from reports.study.tables import best_first
 
 MOST_PATHS = 60  # lines that can still be told apart in one panel
 VALUE, GRADIENT, LAYER = "value/discriminator", "gradient/generator", "gradient/generator/"
@@ -228,12 +229,8 @@ def layer_gradients(evidence: Evidence) -> Picture:
 
 def evenly_by_rank(evidence: Evidence, most: int) -> pd.DataFrame:
     """At most `most` of the replicas that have a verdict, spread evenly by rank from the best score to the worst."""
-    judged = evidence.results[evidence.results["verdict"].notna()]
-    values = score_values(evidence, judged, evidence.primary)
-    worth = values if evidence.direction(evidence.primary) == "lower" else -values
-    ranked = judged.iloc[np.argsort(np.where(np.isfinite(worth), worth, np.inf), kind="stable")]
-    places = np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
-    return ranked.iloc[places]
+    ranked = best_first(evidence, evidence.results[evidence.results["verdict"].notna()])
+    return ranked.iloc[evenly(len(ranked), most)]
 
 
 def decades(values: np.ndarray) -> tuple[float, float]:

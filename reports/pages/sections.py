@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from gan.verdict import thresholds_table
-from reports.study import effects as effects_
 from reports.study import literature, tables
 from reports.study.answer import sentences
+from reports.study.effects import MANY, contrasts_table, evaluation_variance, unresolved_sentences, variance_table
 from reports.study.evidence import Evidence, level_label
+from reports.study.tables import markdown
 from reports.theory import statements
 
 Section = dict[str, Any]
@@ -31,7 +32,7 @@ def shared(evidence: Evidence) -> Section:
         "direction": evidence.direction(evidence.primary),
         "goal": tables.goal(evidence),
         "several": sum(len(levels) > 1 for levels in evidence.factors.values()) > 1,
-        "ratio": any(contrast.ratio for contrast in evidence.contrasts()),
+        "ratio": any(contrast.ratio for contrast in evidence.contrasts),
         "repeated": tables.repeated(evidence.results),
         "variants": evidence.results["variant"].nunique(),
     }
@@ -58,18 +59,18 @@ def head(evidence: Evidence) -> Section:
 
 def effects(evidence: Evidence) -> Section | None:
     """The contrasts, largest first."""
-    family = evidence.contrasts()
+    family = evidence.contrasts
     if not family:
         return None
     named = [f"`{name}` {level}" for name, level in evidence.reference.items() if len(evidence.factors[name]) > 1]
     return {
         "contrasts": family,
-        "shown": min(len(family), effects_.MANY),
+        "shown": min(len(family), MANY),
         "pairs": max(contrast.pairs for contrast in family),
         "interactions": any(contrast.kind == "interaction" for contrast in family),
         "reference": ", ".join(named),
         "without_ratio": evidence.without_ratio(evidence.primary),
-        "table": markdown(effects_.contrasts_table(evidence)),
+        "table": markdown(contrasts_table(evidence)),
     }
 
 
@@ -88,7 +89,7 @@ def by_level(evidence: Evidence) -> Section | None:
 
 def variance(evidence: Evidence) -> Section | None:
     """What explains the variance of the scores."""
-    table, evaluation = markdown(effects_.variance_table(evidence)), effects_.evaluation_variance(evidence)
+    table, evaluation = markdown(variance_table(evidence)), evaluation_variance(evidence)
     return {"table": table, "evaluation": evaluation} if table or evaluation else None
 
 
@@ -111,7 +112,7 @@ def figures(evidence: Evidence) -> Section:
 
 def unresolved(evidence: Evidence) -> Section:
     """What the study could not settle."""
-    return {"unresolved": effects_.unresolved(evidence)}
+    return {"sentences": unresolved_sentences(evidence)}
 
 
 def scores(evidence: Evidence) -> Section:
@@ -158,10 +159,3 @@ def missing_by_variant(evidence: Evidence) -> dict[str, int]:
     """How many planned replicas of each variant have not finished."""
     counts = evidence.missing.groupby("variant", sort=False).size()
     return {str(variant): int(count) for variant, count in counts.items()}
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table as markdown, its cells as they are written: tabulate must not turn "0.50" into 0.5."""
-    if table.empty:
-        return ""
-    return table.to_markdown(index=False, disable_numparse=True)

@@ -34,7 +34,7 @@ def answer(evidence: Evidence) -> str:
 
 def sentences(evidence: Evidence) -> list[str]:
     """Return the answer's sentences; the first is what an index shows."""
-    family = evidence.contrasts()
+    family = evidence.contrasts
     alone = not repeated(evidence.results)
     said = [_headline(evidence, family, alone), "" if alone else _levels(evidence, family)]
     short = beyond_reach(evidence)
@@ -100,7 +100,7 @@ def _effect(evidence: Evidence, own: list[Contrast]) -> str:
 
 def levels(evidence: Evidence) -> str:
     """Return the sentence on every level of the factor in question, where it has more than two; empty elsewhere."""
-    text = _levels(evidence, evidence.contrasts())
+    text = _levels(evidence, evidence.contrasts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 

@@ -86,8 +86,8 @@ def favours(contrast: Contrast, direction: str) -> bool:
 def contrasts_table(evidence: Evidence) -> pd.DataFrame:
     """One row a contrast, largest effect first: estimate, p, corrected p, effect size, improvement, resolved or not."""
     rows = []
-    held = any(not math.isnan(contrast.interval.low) for contrast in evidence.contrasts())
-    for contrast in by_size(evidence.contrasts())[:MANY]:
+    held = any(not math.isnan(contrast.interval.low) for contrast in evidence.contrasts)
+    for contrast in by_size(evidence.contrasts)[:MANY]:
         unit = "ratio" if contrast.ratio else "difference"
         chance = contrast.improvement
         header = f"{unit} (95 % interval)" if held else unit
@@ -118,7 +118,7 @@ def contrasts_csv(evidence: Evidence) -> str:
             "improvement_high": c.improvement.high if c.improvement else math.nan,
             "resolved": c.resolved,
         }
-        for c in by_size(evidence.contrasts())
+        for c in by_size(evidence.contrasts)
     ]
     table = pd.DataFrame(rows, columns=pd.Index(CONTRAST_COLUMNS))
     return table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
@@ -126,7 +126,7 @@ def contrasts_csv(evidence: Evidence) -> str:
 
 def beyond_reach(evidence: Evidence) -> str:
     """Say so, where there are too few seeds for any contrast to be resolved; empty otherwise."""
-    family = [contrast for contrast in evidence.contrasts() if not math.isnan(contrast.p)]
+    family = [contrast for contrast in evidence.contrasts if not math.isnan(contrast.p)]
     if not family:
         return ""
     pairs = max(contrast.pairs for contrast in family)
@@ -174,12 +174,12 @@ def seeds_for(evidence: Evidence, contrast: Contrast) -> int | None:
     relevant = math.log(1 + RELEVANT) if contrast.ratio else RELEVANT * float(values)
     if spread is None or not relevant > 0:
         return None
-    return seeds_needed(spread, relevant, alpha=ALPHA / len(evidence.contrasts()))
+    return seeds_needed(spread, relevant, alpha=ALPHA / len(evidence.contrasts))
 
 
 def variance_table(evidence: Evidence) -> pd.DataFrame:
     """One row a factor, interaction or rest: its share of the grid's variance, and the seeds that 10 % would take."""
-    family = evidence.contrasts()
+    family = evidence.contrasts
     grid = evidence.whole_grid()
     if not family or len(grid) < 2 or not np.isfinite(grid).all():
         return pd.DataFrame()
@@ -216,7 +216,7 @@ def evaluation_variance(evidence: Evidence) -> str:
     )
 
 
-def unresolved(evidence: Evidence) -> list[str]:
+def unresolved_sentences(evidence: Evidence) -> list[str]:
     """What the study could not settle, one sentence each, from the data."""
     said = []
     if evidence.reached and not any_variant_reaches(evidence):
@@ -244,12 +244,12 @@ def unresolved(evidence: Evidence) -> list[str]:
             f"{broken} of {len(evidence.results)} replicas failed. They count in every rate and rank last in every "
             "mean; a mean that they reach reads *failed*."
         )
-    open_effects = [c for c in by_size(evidence.contrasts()) if c.kind == "main" and not c.resolved]
+    open_effects = [c for c in by_size(evidence.contrasts) if c.kind == "main" and not c.resolved]
     for contrast in open_effects:
         needed = seeds_for(evidence, contrast)
         ending = f"; a 10 % difference would take about {needed:,} seeds" if needed else ""
         said.append(f"The effect of {named(contrast)}, {effect_interval(contrast.interval)}{ending}.")
-    mixed = [c for c in evidence.contrasts() if c.kind == "interaction"]
+    mixed = [c for c in evidence.contrasts if c.kind == "interaction"]
     if mixed and (count := sum(not c.resolved for c in mixed)):
         which = f"{count} of the {len(mixed)}" if count < len(mixed) else f"All {count}"
         said.append(f"{which} two-way interactions." if len(mixed) > 1 else f"The interaction of {named(mixed[0])}.")

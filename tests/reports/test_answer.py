@@ -35,9 +35,9 @@ def test_every_level_of_the_factor_in_question_is_told(make_ledger: Make, tmp_pa
     evidence = gather(make_ledger(tmp_path / "runs", {"lr_ratio": [0.5, 1, 2]}, 8, 0.0))
     told = levels(evidence)
     reference = evidence.reference["lr_ratio"]
-    for contrast in evidence.contrasts():
+    for contrast in evidence.contrasts:
         assert f"{contrast.levels[0]} {effect(contrast.interval.estimate)} (" in told
-        assert told.count("not resolved") == sum(not c.resolved for c in evidence.contrasts())
+        assert told.count("not resolved") == sum(not c.resolved for c in evidence.contrasts)
     assert told.startswith(f"Against `lr_ratio` {reference}") and told in sentences(evidence)
     assert levels(gathered(gaussian)) == ""  # two levels: the headline has it all
 
@@ -75,7 +75,7 @@ def test_the_numbers_of_the_answer_are_the_data(gaussian, gathered) -> None:
     for level in ("non_saturating", "saturating"):
         replicas = at_level(evidence, "loss", level)
         assert f"{level} {(replicas['ks'] <= 0.05).sum()}/{len(replicas)} (" in text
-    (main,) = [c for c in evidence.contrasts() if c.factors == ("loss",)]
+    (main,) = [c for c in evidence.contrasts if c.factors == ("loss",)]
     # By hand: the ratio of geometric means over the other factors, within each seed; the middle 6 of the 10.
     logs = evidence.results.assign(log=np.log(evidence.results["ks"])).groupby(["seed", "loss"])["log"].mean().unstack()
     ratios = np.sort((logs["saturating"] - logs["non_saturating"]).to_numpy(float))
@@ -112,7 +112,7 @@ def test_two_seeds_resolve_nothing_and_the_report_says_so(make_ledger: Make, tmp
     assert any("cannot resolve" in s for s in unresolved(evidence))
     # Of two runs an interval is the two runs: it holds the median half of the time.
     assert "nominal 95 % interval" in sentences(evidence)[0] and any("at most 50 %" in s for s in unresolved(evidence))
-    assert seeds_for(evidence, evidence.contrasts()[0]) is None
+    assert seeds_for(evidence, evidence.contrasts[0]) is None
 
 
 def test_enough_seeds_are_within_reach(bundles, gathered) -> None:
@@ -136,7 +136,7 @@ def test_a_zero_turns_ratios_into_differences_and_the_reason_is_given(gaussian, 
         return rows.assign(ks=rows["ks"].mask(rows.index == 3, 0.0))
 
     evidence = gather(altered(gaussian, zero))
-    assert not any(c.ratio for c in evidence.contrasts())
+    assert not any(c.ratio for c in evidence.contrasts)
     assert "differences and not ratios, because a score is exactly 0" in render_report(evidence, [], [])
     assert evidence.without_ratio("coverage") == "" and "not ratios" not in render_report(gathered(gaussian), [], [])
 
@@ -158,7 +158,7 @@ def test_a_study_without_a_grid_gives_its_mean_and_verdicts(make_ledger: Make, t
     assert effect(mean.estimate) in first and "95 % interval" in first and "over 16 replicas" in first
     failures = (evidence.results["status"] != "ok").sum()
     assert 0 < failures < 5 and f"Failed: {failures}/16 (" in rates and f"{failures} diverged" in rates
-    assert contrasts_table(evidence).empty and evidence.contrasts() == []
+    assert contrasts_table(evidence).empty and evidence.contrasts == []
 
 
 def test_means_over_variants_draw_whole_seeds(gaussian, altered: Make) -> None:
@@ -191,8 +191,8 @@ def test_when_everything_fails_the_answer_says_that(make_ledger: Make, tmp_path)
 def test_the_table_of_effects_is_by_size_and_complete(digits, gathered) -> None:
     evidence = gathered(digits)
     table = contrasts_table(evidence)
-    sizes = [size(c) for c in by_size(evidence.contrasts())]
-    assert sizes == sorted(sizes, reverse=True) and len(table) == len(evidence.contrasts()) == 6
+    sizes = [size(c) for c in by_size(evidence.contrasts)]
+    assert sizes == sorted(sizes, reverse=True) and len(table) == len(evidence.contrasts) == 6
     assert set(table["resolved"]) <= {"**yes**", "no"}
     assert table["P(improvement)"].eq("–").sum() == 3  # of the interactions
     # A failed side has no finite ratio.

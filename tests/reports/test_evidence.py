@@ -98,7 +98,7 @@ def test_named_bundles_are_levels(bundles, gathered) -> None:
     assert evidence.factors == {"recipe": ["plain", "r1"], "beta1": ["0", "0.5"]}
     assert set(evidence.results["recipe"]) == {"plain", "r1"}
     assert evidence.reference == {"recipe": "r1", "beta1": "0"}
-    (main, *_) = [c for c in evidence.contrasts() if c.factors == ("recipe",)]
+    (main, *_) = [c for c in evidence.contrasts if c.factors == ("recipe",)]
     assert (main.levels, main.against) == (("plain",), ("r1",)) and main.interval.estimate > 1.5
 
 
@@ -121,18 +121,18 @@ def test_a_replica_that_has_not_finished_is_no_failure(small, copy_of: Make) -> 
     evidence = gather(ledger)
     grid = evidence.grid("ks")
     assert np.isnan(grid[:, 1]).all() and np.isfinite(grid[:, 0]).all()
-    assert [c.pairs for c in evidence.contrasts()] == [0] and len(evidence.whole_grid()) == 0
-    assert not evidence.contrasts()[0].resolved
+    assert [c.pairs for c in evidence.contrasts] == [0] and len(evidence.whole_grid()) == 0
+    assert not evidence.contrasts[0].resolved
     assert "no seed has finished in every variant" in answer(evidence)
 
 
 def test_contrasts_are_computed_once_and_by_ratio_where_scores_span_decades(gaussian, altered: Make, gathered) -> None:
     evidence = gathered(gaussian)
-    assert evidence.contrasts() is evidence.contrasts() and all(c.ratio for c in evidence.contrasts())
+    assert evidence.contrasts is evidence.contrasts and all(c.ratio for c in evidence.contrasts)
     assert is_log("fid_10k") and not is_log("modes") and not is_log("coverage")
     # A score of exactly zero has no logarithm: differences then.
     zero = gather(altered(gaussian, lambda rows: rows.assign(ks=rows["ks"].where(rows["seed"] > 0, 0.0))))
-    assert not any(c.ratio for c in zero.contrasts())
+    assert not any(c.ratio for c in zero.contrasts)
 
 
 def test_an_unknown_score_names_the_nearest(small, copy_of: Make) -> None:

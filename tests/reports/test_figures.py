@@ -193,7 +193,7 @@ def test_contrasts_are_sorted_the_best_first_whatever_the_direction(monkeypatch:
 def test_the_forest_says_what_it_shows(seeds: int) -> None:
     factors = {"loss": ["a", "b"], "lr_ratio": ["1", "2"]}
     evidence = make_evidence(factors, seeds, lambda v, s: (0.02 if v["loss"] == "a" else 0.04) * 1.05**s)
-    picture = effects.contrast_forest(evidence, evidence.contrasts())
+    picture = effects.contrast_forest(evidence, evidence.contrasts)
     assert "ratio" in picture.caption and "`loss` a" in picture.caption
     assert ("one seed gives no interval" in picture.caption) == (seeds == 1)
     labels = [t.get_text() for t in picture.figure.axes[0].get_yticklabels()]
@@ -206,7 +206,7 @@ def test_the_forest_says_what_it_shows(seeds: int) -> None:
 def test_failed_replicas_reach_the_forest_as_infinite() -> None:
     factors = {"loss": ["a", "b"], "lr_ratio": ["1", "2"]}
     evidence = make_evidence(factors, 6, verdict=lambda v, s: "diverged" if v["loss"] == "b" else "converged")
-    picture = effects.contrast_forest(evidence, evidence.contrasts())
+    picture = effects.contrast_forest(evidence, evidence.contrasts)
     assert "infinitely far" in picture.caption
     marks = {marker for _, _, marker, _ in offsets_of(picture.figure.axes[0])}
     assert ">" in marks

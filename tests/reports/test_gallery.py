@@ -209,10 +209,10 @@ def test_what_never_changes_is_not_drawn(tmp_path: Path) -> None:
 
 def test_intervals_of_thousands_of_seeds_are_not_called_bootstrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
-    assert "95 % bootstrap interval." in contrast_forest(evidence, evidence.contrasts()).caption
+    assert "95 % bootstrap interval." in contrast_forest(evidence, evidence.contrasts).caption
     monkeypatch.setattr(intervals, "MANY", 50)
     evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
-    assert "95 % normal interval." in contrast_forest(evidence, evidence.contrasts()).caption
+    assert "95 % normal interval." in contrast_forest(evidence, evidence.contrasts).caption
 
 
 # Scores.

@@ -66,8 +66,7 @@ def contrast_forest(evidence: Evidence, found: Sequence[Contrast]) -> Picture:
     fig = draw.row_figure(len(effects) + sum(map(bool, groups.values())), 1.1)
     ax = fig.subplots()
     if ratio:
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+        draw.log_scale(ax, "x")
     colour = draw.VERDICT_COLOURS["converged"]
     draw_evidence.plot_forest(ax, groups, null, limits, color=colour)
     sides = ("← better", "worse →") if direction == "lower" else ("← worse", "better →")
@@ -155,8 +154,7 @@ def profile(evidence: Evidence) -> Picture:
     fig = draw.new_figure(3.2)
     ax = fig.subplots()
     if log:
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+        draw.log_scale(ax, "x")
     colours = draw.palette(list(groups))
     for name, own in values.items():
         shares = performance_profile(own, thresholds, direction)

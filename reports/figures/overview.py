@@ -58,10 +58,10 @@ def final_scores(evidence: Evidence) -> Picture:
     worst, low, high = room_for_failures(low, high, log, direction) if failed else (high, low, high)
 
     fig = draw.row_figure(len(groups), 1.0)
-    ax = draw.plot_strip(fig.subplots(), groups, means, colours, worst)
+    ax = fig.subplots()
+    draw.plot_strip(ax, groups, means, colours, worst)
     if log:
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+        draw.log_scale(ax, "x")
     ax.set_xlim(low, high)
     ax.set_xlabel(f"{evidence.label(score)} ({direction} is better)")
     handles = [Line2D([], [], color="black", linewidth=1.6, label="interquartile mean")]

@@ -189,8 +189,8 @@ def orbits(evidence: Evidence) -> Iterator[Picture]:
             exact.add(h)
         ax.set(xlabel="x", ylabel="y")
         ax.label_outer()
-    radii.set(yscale="log", xlabel="training step")
-    draw.log_ticks(radii.yaxis)
+    draw.log_scale(radii, "y")
+    radii.set(xlabel="training step")
     radii.set_title("distance from the equilibrium", fontsize=8.5)
     if exact:
         radii.legend(handles=[Line2D([], [], **draw.REFERENCE, label="exact: (1 + h²)^(t/2)")], loc="upper left")

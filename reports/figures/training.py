@@ -79,8 +79,7 @@ def score_curves(evidence: Evidence, table: pd.DataFrame, curve: str) -> Picture
     references = []
     for ax in axes.flat:
         if log:
-            ax.set_yscale("log")
-            draw.log_ticks(ax.yaxis)
+            draw.log_scale(ax, "y")
         references = reference_lines(evidence, curve, ax.axhline)
     draw.place_legend(fig, [*handles, *references])
     caption = (
@@ -146,16 +145,14 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
             scale_loss(ax, scale, limits)
             handles += equilibrium_lines(evidence, [ax])
         elif metric == GRADIENT:
-            ax.set_yscale("log")
-            draw.log_ticks(ax.yaxis)
+            draw.log_scale(ax, "y")
             limits = decades(values)
             title = "norm of the generator's gradient"
         else:
             assert curve is not None
             log, limits = score_axis(evidence, curve, values)
             if log:
-                ax.set_yscale("log")
-                draw.log_ticks(ax.yaxis)
+                draw.log_scale(ax, "y")
             good = f"({evidence.direction(curve)} is better)".replace(" ", "\N{NO-BREAK SPACE}")
             title = f"{evidence.label(curve)} {good}"
             handles += reference_lines(evidence, curve, ax.axhline, zorder=3)
@@ -208,8 +205,7 @@ def layer_gradients(evidence: Evidence) -> Picture:
             # An exact zero has no place on a logarithmic axis: it lies on the lower edge.
             quartiles = np.clip(bands(own.to_numpy(float)), limits[0], None)
             draw.plot_band(ax, layers, quartiles, limits, color=colours[level], marker="o", markersize=3.5)
-        ax.set_yscale("log")
-        draw.log_ticks(ax.yaxis)
+        draw.log_scale(ax, "y")
         ax.set(ylim=limits, xlim=(layers[0] - 0.3, layers[-1] + 0.3), xticks=layers)
 
     fig = draw.new_figure(3.0)

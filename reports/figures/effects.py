@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,22 +71,17 @@ def contrast_forest(evidence: Evidence, found: Sequence[Contrast]) -> Picture:
     colour = draw.VERDICT_COLOURS["converged"]
     draw_evidence.plot_forest(ax, groups, null, limits, color=colour)
     sides = ("← better", "worse →") if direction == "lower" else ("← worse", "better →")
+    place: dict[str, Any] = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom"}
     for side, shift, align in zip(sides, (-5, 5), ("right", "left"), strict=True):
-        ax.annotate(
-            side,
-            xy=(null, 1.0),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(shift, 3),
-            textcoords="offset points",
-            ha=align,
-            va="bottom",
-        )
+        ax.annotate(side, (null, 1.0), (shift, 3), ha=align, **place)
     ax.set_xlabel(f"{'ratio' if ratio else 'difference'} of the {evidence.label(score)}")
     dots = {"marker": "o", "color": colour, "markersize": 5, "linewidth": 1.3}
-    filled = [Line2D([], [], **dots, label="resolved")] if any(c.resolved for c in found) else []
-    hollow = [Line2D([], [], **dots, markerfacecolor="white", label="not resolved")]
-    hollow = hollow if any(not c.resolved for c in found) else []
-    draw.place_legend(fig, [*filled, *hollow, Line2D([], [], **draw.REFERENCE, label="no effect")])
+    marks = {
+        True: Line2D([], [], **dots, label="resolved"),
+        False: Line2D([], [], **dots, markerfacecolor="white", label="not resolved"),
+    }
+    shown = [mark for resolved, mark in marks.items() if any(c.resolved == resolved for c in found)]
+    draw.place_legend(fig, [*shown, Line2D([], [], **draw.REFERENCE, label="no effect")])
     return Picture("contrasts.png", "Effects of the factors", _forest_caption(evidence, found, effects, limits), fig)
 
 
@@ -120,12 +116,9 @@ def _by_effect(found: Sequence[Contrast], direction: str, most: int) -> list[Con
     """Return the contrasts of smallest p, at most so many, the best effect first and those without one last."""
     kept = sorted(found, key=lambda c: math.inf if math.isnan(c.p) else c.p)[:most]
     sign = 1 if direction == "lower" else -1
-
-    def worth(contrast: Contrast) -> float:
-        estimate = contrast.interval.estimate
-        return math.inf if math.isnan(estimate) else sign * estimate
-
-    return sorted(kept, key=lambda c: (math.isnan(c.interval.estimate), worth(c)))
+    known = [c for c in kept if not math.isnan(c.interval.estimate)]
+    unknown = [c for c in kept if math.isnan(c.interval.estimate)]
+    return [*sorted(known, key=lambda c: sign * c.interval.estimate), *unknown]
 
 
 def _effect(contrast: Contrast) -> Effect:
@@ -133,8 +126,7 @@ def _effect(contrast: Contrast) -> Effect:
         label = f"{contrast.factors[0]} {contrast.levels[0]} against {contrast.against[0]}"
     else:
         label = " × ".join(f"{f} {level}" for f, level in zip(contrast.factors, contrast.levels, strict=True))
-    interval = contrast.interval
-    return Effect(label, interval.estimate, interval.low, interval.high, contrast.resolved)
+    return Effect(label, *contrast.interval[:3], contrast.resolved)
 
 
 def profile(evidence: Evidence) -> Picture:
@@ -260,15 +252,8 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
             continue
         curve = survival(own["step"].to_numpy(float), own["lost"].to_numpy(bool))
         # From the whole group at step 0 to the end of training: the curve itself ends at its last time.
-        x, y, low, high = (
-            np.r_[first, np.asarray(part, dtype=float)]
-            for first, part in zip(
-                (0.0, 1.0, 1.0, 1.0), (curve.times, curve.probability, curve.low, curve.high), strict=True
-            )
-        )
-        x, y, low, high = (
-            np.r_[part, last] for part, last in ((x, steps), (y, y[-1]), (low, low[-1]), (high, high[-1]))
-        )
+        x = np.r_[0.0, curve.times, steps]
+        y, low, high = (np.r_[1.0, part, part[-1]] for part in (curve.probability, curve.low, curve.high))
         # Greenwood's interval is not defined where none or all are lost.
         band = np.array([np.where(np.isnan(low), y, low), np.where(np.isnan(high), y, high)] if intervals else [y, y])
         label = f"{factor} {level}: {int(own['lost'].sum())} of {len(own)}" if factor else ""

@@ -79,9 +79,8 @@ def plot_forest(
 
 def _plot_effect(ax: Axes, effect: Effect, row: int, null: float, limits: tuple[float, float], color: Any) -> None:
     if math.isnan(effect.estimate):
-        ax.annotate(
-            "no estimate", (null, row), (6, 0), textcoords="offset points", va="center", color="0.4", fontsize=7
-        )
+        aside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 7}
+        ax.annotate("no estimate", (null, row), (6, 0), color="0.4", **aside)
         return
     if not (math.isnan(effect.low) or math.isnan(effect.high)):
         low, high = np.clip([effect.low, effect.high], *limits)
@@ -113,17 +112,11 @@ def plot_shares(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> N
     for name in counts:
         share = counts[name].to_numpy(float) / totals
         ax.barh(rows, share, left=left, height=0.78, color=colours[str(name)], edgecolor="white", linewidth=0.6)
+        dark = np.dot(to_rgb(colours[str(name)]), [0.299, 0.587, 0.114]) < 0.5
+        style: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 7}
         for row in rows[share > 0.06]:
-            dark = np.dot(to_rgb(colours[str(name)]), [0.299, 0.587, 0.114]) < 0.5
-            ax.text(
-                left[row] + share[row] / 2,
-                row,
-                str(counts[name].iloc[row]),
-                ha="center",
-                va="center_baseline",
-                fontsize=7,
-                color="white" if dark else "black",
-            )
+            middle, count = left[row] + share[row] / 2, str(counts[name].iloc[row])
+            ax.text(middle, row, count, color="white" if dark else "black", **style)
         left += share
     ax.set_xlim(0, 1)
     ax.grid(axis="x", visible=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,7 +46,7 @@ def final_scores(evidence: Evidence) -> Picture:
     score, (order, few) = evidence.primary, best_and_worst(ranking(evidence))
     direction = evidence.direction(score)
     groups = {short_name(evidence, v): score_values(evidence, evidence.of(v), score) for v in order}
-    means = {short_name(evidence, v): iqm(score_values(evidence, evidence.of(v), score), direction) for v in order}
+    means = {name: iqm(values, direction) for name, values in groups.items()}
     hues = draw.palette(evidence.factors[evidence.factor] if evidence.factor else [""])
     named = drawn_levels(evidence, evidence.factor)
     colours = {
@@ -90,16 +91,15 @@ def heat_map(evidence: Evidence) -> Picture:
     facets = drawn_levels(evidence, facet)
     means = {f: pd.DataFrame(index=rows, columns=columns, dtype=float) for f in facets}
     notes = {f: pd.DataFrame("", index=rows, columns=columns) for f in facets}
-    for f in facets:
-        means[f].index.name, means[f].columns.name = layout.colour, across
-        for row in rows:
-            for column in columns:
-                names = layout.cell(evidence, f, column, row)
-                replicas = evidence.results[evidence.results["variant"].isin(names)]
-                mean = iqm(score_values(evidence, replicas, score), direction) if len(replicas) else np.nan
-                means[f].loc[row, column] = mean
-                count = f"\n{reached(evidence, replicas).sum()}/{len(replicas)}" if evidence.reached else ""
-                notes[f].loc[row, column] = f"{number(mean)}{count}" if len(replicas) else ""
+    for f, row, column in itertools.product(facets, rows, columns):
+        replicas = evidence.results[evidence.results["variant"].isin(layout.cell(evidence, f, column, row))]
+        if len(replicas):
+            mean = iqm(score_values(evidence, replicas, score), direction)
+            means[f].loc[row, column] = mean
+            count = f"\n{reached(evidence, replicas).sum()}/{len(replicas)}" if evidence.reached else ""
+            notes[f].loc[row, column] = f"{number(mean)}{count}"
+    for own in means.values():
+        own.index.name, own.columns.name = layout.colour, across
 
     everything = np.concatenate([m.to_numpy(float).ravel() for m in means.values()])
     norm = draw.heat_norm(everything, is_log(score))

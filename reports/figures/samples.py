@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,14 +75,8 @@ def histograms(evidence: Evidence, target: Gaussian | Mixture) -> Picture:
             values = _samples(evidence, places, replica)
             if values is None:
                 ax.plot(grid, density, color="black", linewidth=1.1)
-                ax.text(
-                    0.5,
-                    0.85,
-                    f"no samples:\n{_why_none(replica)}",
-                    transform=ax.transAxes,
-                    ha="center",
-                    va="center",
-                )
+                centred: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+                ax.text(0.5, 0.85, f"no samples:\n{_why_none(replica)}", **centred)
                 ax.set_title(f"{place} seed ({replica['seed']})")
             else:
                 draw.plot_histogram(ax, values.ravel(), grid, density, draw.palette([""])[""], title, bins)
@@ -114,16 +109,9 @@ def image_grids(evidence: Evidence, side: int) -> Picture:
             start = i * IMAGE_COLUMNS * IMAGE_ROWS
             draw.plot_images(ax, real[start : start + IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
     for row, (variant, pick) in zip(axes, picks.items(), strict=True):
-        row[0].annotate(
-            "\n".join(short_name(evidence, variant).split(" · ")),
-            xy=(0, 0.5),
-            xytext=(-8, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+        name = "\n".join(short_name(evidence, variant).split(" · "))
+        aside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8}
+        row[0].annotate(name, (0, 0.5), (-8, 0), ha="right", va="center", **aside)
         for ax in row:
             ax.set_axis_off()
         for ax, (place, replica) in zip(row, pick.items(), strict=False):

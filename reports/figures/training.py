@@ -82,13 +82,10 @@ def score_curves(evidence: Evidence, table: pd.DataFrame, curve: str) -> Picture
             draw.log_scale(ax, "y")
         references = reference_lines(evidence, curve, ax.axhline)
     draw.place_legend(fig, [*handles, *references])
+    failed = (evidence.results["status"] != "ok").any()
     caption = (
         f"The {evidence.label(curve)} through training: median over replicas, band from lower to upper quartile"
-        + (
-            "; failed replicas rank last, and a band or line ends where they begin"
-            if (evidence.results["status"] != "ok").any()
-            else ""
-        )
+        + ("; failed replicas rank last, and a band or line ends where they begin" if failed else "")
         + "."
         + layout.describe(evidence)
     )
@@ -170,11 +167,8 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
     ]
     draw.place_legend(fig, [*named, *handles])
     total = int(results["verdict"].notna().sum())
-    few = (
-        f" {len(shown)} of the {total} are drawn, chosen evenly by the rank of their score."
-        if len(shown) < total
-        else ""
-    )
+    few = f" {len(shown)} of the {total} are drawn, chosen evenly by the rank of their score."
+    few = few if len(shown) < total else ""
     stopped = " A cross ends one that diverged or ran away." if "diverged" in counts else ""
     left_out += " The axis of the value leaves out the most extreme hundredth." if cut else ""
     caption = (

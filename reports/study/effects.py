@@ -20,7 +20,8 @@ FEW = 6
 MANY = 24  # contrasts in the table: what follows is unresolved, or far smaller than the first
 
 CONTRAST_COLUMNS = ("kind", "factors", "levels", "against", "estimate", "low", "high", "method", "ratio", "pairs", "p")
-CONTRAST_COLUMNS += ("p_holm", "effect", "improvement", "improvement_low", "improvement_high", "resolved")
+IMPROVEMENT = ("improvement", "improvement_low", "improvement_high")
+CONTRAST_COLUMNS += ("p_holm", "effect", *IMPROVEMENT, "resolved")
 
 
 def effect(value: float) -> str:
@@ -112,11 +113,8 @@ def contrasts_csv(evidence: Evidence) -> str:
             "kind": c.kind,
             **{part: " × ".join(getattr(c, part)) for part in ("factors", "levels", "against")},
             **c.interval._asdict(),
-            **{part: getattr(c, part) for part in ("ratio", "pairs", "p", "p_holm", "effect")},
-            "improvement": c.improvement.estimate if c.improvement else math.nan,
-            "improvement_low": c.improvement.low if c.improvement else math.nan,
-            "improvement_high": c.improvement.high if c.improvement else math.nan,
-            "resolved": c.resolved,
+            **{part: getattr(c, part) for part in ("ratio", "pairs", "p", "p_holm", "effect", "resolved")},
+            **dict(zip(IMPROVEMENT, (c.improvement or Interval.alone())[:3], strict=True)),
         }
         for c in by_size(evidence.contrasts)
     ]
@@ -148,15 +146,9 @@ def spreads(evidence: Evidence) -> dict[tuple[str, str], float]:
     counts for nothing here; an effect with fewer than three others is left out, for they say too little.
     """
     score = evidence.primary
-    samples = paired_differences(
-        evidence.grid(score),
-        evidence.factors,
-        evidence.reference,
-        log=evidence.log(score),
-        direction=evidence.direction(score),
-    )
-    found = {}
-    for sample in samples:
+    log, direction, found = evidence.log(score), evidence.direction(score), {}
+    grid = evidence.grid(score)
+    for sample in paired_differences(grid, evidence.factors, evidence.reference, log=log, direction=direction):
         differences = sample.differences[np.isfinite(sample.differences)]
         if sample.kind == "main" and len(differences) > 2:
             found[sample.factors[0], sample.levels[0]] = float(np.std(differences, ddof=1))

@@ -80,27 +80,27 @@ def test_a_path_skips_what_has_no_place_on_its_axis() -> None:
     assert np.isnan(np.asarray(ax.lines[1].get_ydata(), float)).tolist() == [False, True, False, False]
 
 
-def test_critics_are_left_out_of_a_mixed_study_s_discriminator_s_value() -> None:
-    evidence = make_evidence({"loss": ["non_saturating", "wasserstein"]}, 3, settings=lambda v: dict(v))
+@pytest.mark.parametrize(
+    ("losses", "drawn", "label", "said", "equilibrium"),
+    [
+        (["non_saturating", "wasserstein"], "non_saturating", "nats", "Wasserstein critics", "equilibrium log 2"),
+        (["hinge", "saturating", "wasserstein"], "saturating", "nats", "hinge, wasserstein", "equilibrium log 2"),
+        (["wasserstein"], "", "critic's value", "", "equilibrium 0"),
+        # Of a plugin's loss nobody knows the equilibrium.
+        (["hinge"], "", "hinge", "", ""),
+    ],
+)
+def test_values_of_one_scale_are_drawn_together(
+    losses: list[str], drawn: str, label: str, said: str, equilibrium: str
+) -> None:
+    evidence = make_evidence({"loss": losses}, 3, settings=lambda v: dict(v))
     history = make_history(evidence)
     table = history[history["metric"] == "value/discriminator"]
-    kept, _, said = layout.comparable_values(evidence, table)
-    assert kept["replica"].str.contains("non_saturating").all() and 0 < len(kept) < len(table) and "left out" in said
-    assert layout.equilibrium(evidence) == ("equilibrium log 2", math.log(2))
-    critics = make_evidence({"lr_ratio": ["1", "2"]}, 3, settings=lambda v: {"loss": "wasserstein"})
-    assert layout.equilibrium(critics)[1] == 0.0 and layout.comparable_values(critics, table)[0] is table
-
-
-def test_the_value_of_a_plugin_s_loss_has_a_scale_of_its_own_and_no_known_equilibrium() -> None:
-    mixed = make_evidence({"loss": ["hinge", "saturating", "wasserstein"]}, 3, settings=lambda v: dict(v))
-    history = make_history(mixed)
-    table = history[history["metric"] == "value/discriminator"]
-    kept, label, said = layout.comparable_values(mixed, table)
-    assert kept["replica"].str.contains("saturating").all() and len(kept) > 0
-    assert "nats" in label and "hinge, wasserstein" in said and layout.equilibrium(mixed)[0] == "equilibrium log 2"
-    alone = make_evidence({"lr_ratio": ["1", "2"]}, 3, settings=lambda v: {"loss": "hinge"})
-    assert layout.comparable_values(alone, table)[0] is table
-    assert "hinge" in layout.comparable_values(alone, table)[1] and layout.equilibrium_lines(alone, []) == []
+    kept, axis, sentence = layout.comparable_values(evidence, table)
+    assert kept["replica"].str.contains(drawn).all() and 0 < len(kept) <= len(table)
+    assert (len(kept) < len(table)) == (len(losses) > 1) == bool(sentence)
+    assert label in axis and said in sentence and layout.equilibrium(evidence)[0] == equilibrium
+    assert layout.equilibrium(evidence)[1] == (math.log(2) if "log" in equilibrium else 0)
 
 
 # Survival.

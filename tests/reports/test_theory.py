@@ -12,14 +12,13 @@ import pytest
 from scipy import stats
 
 from gan.variant import Variant
-from reports.figures.samples import spiral_step
 from reports.ledger.ledger import HISTORY, LOSSES, Ledger
 from reports.stats.intervals import Interval
 from reports.study.evidence import gather
 from reports.study.tables import spread
 from reports.theory import statements
 from reports.theory.optimum import gaussian_divergence
-from reports.theory.section import Measured, spearman
+from reports.theory.section import Measured
 
 STEPS = 1000
 LOG2 = math.log(2)
@@ -276,11 +275,6 @@ def test_a_generator_that_is_not_trained_minimises_nothing(check):
     assert alone.conclusion.startswith("Not checked")
 
 
-def test_one_seed_of_several_variants_has_no_interval_either(check):
-    section = check("jensen_shannon", {"loss": ["saturating"], "lr_ratio": [1.0, 2.0, 4.0]}, divergence, seeds=1)
-    assert column(section, "JSD fell") == ["3/3"] and " to 0." not in column(section, "JSD at the end")[0]
-
-
 def optimum(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
     value = LOG2 - gaussian_divergence(3, 2, variant.fixed_mean, variant.fixed_std)
     curves: Curves = {"output/real": [(s, 0.9 if s < 950 else 0.6) for s in WINDOWS]}
@@ -349,18 +343,6 @@ def test_the_game_follows_theory_at_every_step_size(check, ratio, reduction):
         deviations = [float(cell) for cell in column(section, "largest relative")]
         assert max(deviations) < 1e-6 and column(section, "exact")[0] == "growth 1.000050"
     assert column(section, "evaluations") == ["100"] * 4
-
-
-def test_a_sum_over_the_batch_takes_larger_steps_in_the_table_and_in_the_figure(check):
-    base: dict[str, Any] = {**GAME, "reduction": "sum", "batch_size": 4}
-    section = check("bilinear", {"updates": ["simultaneous"], "lr": [0.01]}, play, **base)
-    assert "spiral out at theory's rate" in section.conclusion
-    h = spiral_step(Variant(**base, updates="simultaneous", lr=0.01))
-    assert (
-        h is not None
-        and h == pytest.approx(0.04)
-        and column(section, "exact") == [f"growth {statements.growth_per_step(h):.6f}"]
-    )
 
 
 def leaves(variant: Variant, seed: int) -> tuple[dict[str, Any], Curves]:
@@ -487,13 +469,3 @@ def test_a_trend_is_over_variants_alike_in_everything_else(check):
 
     section = check("layer_gradients", {"lr_ratio": [1.0, 4.0], "lr": [1e-4, 1e-3]}, measure, seeds=8)
     assert "gradient by 1 and its share of the last layer's by 1: no fall is resolved" in section.conclusion
-
-
-def test_spearman_against_scipy_and_where_there_is_no_order():
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(2, 30))
-    expected: Any = stats.spearmanr(x, y)
-    assert spearman(x, y) == pytest.approx((expected.statistic, 30))
-    assert spearman([*x, math.nan], [*y, 1.0])[1] == 30
-    for one, other in (([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([], [])):
-        assert math.isnan(spearman(one, other)[0])

@@ -192,13 +192,6 @@ def test_fewer_than_two_complete_seeds_resolve_nothing(complete: int) -> None:
         assert math.isnan(contrast.interval.low) and math.isnan(contrast.interval.estimate) == (complete == 0)
 
 
-def test_a_contrast_without_a_test_is_not_of_the_family() -> None:
-    grid = noise(8, 3)
-    grid[1:, 2] = np.nan
-    one, other = contrasts(grid, {"rate": ("1", "2", "4")}, {"rate": "1"})
-    assert math.isnan(other.p) and one.p_holm == one.p
-
-
 @pytest.mark.parametrize("score", [0.3, np.inf])
 def test_constant_and_failed_scores_have_no_contrasts(score: float) -> None:
     for contrast in contrasts(np.full((6, 2, 2), score), TWO, TWO_REFERENCE):
@@ -236,19 +229,6 @@ def test_shares_sum_to_one_and_are_an_analysis_of_variance(seed: int, log: bool)
     assert found["rate"] == pytest.approx(means.var() / scores.var())
     f = stats.f_oneway(*scores.reshape(-1, 3).T).statistic
     assert found["rate"] / (1 - found["rate"]) == pytest.approx(f * 2 / (scores.size - 3))
-
-
-@pytest.mark.parametrize(
-    ("effect", "source"),
-    [
-        (np.array([0, 1, 5]), "rate"),
-        (np.array([[1, -1], [-1, 1]])[:, :, None], "norm × loss"),
-        (np.arange(5)[:, None, None, None], "rest"),
-    ],
-)
-def test_a_pure_effect_is_all_of_the_variance(effect: np.ndarray, source: str) -> None:
-    found = shares(np.zeros((5, 2, 2, 3)) + effect, THREE)
-    assert found == pytest.approx({name: float(name == source) for name in found}, abs=1e-12)
 
 
 def test_shares_of_constant_scores_are_zero_and_a_failure_has_none() -> None:

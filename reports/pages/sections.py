@@ -27,7 +27,7 @@ def shared(evidence: Evidence) -> Section:
     """Return what every block may name."""
     return {
         "study": evidence.study,
-        "command": evidence.plan.get("command", ""),
+        "command": evidence.plan.command,
         "primary": evidence.label(evidence.primary),
         "direction": evidence.direction(evidence.primary),
         "goal": tables.goal(evidence),
@@ -41,13 +41,13 @@ def shared(evidence: Evidence) -> Section:
 def head(evidence: Evidence) -> Section:
     """The question, the answer, what is missing, and how the study was made."""
     counts = evidence.results["status"].value_counts()
-    overrides = evidence.study.get("overrides") or {}
+    overrides = evidence.study.overrides
     return {
         "answer": sentences(evidence),
         "conclusions": [check.measured.conclusion for check in statements.checks(evidence)],
         "claims": claims(evidence),
         "overrides": ", ".join(f"`{name}` {level_label(value)}" for name, value in overrides.items()),
-        "device": evidence.plan.get("device", ""),
+        "device": evidence.plan.device,
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),
         "complaints": evidence.complaints,
@@ -151,8 +151,8 @@ SECTIONS: list[Callable[[Evidence], Section | None]] = [
 
 def claims(evidence: Evidence) -> list[str]:
     """Return the claims that the study bears on, "1: the saturating loss ..."."""
-    texts = evidence.study.get("claim_texts") or {}
-    return [f"{n}: {texts[str(n)]}" if str(n) in texts else str(n) for n in evidence.study.get("claims") or []]
+    texts = evidence.study.claim_texts
+    return [f"{n}: {texts[str(n)]}" if str(n) in texts else str(n) for n in evidence.study.claims]
 
 
 def missing_by_variant(evidence: Evidence) -> dict[str, int]:

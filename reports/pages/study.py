@@ -130,11 +130,11 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, An
     said = sentences(evidence)
     study = evidence.study
     return {
-        "study": study["name"],
-        "title": study["title"],
-        "scale": study["scale"],
-        "target": study["target_label"],
-        "question": study["question"],
+        "study": study.name,
+        "title": study.title,
+        "scale": study.scale,
+        "target": study.target_label,
+        "question": study.question,
         "answer": " ".join(said),
         "headline": said[0],
         "levels": levels(evidence),
@@ -144,8 +144,8 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, An
         "incomplete": bool(evidence.complaints) or not evidence.missing.empty,
         "missing": evidence.complaints,
         "missing_replicas": evidence.missing["id"].tolist(),
-        "claims": study.get("claims") or [],
-        "claim_texts": study.get("claim_texts") or {},
+        "claims": study.claims,
+        "claim_texts": study.claim_texts,
         "figures": [picture["name"] for picture in drawn],
     }
 

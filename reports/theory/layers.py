@@ -43,7 +43,7 @@ def layer_gradients(evidence: Evidence) -> Measured:
     replicas = replicas.join(norms, on="replica")
     for strength in varied:
         beside = {
-            v: str({k: own[k] for k in sorted(own) if k != strength}) for v, own in evidence.plan["variants"].items()
+            v: str({k: own[k] for k in sorted(own) if k != strength}) for v, own in evidence.plan.variants.items()
         }
         replicas[f"beside {strength}"] = replicas["variant"].map(beside)
     groups = [(s, str(loss), own) for s in varied for loss, own in replicas.groupby("loss", sort=False)]
@@ -77,7 +77,7 @@ def _layer_norms(evidence: Evidence) -> pd.DataFrame:
     history = evidence.ledger.history([f"gradient/generator/{layer}" for layer in range(1, 101)])
     if history.empty:
         return pd.DataFrame()
-    late = history["step"] > evidence.study["steps"] / 2
+    late = history["step"] > evidence.study.steps / 2
     history = history[late & history["replica"].isin(evidence.results["replica"]) & np.isfinite(history["value"])]
     layer = history["metric"].str.rsplit("/", n=1).str[-1].astype(int)
     norms = history.assign(layer=layer).groupby(["replica", "layer"])["value"].median().unstack()

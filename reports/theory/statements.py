@@ -64,7 +64,7 @@ def checks(evidence: Evidence) -> list[Statement]:
 
     A check for which the study has not measured enough gives one that says what is missing.
     """
-    return [statement(name, CHECKS[name](evidence)) for name in evidence.study.get("checks") or []]
+    return [statement(name, CHECKS[name](evidence)) for name in evidence.study.checks]
 
 
 def statement(name: str, measured: Measured) -> Statement:
@@ -200,7 +200,7 @@ def bilinear(evidence: Evidence) -> Measured:
     rows, deviations = [], {"simultaneous": [], "alternating": []}
     for _, own in replicas.groupby(fields, sort=False):
         settings = own.iloc[0]
-        sizes = step_sizes(Variant.from_settings(evidence.plan["variants"][settings["variant"]]))
+        sizes = step_sizes(Variant.from_settings(evidence.plan.variants[settings["variant"]]))
         followed = own[own["growth"].notna()]
         row = {"updates": settings["updates"], "lr": f"{settings['lr']:g}"} | counts(own)
         row["evaluations"] = f"{followed['evaluations'].median():.0f}" if len(followed) else NONE

@@ -17,7 +17,7 @@ from torch.fx import GraphModule
 from gan.engine import programs as module
 from gan.engine.cohort import Run
 from gan.engine.programs import StepFunction, step_function
-from gan.model.step import Game
+from gan.model.step import StepConfig
 from gan.replica import PROGRAMS, Cohort, Replica, Scoring, batch_shapes
 from gan.targets import Gaussian, Images, Target
 from gan.variant import Variant
@@ -47,7 +47,7 @@ def metrics_of(cohort: Cohort) -> torch.Tensor:
 
 
 def step_of(cohort: Cohort) -> StepFunction:
-    return step_function(Game.of(cohort.replicas[0].variant, cohort.target.dimension), cohort)
+    return step_function(StepConfig.of(cohort.replicas[0].variant, cohort.target.shape), cohort)
 
 
 @pytest.fixture

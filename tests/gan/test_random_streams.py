@@ -18,7 +18,7 @@ def test_a_stream_does_not_depend_on_who_trains_beside_it() -> None:
 
 
 def test_any_step_is_reachable_at_once() -> None:
-    walked, jumped = (random_streams.Samples([3], Mixture(), 8, CPU) for _ in range(2))
+    walked, jumped = (random_streams.Samples([3], Mixture().sample, 8, CPU) for _ in range(2))
     batches = [walked.at(s).clone() for s in range(150)]
     for step in (149, 0, 70):
         assert torch.equal(jumped.at(step), batches[step])
@@ -36,7 +36,7 @@ def test_streams_of_other_names_seeds_and_blocks_differ() -> None:
 
 
 def test_samples_follow_their_distribution() -> None:
-    batch = random_streams.Samples([0], Gaussian(3.0, 2.0), 50_000, CPU).at(0)
+    batch = random_streams.Samples([0], Gaussian(3.0, 2.0).sample, 50_000, CPU).at(0)
     assert abs(float(batch.mean()) - 3) < 0.05
     assert abs(float(batch.std()) - 2) < 0.05
 
@@ -71,8 +71,8 @@ def test_blocks_are_what_each_replica_draws_alone_in_one_piece() -> None:
     """The formula that decides every result: the buffers and their layout may not change a bit of it."""
     seeds, blocks = (3, 5), (0, 2, 1, 7)
     z = random_streams.Latents(seeds, ["normal", "uniform"], "generator", 3, 5, CPU, blocks=3, staged=2)
-    fractions = random_streams.Fractions(seeds, 7, CPU, blocks=2)
-    real = random_streams.Samples(seeds, Mixture(), 9, CPU)
+    fractions = random_streams.PenaltyNoise(seeds, 7, 1, CPU, blocks=2)
+    real = random_streams.Samples(seeds, Mixture().sample, 9, CPU)
     for index in blocks:
         for k, seed in enumerate(seeds):
 

@@ -19,7 +19,8 @@ import torch
 from scipy import integrate, stats
 
 from gan.errors import InputError
-from gan.targets import TARGETS, Gaussian, Images, Mixture, make_target
+from gan.plugins import FACTS, registry
+from gan.targets import Gaussian, Images, Mixture, make_target
 from gan.targets.idx_files import FILES
 from gan.targets.images import DIGITS_SPLIT
 
@@ -37,22 +38,22 @@ def generator(seed: int = 0) -> torch.Generator:
 def test_naming_targets_imports_no_torch() -> None:
     code = (
         "import sys, gan.targets as t\n"
-        "for n in t.TARGETS: t.make_target(n).settings()\n"
+        "from gan.plugins import registry\n"
+        "for n in registry.names('target'): t.make_target(n).settings()\n"
         "assert not {'torch', 'scipy', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", registry.names("target"))
 def test_every_target_says_what_it_is(name: str) -> None:
     target = make_target(name)
     assert target.name == name == target.settings()["name"]
     assert target.settings()["digest"] == target.digest
     assert target.label
     assert target == make_target(**{k: v for k, v in target.settings().items() if k != "digest"})
-    assert (target.kind, target.dimension) == (
-        ("image", target.side**2) if isinstance(target, Images) else ("point" if name == "point" else "real_line", 1)
-    )
+    assert target.shape == ((1, target.side, target.side) if isinstance(target, Images) else (1,))
+    assert target.provides <= FACTS.keys()
 
 
 @pytest.mark.parametrize("target", [Gaussian(), Gaussian(-1.0, 0.1), Mixture()], ids=lambda t: t.label)

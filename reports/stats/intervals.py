@@ -39,7 +39,8 @@ class Interval(NamedTuple):
     def exp(self) -> Interval:
         """The ratio that an interval of a logarithm is of; infinite beyond the largest float."""
         with np.errstate(over="ignore"):
-            return Interval(*np.exp(self[:3]).tolist(), self.method)
+            estimate, low, high = np.exp(self[:3]).tolist()
+        return Interval(estimate, low, high, self.method)
 
 
 def interval_kind(intervals: Iterable[Interval]) -> str:

@@ -134,7 +134,7 @@ def test_a_program_reads_the_summary(published) -> None:
 
 def test_every_contrast_s_numbers_are_in_a_table(published, digits, gathered) -> None:
     table = pd.read_csv(published["digits"] / "contrasts.csv")
-    family = {(" × ".join(c.factors), " × ".join(c.levels)): c for c in gathered(digits).contrasts()}
+    family = {(" × ".join(c.factors), " × ".join(c.levels)): c for c in gathered(digits).contrasts}
     assert len(table) == len(family) == 6 and "(contrasts.csv)" in (published["digits"] / "report.md").read_text()
     for row in table.to_dict("records"):
         contrast = family[row["factors"], row["levels"]]

@@ -19,7 +19,7 @@ from gan.errors import InputError
 from gan.model.networks import players
 from gan.plugins import loader, registry
 from gan.scores import scoring_digest
-from gan.targets import Target, changed
+from gan.targets import Target, changed, make_target
 from gan.variant import FIELDS, PER_REPLICA, Variant
 
 if TYPE_CHECKING:
@@ -109,6 +109,19 @@ class Cohort:
         assert self.replicas and len({cohort_shape(r.variant) for r in self.replicas}) == 1
         assert self.mode == "loop" or len(self.replicas) <= self.width
         assert not self.places or (len(set(self.places)) == len(self.replicas) and max(self.places) < self.width)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to a worker: the target by its settings, since the worker loads its plugin later."""
+        settings = self.__dict__.get("_target_settings") or self.target.settings()
+        return {k: v for k, v in self.__dict__.items() if k != "target"} | {"_target_settings": settings}
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the target of a cohort that was sent here, once its plugins are loaded."""
+        if name != "target" or "_target_settings" not in self.__dict__:
+            raise AttributeError(name)
+        parameters = {k: v for k, v in self.__dict__["_target_settings"].items() if k != "digest"}
+        self.__dict__["target"] = target = make_target(**parameters)
+        return target
 
     def part(self, replicas: tuple[Replica, ...]) -> Cohort:
         """Return a cohort of some of these replicas, as wide as this one and each in its place: to the same bits."""

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.model.layers import Layer, Linear, Shapes
-from gan.plugins import Loss, NetworkKind, PluginScore
-from gan.targets import Target
+from gan.plugins import Loss, NetworkKind, Score
+from gan.scores.contract import Samples
+from gan.scores.line import LineReference
 from gan.variant import Variant
 
 # A loss: the costs of the discriminator's outputs on real samples and on fakes, and the generator's on its fakes. Here
@@ -64,17 +65,19 @@ def residual(variant: Variant, shape: tuple[int, ...]) -> list[Layer]:
     return [Linear(variant.latent_dim, width), *blocks, Linear(width, math.prod(shape))]
 
 
-# A score: a function from samples, their target and real samples to one number. Here how far samples have to be moved
-# to lie where real ones do, which on the real line is a matter of sorting: the Wasserstein distance W1.
+# A score: a function from samples, and what is known of real data, to one number. Here how far samples have to be moved
+# to lie where real ones do, which on the real line is a matter of sorting: the Wasserstein distance W1. It needs the
+# real line; `gan.plugins.Score` has what else a score may say of itself, such as log=True where values span decades.
 
 
-def transport(samples: Tensor, target: Target, real: Tensor) -> float:
+def transport(samples: Samples, reference: LineReference) -> float:
     """Return the mean distance between samples and as many real ones, both in order."""
-    return float((torch.sort(samples.flatten()).values - torch.sort(real.flatten()).values).abs().mean())
+    generated, real = samples.tensor.flatten(), reference.real.flatten()
+    return float((torch.sort(generated).values - torch.sort(real).values).abs().mean())
 
 
 COMPONENTS = [
     Loss("hinge", hinge, hinge_generator, compiles=True),
     NetworkKind("residual", "generator", residual, compiles=True),
-    PluginScore("transport", "Mean distance to real samples", "lower", transport, needs=frozenset({"line"})),
+    Score("transport", "Mean distance to real samples", "lower", transport, needs=frozenset({"line"})),
 ]

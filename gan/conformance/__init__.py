@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gan.conformance.checks import Finding, run_checks
-from gan.plugins import Component, Loss, NetworkKind, Optimiser, Penalty, TargetFamily, registry
+from gan.plugins import Component, Loss, NetworkKind, Optimiser, Penalty, Score, TargetFamily, registry
 from gan.plugins.registry import Plugin
 from gan.targets import Images, Mixture, Point, Target
 
@@ -37,7 +37,7 @@ def check_component(component: Component) -> list[Finding]:
             return run_checks(component, None, targets.checks(), lambda: targets.Subject(component))
         case NetworkKind():
             return [finding for target in fitting(component.needs) for finding in check_network(component, target)]
-        case _:
+        case Score():
             return [finding for target in fitting(component.needs) for finding in check_score(component.name, target)]
 
 

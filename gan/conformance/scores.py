@@ -16,12 +16,11 @@ from torch import Tensor
 
 from gan.conformance.checks import ensure
 from gan.plugins import registry
-from gan.scores import KS_SIZE, scores_of
-from gan.scores.factory import make_scorer
-from gan.scores.scorer import Players, Scorer
+from gan.scores import family_of, sample_sizes, scores_of
+from gan.scores.contract import Players, Reference
+from gan.scores.scorer import Scorer
 from gan.targets import Images, Point, RealLine, Target
 
-OF_THE_PLAYERS = ("d_gap", "radius")  # scores of ours that no data can be held beside
 FAR = 1e3  # on the real line, where no target of ours has any mass
 REAL_SEED = 1234
 
@@ -36,23 +35,18 @@ class Subject:
 
     def __init__(self, name: str, target: Target) -> None:
         self.name, self.target = name, target
-        own = (name,) if name in registry.plugin_names("score") else ()
-        self.score = next(score for score in scores_of(target, own) if score.name == name)
-        self._own = own
-
-    @cached_property
-    def scorer(self) -> Scorer:
-        """What measures it."""
-        return make_scorer(self.target, Path("nowhere"), own=self._own) if self._own else _scorer(self.target)
+        of_plugin = (name,) if name in registry.plugin_names("score") else ()
+        self.score = next(score for score in scores_of(target, of_plugin) if score.name == name)
+        self.scorer = Scorer([self.score], _reference(target), *sample_sizes(target))
 
     @property
     def references(self) -> dict[str, dict[str, Any]]:
-        """What stands beside the scores of the target."""
-        return self.scorer.references() if self._own else _references(self.target)
+        """What stands beside the score."""
+        return self.scorer.references()
 
     @property
     def size(self) -> int:
-        """Samples that it takes."""
+        """Samples of an evaluation."""
         return self.scorer.final_size if self.score.final else self.scorer.curve_size
 
     def measure(self, samples: Tensor) -> float:
@@ -91,7 +85,7 @@ def checks(subject: Subject) -> dict[str, Callable[[Subject], None]]:
         "a finite number, of real data and of noise": finite,
         "the same samples score the same": repeatable,
         "samples of another shape are refused": strict,
-        **(of_data if subject.name not in OF_THE_PLAYERS else {}),
+        **(of_data if subject.score.floor != "none" else {}),
     }
 
 
@@ -129,7 +123,7 @@ def strict(subject: Subject) -> None:
 
 def unordered(subject: Subject) -> None:
     """Samples are independent: a score of their order would be one of the latents'."""
-    n = min(KS_SIZE, subject.size)  # of more samples some scores take the first
+    n = subject.scorer.size_of(subject.score, subject.size)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     shuffled = torch.cat([subject.real[:n][order], subject.real[n:]])
     value, other = subject.measure(subject.real), subject.measure(shuffled)
@@ -152,15 +146,10 @@ def floored(subject: Subject) -> None:
     ensure((stands["label"], stands["direction"]) == (subject.score.label, subject.score.direction), f"{stands}")
 
 
-# The floors of ours take a second a target, and are the same for each of its scores.
+# Features of real images take a second.
 @cache
-def _scorer(target: Target) -> Scorer:
-    return make_scorer(target, Path("nowhere"))
-
-
-@cache
-def _references(target: Target) -> dict[str, dict[str, Any]]:
-    return _scorer(target).references()
+def _reference(target: Target) -> Reference:
+    return family_of(target).reference(target, Path("nowhere"), "cpu", "test")
 
 
 def _undecided(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -24,7 +24,7 @@ from gan.engine import random_streams
 from gan.engine.checkpoint import Checkpoints
 from gan.engine.chunk import Chunks, Inputs
 from gan.engine.cuda_graphs import GraphChunks
-from gan.engine.evaluation import Evaluation, Side, references_of, sides_of
+from gan.engine.evaluation import EvalSplit, Evaluation, eval_splits, references_of
 from gan.engine.failures import Diverged, lost_machine
 from gan.engine.precision import products
 from gan.engine.process_setup import one_thread
@@ -70,14 +70,14 @@ def train(
     if refused := refused_precision(cohort.replicas[0].variant.precision, where.type):
         raise InputError(f"replica {cohort.replicas[0].id}: {refused}")
     load_plugins(cohort, device)
-    sides = sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
+    splits = eval_splits(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
     results: list[ReplicaResult] = []
     for i, replicas in enumerate(stacks):
         started = time.perf_counter()
         run = Run(cohort, replicas, data_dir, where)
         kept = _Kept(checkpoints, i, last=i == len(stacks) - 1) if checkpoints else None
-        finished = run.train(sides, progress, kept)
+        finished = run.train(splits, progress, kept)
         for result in finished:
             result.row["train_seconds"] = (time.perf_counter() - started + run.seconds_before) / len(replicas)
         results += finished
@@ -93,8 +93,8 @@ def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, A
         InputError: The target's data or the pinned classifier cannot be read.
     """
     where = torch.device(device)
-    side, *_ = sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
-    return references_of(side), dict(cohort.target.examples(data_dir, where))
+    first, *_ = eval_splits(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
+    return references_of(first), dict(cohort.target.examples(data_dir, where))
 
 
 @dataclass(frozen=True)
@@ -145,12 +145,12 @@ class Run:
         """That earlier processes trained this stack for."""
 
     def train(
-        self, sides: Sequence[Side], progress: Callable[[int], None], kept: _Kept | None = None
+        self, splits: Sequence[EvalSplit], progress: Callable[[int], None], kept: _Kept | None = None
     ) -> list[ReplicaResult]:
         """Train to the end, evaluating on the way; what was kept is not trained again."""
         target, scoring, failed = self.cohort.target, self.cohort.scoring, self.failed
         self.evaluations = [
-            Evaluation(r.variant, self.config, target, scoring, sides, self.device) for r in self.replicas
+            Evaluation(r.variant, self.config, target, scoring, splits, self.device) for r in self.replicas
         ]
         done = self._resume(kept) if kept else 0
         progress(done * len(self.replicas))

@@ -1,6 +1,6 @@
 """Evaluate one replica through its training and at its end: samples from fixed latents, and their scores.
 
-What the scores compare with is one `Side`, or two: test data, and validation data on latents of their own.
+What the scores compare with is one `EvalSplit`, or two: test data, and validation data on latents of their own.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from gan.engine import random_streams
 from gan.model.step import State, StepConfig
 from gan.replica import Scoring
 from gan.scores import Split
-from gan.scores.factory import make_scorer
-from gan.scores.scorer import Players, Scorer
+from gan.scores.contract import NO_PLAYERS, Players
+from gan.scores.scorer import Scorer, make_scorer
 from gan.targets import Gaussian, Target
 from gan.variant import Variant
 
@@ -30,7 +30,7 @@ STREAMS: Final[dict[Split, str]] = {"test": "evaluation", "validation": "validat
 
 
 @dataclass(frozen=True)
-class Side:
+class EvalSplit:
     """One split of the data that a replica is scored against.
 
     Attributes:
@@ -46,40 +46,42 @@ class Side:
     finals: Literal["", "validation/"] = ""
 
 
-def sides_of(
+def eval_splits(
     target: Target,
     split: Literal["test", "validation", "both"],
     data_dir: Path,
     device: torch.device,
-    own: tuple[str, ...] = (),
-) -> list[Side]:
-    """Return the sides that `Scoring.split` asks for, the one whose samples are kept first.
+    plugin_scores: tuple[str, ...] = (),
+) -> list[EvalSplit]:
+    """Return the splits that `Scoring.split` asks for, the one whose samples are kept first.
 
-    The game of two numbers has neither data nor latents: nothing can be held out, and its one side is the test. Scores
-    of plugins, `own`, are taken beside the target's.
+    The game of two numbers has neither data nor latents: nothing can be held out, and its one split is the test. The
+    scores of plugins are taken beside the target's.
 
     Raises:
         InputError: The target's data or the pinned classifier cannot be read.
     """
-    has_data = "samples" in target.provides
-    first: Split = "validation" if split == "validation" and has_data else "test"
-    sides = [Side(first, _scorer(target, data_dir, device, first, own))]
-    if split == "both" and has_data:
-        held_out = _scorer(target, data_dir, device, "validation", own)
-        sides.append(Side("validation", held_out, "validation", "validation/"))
-    return sides
+    held_out = "game" not in target.provides
+    first: Split = "validation" if split == "validation" and held_out else "test"
+    splits = [EvalSplit(first, _scorer(target, data_dir, device, first, plugin_scores))]
+    if split == "both" and held_out:
+        scorer = _scorer(target, data_dir, device, "validation", plugin_scores)
+        splits.append(EvalSplit("validation", scorer, "validation", "validation/"))
+    return splits
 
 
 # A worker's cohorts of one study share what real data cost: two of each, for both splits.
 @lru_cache(maxsize=2)
-def _scorer(target: Target, data_dir: Path, device: torch.device, split: Split, own: tuple[str, ...]) -> Scorer:
-    return make_scorer(target, data_dir, device, split, own)
+def _scorer(
+    target: Target, data_dir: Path, device: torch.device, split: Split, plugin_scores: tuple[str, ...]
+) -> Scorer:
+    return make_scorer(target, data_dir, device, split, plugin_scores)
 
 
 @lru_cache(maxsize=2)
-def references_of(side: Side) -> dict[str, Any]:
-    """Return what real data and noise score on a side, by score."""
-    return side.scorer.references()
+def references_of(split: EvalSplit) -> dict[str, Any]:
+    """Return what real data and noise score on a split, by score."""
+    return split.scorer.references()
 
 
 class Evaluation:
@@ -90,7 +92,7 @@ class Evaluation:
         config: Its networks.
         target: What its samples should be like.
         scoring: How it is evaluated.
-        sides: From `sides_of`; the samples of the first are kept.
+        splits: From `eval_splits`; the samples of the first are kept.
         device: Where it is trained.
     """
 
@@ -100,20 +102,20 @@ class Evaluation:
         config: StepConfig,
         target: Target,
         scoring: Scoring,
-        sides: Sequence[Side],
+        splits: Sequence[EvalSplit],
         device: torch.device,
     ) -> None:
         self.variant, self.config, self.target, self.scoring = variant, config, target, scoring
-        self.sides, self.device = sides, device
+        self.splits, self.device = splits, device
         self.history: list[tuple[int, str, float]] = []
         self._progress: list[tuple[int, Tensor]] = []
 
     def during(self, at: int, state: State) -> None:
         """Score the replica after step `at`."""
-        for side in self.sides:
-            samples = self.sample(state, side.scorer.curve_size, side.split)
-            self.history += [(at, f"{side.curves}/{name}", v) for name, v in side.scorer.curve(samples).items()]
-            if side is self.sides[0]:
+        for each in self.splits:
+            samples = self.sample(state, each.scorer.curve_size, each.split)
+            self.history += [(at, f"{each.curves}/{name}", v) for name, v in each.scorer.curve(samples).items()]
+            if each is self.splits[0]:
                 self._progress.append((at, samples[: self.target.progress_samples]))
 
     def resume(self, history: list[tuple[int, str, float]], progress: dict[str, Tensor]) -> None:
@@ -137,18 +139,18 @@ class Evaluation:
         Returns:
             Its columns of the ledger, and the samples to keep.
         """
-        first, *others = self.sides
+        first, *others = self.splits
         players = self._players(state)
         samples = self.sample(state, first.scorer.final_size, first.split)
         row = first.scorer.final(samples, players)
-        if "samples" in self.target.provides and first.split == "test":
+        if "game" not in self.target.provides and first.split == "test":
             # The same replica on other latents: how much of the spread is the evaluation's own. A search has no use
             # for it.
             again = first.scorer.final(self.sample(state, first.scorer.final_size, first.split, draw=1))
             row |= {f"repeat/{name}": value for name, value in again.items()}
-        for side in others:
-            scores = side.scorer.final(self.sample(state, side.scorer.final_size, side.split), players)
-            row |= {f"{side.finals}{name}": value for name, value in scores.items()}
+        for other in others:
+            scores = other.scorer.final(self.sample(state, other.scorer.final_size, other.split), players)
+            row |= {f"{other.finals}{name}": value for name, value in scores.items()}
         return row, samples[: self.target.final_samples].cpu().numpy()
 
     def sample(self, state: State, n: int, split: Split = "test", draw: int = 0) -> Tensor:
@@ -167,9 +169,9 @@ class Evaluation:
         if "game" in self.target.provides:
             return True
         params, buffers, _ = state.discriminator
-        for side in self.sides:
+        for each in self.splits:
             for draw in (0, 1):
-                samples = self._generate(state, side.scorer.final_size, side.split, draw)
+                samples = self._generate(state, each.scorer.final_size, each.split, draw)
                 with torch.no_grad():
                     output, _ = self.config.discriminator(params, buffers, samples[:2_000], training=False)
                 if not torch.isfinite(samples).all() or not torch.isfinite(output).all():
@@ -189,7 +191,7 @@ class Evaluation:
     def _players(self, state: State) -> Players:
         """Return what scores on the real line may know of the two players."""
         if "line" not in self.target.provides:
-            return Players()
+            return NO_PLAYERS
         params, buffers, _ = state.discriminator
 
         def discriminator(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from gan.plugins.components import (
     NetworkKind,
     Optimiser,
     Penalty,
-    PluginScore,
+    Score,
     TargetFamily,
 )
 
@@ -22,6 +22,6 @@ __all__ = [
     "NetworkKind",
     "Optimiser",
     "Penalty",
-    "PluginScore",
+    "Score",
     "TargetFamily",
 ]

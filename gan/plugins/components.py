@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gan.model.layers import Layer
+    from gan.scores.contract import Samples
     from gan.targets.target import Target
 
 Kind = Literal["loss", "penalty", "optimiser", "generator", "discriminator", "target", "score"]
@@ -174,33 +175,41 @@ class TargetFamily:
 
 
 @dataclass(frozen=True)
-class PluginScore:
+class Score:
     """A number that says how good samples are.
 
     Attributes:
-        name: As a study file says it, in `scoring.scores` and then wherever a score is named.
+        name: As a study file says it. A built-in one states its protocol, such as ``fid_10k``: FID at 10,000 samples.
         label: For axes and tables.
         direction: Which way is better.
-        measure: From samples, their target and real ones to the score. Samples and real are on the CPU: float32 [n, 1]
-            on the real line, uint8 [n, pixels] of images.
+        measure: From the samples of an evaluation and the reference of their target's family to the score.
+        floor: What real data score, from the reference and the number of samples; "measured": the mean of `measure`
+            over sets of real data; "none": it is of no data.
+        log: Its values span decades: axes are logarithmic, effects are ratios.
+        needs: What a target must provide: some of `FACTS`.
         final: Taken at the end of training, as a result.
         curve: Taken through training, as a history.
-        needs: Of `FACTS`, what a target must provide.
+        size: Samples that it is taken on, the first of an evaluation's; None: 10,000 on the real line, all of images.
+        players: It reads `Samples.players`, so it is taken once, at the end, and on no other latents again.
     """
 
     name: str
     label: str
     direction: Literal["lower", "higher"]
-    measure: Callable[[Tensor, Target, Tensor], float]
+    measure: Callable[[Samples, Any], float]
+    floor: Callable[[Any, int], float] | Literal["measured", "none"] = "measured"
+    log: bool = False
+    needs: frozenset[str] = frozenset({"samples"})
     final: bool = True
     curve: bool = True
-    needs: frozenset[str] = frozenset({"samples"})
+    size: int | None = None
+    players: bool = False
 
     kind: ClassVar[Kind] = "score"
     calls: ClassVar[tuple[str, ...]] = ("measure",)
 
 
-Component = Loss | Penalty | Optimiser | NetworkKind | TargetFamily | PluginScore
+Component = Loss | Penalty | Optimiser | NetworkKind | TargetFamily | Score
 
 
 def check(component: Component, place: str) -> None:
@@ -226,5 +235,15 @@ def check(component: Component, place: str) -> None:
         raise InputError(f"{place}: needs: expected a frozenset of names, got {shown(needs)}")
     for fact in needs - FACTS.keys():
         raise InputError(f"{place}: needs: {shown(fact)}; {nearest(str(fact), FACTS)}")
-    if isinstance(component, PluginScore) and component.direction not in ("lower", "higher"):
-        raise InputError(f"{place}: direction: expected lower or higher, got {shown(component.direction)}")
+    if isinstance(component, Score):
+        _check_score(component, place)
+
+
+def _check_score(score: Score, place: str) -> None:
+    """Refuse a score whose facts no report could use."""
+    if score.direction not in ("lower", "higher"):
+        raise InputError(f"{place}: direction: expected lower or higher, got {shown(score.direction)}")
+    if not callable(score.floor) and score.floor not in ("measured", "none"):
+        raise InputError(f'{place}: floor: expected a function, "measured" or "none", got {shown(score.floor)}')
+    if not (score.final or score.curve):
+        raise InputError(f"{place}: final, curve: expected one of them")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from gan.errors import InputError
-from gan.plugins.components import Component, Kind, Loss, NetworkKind, Optimiser, Penalty, PluginScore, TargetFamily
+from gan.plugins.components import Component, Kind, Loss, NetworkKind, Optimiser, Penalty, Score, TargetFamily
 from gan.variant import COMPONENT_FIELDS, Variant
 
 NEEDS_PLUGIN: Final = "a name of your own needs --plugin MODULE"
@@ -111,9 +111,9 @@ def target(name: str) -> TargetFamily:
     return cast(TargetFamily, find("target", name))
 
 
-def score(name: str) -> PluginScore:
+def score(name: str) -> Score:
     """Return a plugin's score; it raises InputError where there is none."""
-    return cast(PluginScore, find("score", name))
+    return cast(Score, find("score", name))
 
 
 def components(variant: Variant) -> dict[str, Component]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.errors import InputError
-from gan.scores import WEIGHTS, read_card, restore_hint
+from gan.scores.card import WEIGHTS, read_card, restore_hint
 
 if TYPE_CHECKING:
     from gan.targets import Images

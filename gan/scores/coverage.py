@@ -1,20 +1,16 @@
-"""How much of a target the samples reach: bins of the real line, modes of a mixture, classes of images."""
+"""How much of a target the samples reach: modes of a mixture, classes of images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Distribution = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-"""An exact distribution function, elementwise."""
-
-BINS: Final = 100
-"""Bins of equal probability on the real line."""
+from gan.plugins.components import Score
+from gan.scores.contract import Samples
 
 COVERED: Final = 0.1
 """A bin or an image class counts as covered when it holds this share of what real data would put there."""
@@ -37,22 +33,6 @@ class ModeCoverage:
     modes: int
     hq_share: float
     mode_kl: float
-
-    def scores(self) -> dict[str, float]:
-        """The three as scores by name."""
-        return {"modes": float(self.modes), "hq_share": self.hq_share, "mode_kl": self.mode_kl}
-
-
-def bin_coverage(samples: NDArray[np.float64], cdf: Distribution) -> float:
-    """Share of 100 bins, of equal probability under the target, that hold a tenth of their expected count.
-
-    Args:
-        samples: [n], finite.
-        cdf: The target's distribution function: bin i is where it lies in [i / 100, (i + 1) / 100).
-    """
-    bins = np.minimum((cdf(samples) * BINS).astype(np.int64), BINS - 1)
-    counts = np.bincount(bins, minlength=BINS)
-    return float(np.mean(counts >= COVERED * len(samples) / BINS))
 
 
 def mixture_coverage(samples: NDArray[np.float64], centres: NDArray[np.float64], std: float) -> ModeCoverage:
@@ -99,6 +79,43 @@ def perfect_mixture(modes: int, n: int) -> ModeCoverage:
     equal cells has a mean KL of (K - 1) / (2 n) to first order (Miller, 1955).
     """
     return ModeCoverage(modes, math.erf(HIGH_QUALITY_STDS / math.sqrt(2)), (modes - 1) / (2 * n))
+
+
+class CoverageReference(Protocol):
+    """A reference that can say what samples cover."""
+
+    def coverage(self, samples: Samples) -> ModeCoverage:
+        """Return the modes, or classes, that samples reach."""
+        ...
+
+    def coverage_floor(self, n: int) -> ModeCoverage:
+        """Return those that n real samples reach."""
+        ...
+
+
+def mode_scores(modes: str, mode_kl: str, needs: frozenset[str]) -> tuple[Score, Score, Score]:
+    """The three scores of a coverage: ``modes``, ``hq_share`` and ``mode_kl``.
+
+    Args:
+        modes: Label of the first.
+        mode_kl: Label of the last.
+        needs: What the target must provide: its family's reference is a `CoverageReference`.
+    """
+
+    def score(name: str, label: str, direction: Literal["lower", "higher"], log: bool = False) -> Score:
+        def measure(samples: Samples, reference: CoverageReference) -> float:
+            return getattr(samples.once(reference.coverage), name)
+
+        def floor(reference: CoverageReference, n: int) -> float:
+            return getattr(reference.coverage_floor(n), name)
+
+        return Score(name, label, direction, measure, floor, log, needs)
+
+    return (
+        score("modes", modes, "higher"),
+        score("hq_share", "High-quality share", "higher"),
+        score("mode_kl", mode_kl, "lower", log=True),
+    )
 
 
 def _kl(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
+
+from gan.scores.contract import Density
 
 Floats = NDArray[np.float64]
 
@@ -21,28 +23,12 @@ KERNEL_SAMPLES: Final = 4_000
 """Samples that a generator's density is estimated from where it is not known."""
 
 
-class Density(Protocol):
-    """An exact distribution on the real line, elementwise."""
-
-    def pdf(self, x: ArrayLike) -> Floats:
-        """Density."""
-        ...
-
-    def cdf(self, x: ArrayLike) -> Floats:
-        """Distribution function."""
-        ...
-
-    def quantile(self, p: ArrayLike) -> Floats:
-        """Inverse of the distribution function."""
-        ...
-
-
 def jensen_shannon(samples: Floats, target: Density) -> float:
     """Jensen-Shannon divergence between samples and an exact target, in nats (Lin 1991, eq. 3.5).
 
     JSD = KL(p || m) / 2 + KL(q || m) / 2, m = (p + q) / 2, over intervals between quantiles of both: p is exact,
     q counts samples. Merging points into intervals can only lower it (data processing), by a hundredth where the
-    two are far apart; noise in the counts raises it: `divergence_floor` says by how much.
+    two are far apart; noise in the counts raises it: its floor says by how much.
 
     Args:
         samples: [n], finite.
@@ -58,11 +44,6 @@ def jensen_shannon(samples: Floats, target: Density) -> float:
     q = counts / len(samples)
     middle = (p + q) / 2
     return float((_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2)
-
-
-def divergence_floor(draws: Iterable[Floats], target: Density) -> float:
-    """What true samples score on average: the mean over `draws`, each [n], of the target itself."""
-    return float(np.mean([jensen_shannon(samples, target) for samples in draws]))
 
 
 def optimal_discriminator_gap(

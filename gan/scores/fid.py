@@ -13,7 +13,7 @@ from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY, register_feature_extractor
 from torch_fidelity.utils import create_feature_extractor
 
-from gan.scores import read_card
+from gan.scores.card import read_card
 from gan.scores.classifier import load_classifier
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gan.errors import InputError
-from gan.scores import WEIGHTS
+from gan.scores.card import WEIGHTS
 from gan.scores.classifier import ARCHITECTURES, CLASSES, Classifier
 from gan.targets import Images
 from gan.targets.images import DATASETS, Dataset, ImageData

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from reports.figures import primitives as draw
 from reports.ledger.histories import Curves
 from reports.stats.intervals import bands
-from reports.study.evidence import LOG2, Evidence, is_log
+from reports.study.evidence import LOG2, Evidence
 from reports.study.tables import number
 from reports.theory.section import CROSS_ENTROPY
 
@@ -158,7 +158,7 @@ def score_axis(evidence: Evidence, score: str, values: np.ndarray) -> tuple[bool
     held = np.append(values[np.isfinite(values)], marks)
     if held.size == 0:
         return False, (0.0, 1.0)
-    log = is_log(score) and bool((held > 0).any())
+    log = evidence.spans_decades(score) and bool((held > 0).any())
     if log:
         held = np.log10(held[held > 0])
     margin = 0.06 * max(held.max() - held.min(), 0.05 * abs(held.max()), 1e-3)
@@ -234,7 +234,9 @@ def reference_lines(evidence: Evidence, score: str, line: Callable[..., object],
     style: dict[str, Any] = {**draw.REFERENCE, **more}
     handles = []
     floor, threshold = evidence.floor(score), evidence.reached.get(score)
-    if floor is not None and (floor > 0 or not is_log(score)):  # zero has no place on a logarithmic axis
+    if floor is not None and (
+        floor > 0 or not evidence.spans_decades(score)
+    ):  # zero has no place on a logarithmic axis
         line(floor, **style)
         handles.append(Line2D([], [], **style, label=f"real data {number(floor)}"))
     if threshold is not None:

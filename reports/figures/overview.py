@@ -27,7 +27,7 @@ from reports.figures.layout import (
 from reports.figures.samples import sample_pictures
 from reports.figures.training import training_pictures
 from reports.stats.intervals import iqm
-from reports.study.evidence import Evidence, is_log
+from reports.study.evidence import Evidence
 from reports.study.tables import goal, number, ranking, reached, score_values
 
 
@@ -102,7 +102,7 @@ def heat_map(evidence: Evidence) -> Picture:
         own.index.name, own.columns.name = layout.colour, across
 
     everything = np.concatenate([m.to_numpy(float).ravel() for m in means.values()])
-    norm = draw.heat_norm(everything, is_log(score))
+    norm = draw.heat_norm(everything, evidence.spans_decades(score))
     # viridis runs from dark to light: the light end is the good one whatever the score's direction.
     cmap = "viridis_r" if direction == "lower" else "viridis"
     stacked = len(facets) * len(columns) > 12  # narrower cells would not hold their texts

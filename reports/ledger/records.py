@@ -169,6 +169,8 @@ class ScoreReference(Record):
     """What real data score at that size; None where that says nothing."""
     noise: float | None = None
     """What uniform noise scores."""
+    log: bool = False
+    """Its values span decades; written of a plugin's score alone, for of a built-in one it is known."""
 
 
 References = dict[str, ScoreReference]

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from gan.errors import InputError, nearest
+from gan.scores import spans_decades
 from reports.ledger.histories import Records
 from reports.ledger.ledger import LOSSES, Ledger
 from reports.ledger.records import PlannedReplica, PlannedStudy, PlanRecord, Record, References
@@ -24,16 +25,6 @@ from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
 
 LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
-
-# Scores whose values span decades: distances do, shares and counts do not. They are drawn on a logarithmic axis,
-# averaged by their logarithms and compared by ratios: unless one of them is 0, which has no logarithm. Then the whole
-# family of effects is of differences, and the report says so; see `Evidence.log` and `Evidence.without_ratio`.
-LOGARITHMIC = ("ks", "fid", "mode_kl", "jsd", "d_gap", "radius")
-
-
-def is_log(score: str) -> bool:
-    """Whether a score's values span decades, so that ratios of it are compared and not differences."""
-    return score.startswith(LOGARITHMIC)
 
 
 def level_label(value: Any) -> str:
@@ -165,15 +156,25 @@ class Evidence:
             grid[(seed_place[seed], *place[variant])] = worst if failed else value
         return grid
 
+    def spans_decades(self, score: str) -> bool:
+        """Whether a score's values span decades: distances do, shares and counts do not.
+
+        They are drawn on a logarithmic axis, averaged by their logarithms and compared by ratios: unless one of them is
+        0, which has no logarithm. Then the whole family of effects is of differences, and the report says so; see `log`
+        and `without_ratio`.
+        """
+        reference = self.references.get(score)
+        return spans_decades(score, reference is not None and reference.log)
+
     def log(self, score: str) -> bool:
         """Whether a score is compared by ratios here: its values span decades, and none is zero."""
         values = self.results.loc[self.results["status"] == "ok", score]
-        return is_log(score) and bool((values.dropna() > 0).all())
+        return self.spans_decades(score) and bool((values.dropna() > 0).all())
 
     def without_ratio(self, score: str) -> str:
         """Why a score that spans decades is compared by differences after all; empty where it is not."""
         values = self.results.loc[self.results["status"] == "ok", score].dropna()
-        if not is_log(score) or self.log(score):
+        if not self.spans_decades(score) or self.log(score):
             return ""
         least = "exactly" if values.min() == 0 else "below"
         return f"Effects are differences and not ratios, because a score is {least} 0."

@@ -16,7 +16,7 @@ from gan.errors import InputError, nearest
 from reports.ledger.ledger import Ledger
 from reports.stats.intervals import worst_of
 from reports.stats.iqm import interquartile_mean
-from reports.study.evidence import Evidence, gather, is_log
+from reports.study.evidence import Evidence, gather
 from reports.tuning.grids import tuned_grid, with_primary
 
 STATES = ("COMPLETE", "PRUNED", "RUNNING")
@@ -163,7 +163,7 @@ class Tuning:
         columns = [e.results[name] for e in self.grids for name in (self.score, held_out) if name in e.results]
         tried = [s for search in self.searches.values() for trial in search.trials for s in trial.scores]
         values = np.concatenate([*(np.asarray(column, float) for column in columns), tried, [self.failed]])
-        return is_log(self.score) and bool((values[np.isfinite(values)] > 0).all())
+        return self.untuned.spans_decades(self.score) and bool((values[np.isfinite(values)] > 0).all())
 
     @property
     def complete(self) -> bool:

@@ -39,7 +39,7 @@ seeds = 2
 steps = 12
 """
 PLUGIN = """
-from gan.plugins import Loss, NetworkKind, PluginScore
+from gan.plugins import Loss, NetworkKind, Score
 import torch
 import torch.nn.functional as F
 
@@ -54,14 +54,14 @@ def wrong(logit):
     return F.softplus(logit) + SETTINGS["weight"]
 
 
-def late(samples, target, real):
+def late(samples, reference):
     global taken
     taken += 1
     return {}["late"] if taken > 28 else 1.0
 
 
-def strict(samples, target, real):
-    if not torch.isfinite(samples).all():
+def strict(samples, reference):
+    if not torch.isfinite(samples.tensor).all():
         raise ValueError("samples are not finite")
     return 0.5
 
@@ -75,9 +75,9 @@ COMPONENTS = [
     Loss("refused", refused, softplus, refused),
     Loss("wrong", softplus, wrong, softplus),
     NetworkKind("module", "generator", lambda variant, size: [torch.nn.Linear(variant.latent_dim, size)]),
-    PluginScore("late", "late", "lower", late, targets=("real_line",)),
-    PluginScore("missing", "missing", "lower", lambda samples, target, real: SETTINGS["key"], targets=("real_line",)),
-    PluginScore("strict", "strict", "lower", strict, targets=("real_line",)),
+    Score("late", "late", "lower", late, needs=frozenset({"line"})),
+    Score("missing", "missing", "lower", lambda samples, reference: SETTINGS["key"], needs=frozenset({"line"})),
+    Score("strict", "strict", "lower", strict, needs=frozenset({"line"})),
 ]
 """
 

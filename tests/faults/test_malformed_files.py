@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from gan import scores
 from gan.errors import InputError
+from gan.scores.card import WEIGHTS, read_card
 from gan.scores.classifier import load_classifier
 from gan.targets import Images, idx_files
 from gan.targets.idx_files import FILES, IDX_FILES, IdxFiles, load_idx
@@ -210,8 +211,8 @@ def test_a_copy_in_the_cache_is_checked_too(raw: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with the committed classifiers, to be damaged."""
-    folder = Path(shutil.copytree(scores.WEIGHTS, tmp_path / "weights"))
-    monkeypatch.setattr("gan.scores.WEIGHTS", folder)
+    folder = Path(shutil.copytree(WEIGHTS, tmp_path / "weights"))
+    monkeypatch.setattr("gan.scores.card.WEIGHTS", folder)
     monkeypatch.setattr("gan.scores.classifier.WEIGHTS", folder)
     return folder
 
@@ -246,4 +247,4 @@ def test_what_is_no_card_is_refused(content: bytes, weights: Path) -> None:
 
 def test_a_folder_for_a_card_is_refused(weights: Path) -> None:
     become_a_folder(weights / "digits.json")
-    assert not refusal(lambda: scores.read_card("digits"), "digits.json", "expected the committed file")
+    assert not refusal(lambda: read_card("digits"), "digits.json", "expected the committed file")

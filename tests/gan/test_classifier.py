@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from gan.errors import InputError
-from gan.scores import WEIGHTS, read_card, scoring_digest
+from gan.scores import scoring_digest
+from gan.scores.card import WEIGHTS, read_card
 from gan.scores.classifier import ARCHITECTURES, load_classifier
 from gan.scores.train_classifier import RECIPES, accuracy, main, shifted, speckled, spoiled, training_part
 from gan.targets import Images, make_target
@@ -24,7 +25,7 @@ DATA_DIR = Path(os.environ.get("GAN_DATA_DIR", "data"))
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The committed weights, to be damaged."""
     folder = Path(shutil.copytree(WEIGHTS, tmp_path / "weights"))
-    monkeypatch.setattr("gan.scores.WEIGHTS", folder)
+    monkeypatch.setattr("gan.scores.card.WEIGHTS", folder)
     monkeypatch.setattr("gan.scores.classifier.WEIGHTS", folder)
     return folder
 

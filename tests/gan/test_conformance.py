@@ -50,7 +50,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from gan.model.layers import Layer, Linear
-from gan.plugins import Loss, NetworkKind, PluginScore
+from gan.plugins import Loss, NetworkKind, Score
 """
 LOSS = "COMPONENTS = [Loss('mine', lambda x, y: (real(x), fake(y)), lambda y, x: -y{extra})]\n"
 HINGE = {"real": "F.relu(1 - o)", "fake": "F.relu(1 + o)"}
@@ -237,10 +237,10 @@ def test_what_was_broken_is_whole_without_the_break(load: Load, change: dict[str
 
 SCORE = """
 {imports}
-def measure(samples, target, real):
-    x, y = samples.flatten(), real.flatten()
+def measure(samples, reference):
+    x, y = samples.tensor.flatten(), reference.real.flatten()
     {body}
-COMPONENTS = [PluginScore('mine', 'Mine', '{direction}', measure, needs=frozenset({{'line'}}))]
+COMPONENTS = [Score('mine', 'Mine', '{direction}', measure, needs=frozenset({{'modes'}}))]
 """
 DISTANCE = "(x.sort().values - y.sort().values).abs().mean()"
 BROKEN_SCORES = {

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import integrate
 
-from gan.scores.divergence import divergence_floor, jensen_shannon, optimal_discriminator_gap
+from gan.scores.divergence import jensen_shannon, optimal_discriminator_gap
+from gan.scores.line import LineReference, divergence_floor
 from gan.targets import Gaussian, Mixture
 
 Floats = NDArray[np.float64]
@@ -45,7 +46,7 @@ def test_divergence_is_zero_for_the_target_and_log_2_for_what_is_apart() -> None
 
 
 def test_floor_falls_with_the_number_of_samples() -> None:
-    small, large = (divergence_floor((samples(TARGET, n, s) for s in range(5)), TARGET) for n in (10_000, 100_000))
+    small, large = (divergence_floor(LineReference(TARGET), n) for n in (10_000, 100_000))
     assert small == pytest.approx(10 * large, rel=0.25)
     assert 0 < large < 3e-4
 

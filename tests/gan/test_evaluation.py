@@ -14,7 +14,7 @@ from gan.engine import evaluation
 from gan.engine.cohort import train
 from gan.replica import Cohort, Replica, ReplicaResult, Scoring
 from gan.scores import Split, scores_of
-from gan.scores.factory import make_scorer
+from gan.scores.scorer import make_scorer
 from gan.targets import Gaussian, Images, Point, Target
 from gan.targets.images import ImageData
 from gan.variant import Variant

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import math
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from gan.plugins import loader, registry
 from gan.plugins.registry import Plugin
 from gan.replica import Cohort, Replica, Scoring, cohort_shape, plugins_of, replica_id
 from gan.scores import scores_of
-from gan.targets import Gaussian
+from gan.targets import Gaussian, make_target
 from gan.variant import PER_REPLICA, Variant
 
 Load = Callable[[str], Plugin]
@@ -131,7 +132,7 @@ def test_of_a_package_too_what_was_digested_is_run_whenever_it_is_imported(
 
 LOSS = "from gan.plugins import *\nx = lambda real, fake: (real, fake)\nCOMPONENTS = [Loss({name!r}, x, {last})]\n"
 NETWORK = "from gan.plugins import *\nCOMPONENTS = [NetworkKind('mine', {player!r}, {build}{extra})]\n"
-SCORE = "from gan.plugins import *\nCOMPONENTS = [PluginScore({name!r}, 'L', {direction!r}, abs)]\n"
+SCORE = "from gan.plugins import *\nCOMPONENTS = [Score({name!r}, 'L', {direction!r}, abs{extra})]\n"
 REFUSED = {
     "syntax": ("x = [1\n", ["line 1", "SyntaxError"]),
     "error": ("\nimport torch\nx = torch.ones(2) @ torch.ones(3)\n", ["line 3", "RuntimeError"]),
@@ -141,7 +142,7 @@ REFUSED = {
     "nothing": ("x = 1\n", ["COMPONENTS"]),
     "an empty list": ("COMPONENTS = []\n", ["COMPONENTS"]),
     "no list": ("COMPONENTS = 3\n", ["COMPONENTS"]),
-    "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "PluginScore"]),
+    "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "Score"]),
     "a name of ours": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "built-in loss"]),
     "no name": (LOSS.format(name="My loss", last="x"), ["name", "'My loss'"]),
     "no text": (LOSS.format(name=3, last="x"), ["name", "got 3"]),
@@ -154,13 +155,16 @@ REFUSED = {
         NETWORK.format(player="discriminator", build="abs", extra="").replace("'mine'", "'conv'"),
         ["'conv'", "built-in discriminator"],
     ),
-    "needs": (
+    "needs of a network": (
         NETWORK.format(player="generator", build="abs", extra=", needs=frozenset({'images'})"),
         ["needs", "did you mean 'image'"],
     ),
-    "a score of ours": (SCORE.format(name="fid_500", direction="lower"), ["'fid_500'", "built-in score"]),
-    "a column": (SCORE.format(name="reason", direction="lower"), ["'reason'"]),
-    "direction": (SCORE.format(name="mine", direction="up"), ["direction", "'up'"]),
+    "a score of ours": (SCORE.format(name="fid_500", direction="lower", extra=""), ["'fid_500'", "built-in score"]),
+    "a column": (SCORE.format(name="reason", direction="lower", extra=""), ["'reason'"]),
+    "direction": (SCORE.format(name="mine", direction="up", extra=""), ["direction", "'up'"]),
+    "needs": (SCORE.format(name="mine", direction="lower", extra=", needs=frozenset({'lines'})"), ["needs", "lines"]),
+    "floor": (SCORE.format(name="mine", direction="lower", extra=", floor=0.5"), ["floor", "0.5"]),
+    "never taken": (SCORE.format(name="mine", direction="lower", extra=", final=False, curve=False"), ["final, curve"]),
 }
 
 
@@ -319,7 +323,7 @@ def test_the_hinge_loss_trains_to_what_it_says(load: Load) -> None:
 
 
 def test_a_score_that_fails_says_which(load: Load) -> None:
-    load(SOURCE.replace("samples.flatten()", "undefined.flatten()"))
+    load(SOURCE.replace("samples.tensor.flatten()", "undefined.flatten()"))
     with pytest.raises(RuntimeError, match="the score transport: NameError"):
         train(cohort_of([THEIRS], SCORED), Path("nowhere"), "cpu")
 
@@ -355,6 +359,46 @@ def test_a_loss_may_ask_for_real_outputs_in_the_generator_s_step(load: Load) -> 
     assert row["status"] == "ok"
     assert row["loss_generator"] == pytest.approx(math.log(2), abs=0.3)
     assert row["value_discriminator"] * 2 == pytest.approx(math.log(2), abs=0.3)
+
+
+TARGET = """
+from dataclasses import dataclass
+from typing import ClassVar
+from scipy import stats
+from gan.plugins import TargetFamily
+from gan.targets import ScipyTarget
+
+
+@dataclass(frozen=True)
+class Laplace(ScipyTarget):
+    scale: float = 1.0
+    name: ClassVar[str] = "laplace"
+    law = property(lambda self: stats.laplace(scale=self.scale))
+
+
+COMPONENTS = [TargetFamily("laplace", Laplace)]
+"""
+
+
+def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) -> None:
+    load(TARGET)
+    target = make_target("laplace", scale=2.0)
+    replica = Replica(replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu"), OURS, 0)
+    names = tuple(plugin.import_spec for plugin in plugins_of(OURS, PLAIN, target))
+    assert names
+    cohort = dataclasses.replace(cohort_of([OURS]), replicas=(replica,), target=target, plugins=names)
+    sent = pickle.dumps(cohort)
+    forget()
+    received = pickle.loads(sent)
+    with pytest.raises(InputError, match="laplace"):
+        _ = received.target
+    (result,) = train(received, Path("nowhere"), "cpu").replicas
+    assert result.row["status"] == "ok" and received.target.label == "laplace(scale=2)"
+    assert pickle.loads(pickle.dumps(received)) == received
+    # Its source is part of the id: another file of the same target is another training.
+    forget()
+    load(TARGET + "\n# another\n")
+    assert replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu") != replica.id
 
 
 def test_a_hinge_beside_a_built_in_loss_trains_as_alone(load: Load) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,15 @@ import torch
 from scipy import linalg, stats
 from torch import Tensor
 
+from gan.errors import InputError
 from gan.plugins import registry
-from gan.scores import Score, fid_name, sample_sizes, scores_of
-from gan.scores.coverage import bin_coverage, class_coverage, mixture_coverage, perfect_mixture
-from gan.scores.factory import make_scorer
-from gan.scores.ks import ks_floor, ks_statistic
-from gan.scores.scorer import ImageScorer
+from gan.scores import Score, sample_sizes, scores_of, spans_decades
+from gan.scores.contract import Players, Samples
+from gan.scores.coverage import class_coverage, mixture_coverage, perfect_mixture
+from gan.scores.images import fid_name
+from gan.scores.line import LineReference, bin_coverage, ks, ks_floor
+from gan.scores.real_images import ImageReference
+from gan.scores.scorer import Scorer, make_scorer
 from gan.targets import Gaussian, Images, Mixture, make_target
 from gan.targets.images import ImageData
 
@@ -61,25 +66,26 @@ def test_fid_is_named_by_its_size() -> None:
 
 @pytest.mark.parametrize("target", [Gaussian(), Mixture()], ids=lambda t: t.name)
 def test_ks_equals_scipys_on_the_transformed_uniform(target: Gaussian | Mixture) -> None:
-    samples = values(target, 3_000) + 0.1
-    expected = stats.kstest(target.cdf(samples), "uniform").statistic
-    assert ks_statistic(samples, target.cdf) == pytest.approx(expected, rel=1e-12)
+    samples = Samples(drawn(target, 3_000) + 0.1)
+    expected = stats.kstest(target.cdf(samples.values), "uniform").statistic
+    assert ks(samples, LineReference(target)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_ks_floor_is_the_mean_of_true_samples() -> None:
-    target = Gaussian()
-    found = [ks_statistic(values(target, 1_000, seed), target.cdf) for seed in range(300)]
+    reference = LineReference(Gaussian())
+    found = [ks(Samples(reference.draw(1_000, seed)), reference) for seed in range(300)]
     # The statistic's standard deviation is 0.26 / sqrt(n); the limit is 1 to 2 % above the mean at n = 1,000.
-    assert np.mean(found) == pytest.approx(ks_floor(1_000), rel=0.05)
-    assert ks_floor(1) == pytest.approx(0.8687, abs=1e-4)
+    assert np.mean(found) == pytest.approx(ks_floor(reference, 1_000), rel=0.05)
+    assert ks_floor(reference, 1) == pytest.approx(0.8687, abs=1e-4)
 
 
 def test_a_dropped_half_is_seen_in_bins_and_ks() -> None:
     target = Gaussian()
-    half = np.abs(values(target) - target.mean) + target.mean
-    assert bin_coverage(half, target.cdf) == pytest.approx(0.5)
-    assert ks_statistic(half, target.cdf) == pytest.approx(0.5, abs=0.01)
-    assert bin_coverage(np.full(10_000, 3.1), target.cdf) == pytest.approx(0.01)
+    half = Samples((drawn(target) - target.mean).abs() + target.mean)
+    reference = LineReference(target)
+    assert bin_coverage(half, reference) == pytest.approx(0.5)
+    assert ks(half, reference) == pytest.approx(0.5, abs=0.01)
+    assert bin_coverage(Samples(torch.full((10_000, 1), 3.1)), reference) == pytest.approx(0.01)
 
 
 def test_a_bin_is_covered_at_a_tenth_of_its_expected_count() -> None:
@@ -87,7 +93,8 @@ def test_a_bin_is_covered_at_a_tenth_of_its_expected_count() -> None:
     centre = float(target.quantile(0.505))
     for inside, covered in ((10, 2), (9, 1)):
         samples = np.r_[np.full(inside, centre), np.full(10_000 - inside, float(target.quantile(0.985)))]
-        assert bin_coverage(samples, target.cdf) == pytest.approx(covered / 100)
+        found = bin_coverage(Samples(torch.from_numpy(samples)[:, None]), LineReference(target))
+        assert found == pytest.approx(covered / 100)
 
 
 @pytest.mark.parametrize("target", [Gaussian(), Mixture()], ids=lambda t: t.name)
@@ -133,9 +140,81 @@ def test_mode_kl_floor_is_the_mean_of_true_samples() -> None:
     assert np.mean(found) == pytest.approx(perfect_mixture(8, 2_000).mode_kl, rel=0.15)
 
 
-def test_other_numbers_of_samples_are_refused() -> None:
-    with pytest.raises(ValueError, match="10000"):
-        make_scorer(Gaussian(), Path("nowhere"), "cpu").final(torch.zeros(9_999, 1))
+# The contract
+
+
+def shifted(samples: Samples, reference: LineReference) -> float:
+    """A score that changes whatever it is given."""
+    samples.tensor.zero_()
+    reference.real.zero_()
+    return float(samples.tensor.mean())
+
+
+SHIFTED = Score("shifted", "Mean", "higher", shifted, log=True, needs=frozenset({"line"}))
+
+
+def test_what_a_score_does_to_its_samples_stays_its_own_business() -> None:
+    target, reference = Gaussian(), LineReference(Gaussian())
+    scores = (SHIFTED, *scores_of(target))
+    samples, before = drawn(target, 100_000), reference.real
+    kept = samples.clone()
+    found = Scorer(scores, reference, 10_000, 100_000).final(samples)
+    alone = make_scorer(target, Path("nowhere")).final(samples)
+    assert {name: found[name] for name in alone} == alone and found["shifted"] == float(kept[:10_000].mean())
+    assert torch.equal(samples, kept) and torch.equal(reference.real, before)
+    with pytest.raises(ValueError, match="read-only"):
+        Samples(samples).values[0] = 0.0
+
+
+def test_scores_share_what_is_worked_out_once() -> None:
+    made: list[Samples] = []
+
+    def square(samples: Samples) -> float:
+        made.append(samples)
+        return float((samples.values**2).mean())
+
+    scores = [replace(SHIFTED, name=name, measure=lambda samples, _: samples.once(square)) for name in ("one", "two")]
+    found = Scorer(scores, LineReference(Gaussian()), 10_000, 10_000).final(drawn(Gaussian()))
+    assert found["one"] == found["two"] and len(made) == 1
+
+
+def test_a_score_of_the_players_is_taken_where_they_are_given() -> None:
+    scorer = make_scorer(Gaussian(), Path("nowhere"))
+    samples = drawn(Gaussian(), 100_000)
+    half = Players(lambda x: np.full_like(x, 0.5))
+    assert set(scorer.final(samples, half)) - set(scorer.final(samples)) == {"d_gap"}
+
+
+def test_the_floor_is_measured_or_given_or_none() -> None:
+    measured = replace(SHIFTED, measure=lambda samples, _: float(samples.tensor.double().mean()))
+    floors = {
+        "measured": measured,
+        "given": replace(measured, floor=lambda _, n: n),
+        "none": replace(measured, floor="none"),
+    }
+    reference = LineReference(Gaussian())
+    scorer = Scorer([replace(s, name=name) for name, s in floors.items()], reference, 10_000, 100_000)
+    found = {name: row["floor"] for name, row in scorer.references().items()}
+    assert found["measured"] == statistics.fmean(float(draw.double().mean()) for draw in reference.draws(10_000))
+    assert (found["given"], found["none"]) == (10_000, None)
+
+
+def test_references_say_of_a_plugin_s_score_alone_that_it_is_logarithmic() -> None:
+    scorer = Scorer((SHIFTED, *scores_of(Gaussian())), LineReference(Gaussian()), 10_000, 100_000)
+    references = scorer.references()
+    assert [name for name, row in references.items() if "log" in row] == ["shifted"]
+    assert [name for name, row in references.items() if not spans_decades(name, row)] == ["coverage"]
+    assert references["shifted"].pop("log") and not spans_decades("shifted", references["shifted"])
+
+
+def test_samples_that_no_score_is_defined_for_are_refused() -> None:
+    scorer = make_scorer(Gaussian(), Path("nowhere"))
+    infinite = torch.full((10_000, 1), math.inf)
+    for samples, why in ((torch.zeros(9_999, 1), "10000"), (infinite, "not finite")):
+        with pytest.raises(ValueError, match=why):
+            scorer.curve(samples)
+    with pytest.raises(InputError, match="shifted: size: expected at most 10,000"):
+        Scorer([replace(SHIFTED, size=20_000)], LineReference(Gaussian()), 10_000, 100_000)
 
 
 # Images
@@ -170,23 +249,25 @@ def test_fid_is_its_formula() -> None:
 
 
 @pytest.fixture(scope="module", params=["digits", "mnist"])
-def image_scorer(request: pytest.FixtureRequest) -> tuple[ImageScorer, ImageData]:
+def images(request: pytest.FixtureRequest) -> tuple[Images, Scorer, ImageData]:
     target = Images(request.param)
     if not target.available(DATA_DIR):
         pytest.skip(f"no {target.name} files under {DATA_DIR}: set GAN_DATA_DIR")
-    return ImageScorer(target, DATA_DIR), target.load(DATA_DIR)
+    return target, make_scorer(target, DATA_DIR), target.load(DATA_DIR)
 
 
 def test_noise_covers_no_class_one_image_one_and_real_images_ten(
-    image_scorer: tuple[ImageScorer, ImageData],
+    images: tuple[Images, Scorer, ImageData],
 ) -> None:
-    scorer, data = image_scorer
+    target, scorer, data = images
+    reference = scorer.reference
+    assert isinstance(reference, ImageReference)
     for take, n in ((scorer.curve, scorer.curve_size), (scorer.final, scorer.final_size)):
-        noise = torch.randint(256, (n, scorer.target.dimension), dtype=torch.uint8, generator=_generator())
+        noise = torch.randint(256, (n, target.dimension), dtype=torch.uint8, generator=_generator())
         assert take(noise)["modes"] == 0
         # A held-out image that is itself of high quality, as 95 in 100 are.
-        features, _ = scorer._extract(data.test[:20])
-        image = data.test[:20][torch.from_numpy(scorer._quality.judge(features))][0]
+        features, _ = reference.extract(data.test[:20])
+        image = data.test[:20][torch.from_numpy(reference.quality.judge(features))][0]
         one = take(image.repeat(n, 1))
         assert (one["modes"], one["hq_share"]) == (1, 1)
         real = take(data.test[:n])
@@ -195,12 +276,12 @@ def test_noise_covers_no_class_one_image_one_and_real_images_ten(
         assert real["hq_share"] == pytest.approx(0.95, abs=0.05)
 
 
-def test_references_are_real_at_the_same_size(image_scorer: tuple[ImageScorer, ImageData]) -> None:
-    scorer, data = image_scorer
+def test_references_are_real_at_the_same_size(images: tuple[Images, Scorer, ImageData]) -> None:
+    target, scorer, data = images
     references = scorer.references()
     assert references == scorer.references()
-    assert list(references) == [score.name for score in scores_of(scorer.target)]
-    sizes = sample_sizes(scorer.target)
+    assert list(references) == [score.name for score in scores_of(target)]
+    sizes = sample_sizes(target)
     for name, row in references.items():
         assert row["n"] == (sizes[0] if name == fid_name(sizes[0]) else sizes[1])
         if name.startswith("fid"):
@@ -215,9 +296,9 @@ def test_references_are_real_at_the_same_size(image_scorer: tuple[ImageScorer, I
 
 
 def test_faint_speckle_hardly_counts_and_strong_noise_ruins(
-    image_scorer: tuple[ImageScorer, ImageData],
+    images: tuple[Images, Scorer, ImageData],
 ) -> None:
-    scorer, data = image_scorer
+    _, scorer, data = images
     real = data.test[: scorer.curve_size].float()
     noise = torch.randn(real.shape, generator=_generator())
     fid = fid_name(scorer.curve_size)
@@ -229,8 +310,8 @@ def test_faint_speckle_hardly_counts_and_strong_noise_ruins(
     assert strong[fid] > 10 * faint[fid]
 
 
-def test_a_missing_class_is_seen(image_scorer: tuple[ImageScorer, ImageData]) -> None:
-    scorer, data = image_scorer
+def test_a_missing_class_is_seen(images: tuple[Images, Scorer, ImageData]) -> None:
+    _, scorer, data = images
     n = scorer.curve_size
     kept = data.train[data.train_labels != 4]
     found = scorer.curve(kept[torch.randperm(len(kept), generator=_generator())[:n]])
@@ -239,21 +320,21 @@ def test_a_missing_class_is_seen(image_scorer: tuple[ImageScorer, ImageData]) ->
     assert found["mode_kl"] == pytest.approx(-math.log(1 - share), abs=0.03)
 
 
-def test_scores_do_not_depend_on_the_samples_order(image_scorer: tuple[ImageScorer, ImageData]) -> None:
-    scorer, data = image_scorer
+def test_scores_do_not_depend_on_the_samples_order(images: tuple[Images, Scorer, ImageData]) -> None:
+    target, scorer, data = images
     n = scorer.curve_size
     order = torch.randperm(n, generator=_generator())
     one, two = scorer.curve(data.train[:n]), scorer.curve(data.train[:n][order])
     assert one == pytest.approx(two, rel=1e-4)
-    assert set(one) == {score.name for score in scores_of(scorer.target) if score.curve}
+    assert set(one) == {score.name for score in scores_of(target) if score.curve}
     final = scorer.final(data.train[: scorer.final_size])
-    assert set(final) == {score.name for score in scores_of(scorer.target) if score.final}
+    assert set(final) == {score.name for score in scores_of(target) if score.final}
 
 
 def test_extractor_is_registered_under_the_digest_of_its_weights() -> None:
     from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-    from gan.scores import read_card
+    from gan.scores.card import read_card
     from gan.scores.fid import extractor_name, make_extractor
 
     name = extractor_name(Images("digits"))

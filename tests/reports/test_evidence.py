@@ -17,7 +17,7 @@ from reports.ledger.records import PlannedReport, PlannedStudy
 from reports.ledger.verdicts import JUDGED, curves_of, judgements, with_final
 from reports.stats.intervals import Interval
 from reports.study.answer import answer
-from reports.study.evidence import gather, is_log, plain, to_csv, to_json
+from reports.study.evidence import gather, plain, to_csv, to_json
 from reports.study.tables import best_first, counted, number, ranking, share, spread, summarise, variants_table
 
 Make = Callable[..., Ledger]
@@ -117,7 +117,8 @@ def test_contrasts_are_computed_once_and_by_ratio_where_scores_span_decades(gaus
     assert sorted(evidence.results["lr_ratio"].unique()) == [0.5, 1, 2]  # a numeric factor stays numeric
     assert [evidence.label(s) for s in ("ks", "coverage")] == ["KS statistic", "share of 100 bins covered"]
     assert evidence.contrasts is evidence.contrasts and all(c.ratio for c in evidence.contrasts)
-    assert is_log("fid_10k") and not is_log("modes") and not is_log("coverage")
+    assert evidence.spans_decades("fid_10k")
+    assert not any(evidence.spans_decades(score) for score in ("modes", "coverage"))
     # A score of exactly zero has no logarithm: differences then.
     zero = gather(altered(gaussian, lambda rows: rows.assign(ks=rows["ks"].where(rows["seed"] > 0, 0.0))))
     assert not any(c.ratio for c in zero.contrasts)

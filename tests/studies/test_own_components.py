@@ -112,12 +112,12 @@ REFUSED: list[tuple[dict[str, str], str]] = [
 
 @pytest.mark.parametrize(("change", "said"), REFUSED)
 def test_what_does_not_fit_is_refused_at_its_key(load: Load, change: dict[str, str], said: str, tmp_path: Path) -> None:
-    only = ', compiles=True, needs=frozenset({"line"})),\n    PluginScore'
-    load(changed(SOURCE, (", compiles=True),\n    PluginScore", only)))
+    only = ', compiles=True, needs=frozenset({"line"})),\n    Score'
+    load(changed(SOURCE, (", compiles=True),\n    Score", only)))
     assert re.match(said, refusal(tmp_path, STUDY.format(**(GIVEN | change))))
 
 
 def test_a_score_with_the_name_of_a_column_or_of_a_factor_is_refused(load: Load, tmp_path: Path) -> None:
-    load(SOURCE.replace('PluginScore("transport"', 'PluginScore("drift"'))
+    load(SOURCE.replace('Score("transport"', 'Score("drift"'))
     said = refusal(tmp_path, STUDY.format(**(GIVEN | {"scores": '["drift"]', "score": "drift"})))
     assert said.startswith("scoring.scores: 'drift': a column of results.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,13 +19,13 @@ from reports.figures.layout import (
     Picture,
     best_and_worst,
     drawn_levels,
+    evenly,
     left_out,
     reference_lines,
     row_key,
     score_axis,
     short_name,
 )
-from reports.ledger.histories import Records
 from reports.stats.contrasts import Contrast
 from reports.stats.intervals import interval_kind, survival
 from reports.stats.rates import performance_profile, profile_band
@@ -39,20 +40,15 @@ LOST = ("diverged", NOT_TRAINED, "starved", "collapsed")
 VALUE = "value/discriminator"
 
 
-def evidence_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]:
-    """Draw the figures of the statistics, one at a time.
-
-    Args:
-        evidence: The study's.
-        records: Of its replicas.
-    """
-    found = evidence.contrasts()
+def evidence_pictures(evidence: Evidence) -> Iterator[Picture]:
+    """Draw the figures of the statistics, one at a time."""
+    found = evidence.contrasts
     if found:
         yield contrast_forest(evidence, found)
     yield profile(evidence)
     if evidence.results["verdict"].notna().any():
         yield verdicts(evidence)
-    losses = lost(evidence, records)
+    losses = lost(evidence)
     if losses["lost"].any():
         yield survival_curves(evidence, losses)
 
@@ -71,27 +67,21 @@ def contrast_forest(evidence: Evidence, found: Sequence[Contrast]) -> Picture:
     fig = draw.row_figure(len(effects) + sum(map(bool, groups.values())), 1.1)
     ax = fig.subplots()
     if ratio:
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+        draw.log_scale(ax, "x")
     colour = draw.VERDICT_COLOURS["converged"]
     draw_evidence.plot_forest(ax, groups, null, limits, color=colour)
     sides = ("← better", "worse →") if direction == "lower" else ("← worse", "better →")
+    place: dict[str, Any] = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom"}
     for side, shift, align in zip(sides, (-5, 5), ("right", "left"), strict=True):
-        ax.annotate(
-            side,
-            xy=(null, 1.0),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(shift, 3),
-            textcoords="offset points",
-            ha=align,
-            va="bottom",
-        )
+        ax.annotate(side, (null, 1.0), (shift, 3), ha=align, **place)
     ax.set_xlabel(f"{'ratio' if ratio else 'difference'} of the {evidence.label(score)}")
     dots = {"marker": "o", "color": colour, "markersize": 5, "linewidth": 1.3}
-    filled = [Line2D([], [], **dots, label="resolved")] if any(c.resolved for c in found) else []
-    hollow = [Line2D([], [], **dots, markerfacecolor="white", label="not resolved")]
-    hollow = hollow if any(not c.resolved for c in found) else []
-    draw.place_legend(fig, [*filled, *hollow, Line2D([], [], **draw.REFERENCE, label="no effect")])
+    marks = {
+        True: Line2D([], [], **dots, label="resolved"),
+        False: Line2D([], [], **dots, markerfacecolor="white", label="not resolved"),
+    }
+    shown = [mark for resolved, mark in marks.items() if any(c.resolved == resolved for c in found)]
+    draw.place_legend(fig, [*shown, Line2D([], [], **draw.REFERENCE, label="no effect")])
     return Picture("contrasts.png", "Effects of the factors", _forest_caption(evidence, found, effects, limits), fig)
 
 
@@ -126,12 +116,9 @@ def _by_effect(found: Sequence[Contrast], direction: str, most: int) -> list[Con
     """Return the contrasts of smallest p, at most so many, the best effect first and those without one last."""
     kept = sorted(found, key=lambda c: math.inf if math.isnan(c.p) else c.p)[:most]
     sign = 1 if direction == "lower" else -1
-
-    def worth(contrast: Contrast) -> float:
-        estimate = contrast.interval.estimate
-        return math.inf if math.isnan(estimate) else sign * estimate
-
-    return sorted(kept, key=lambda c: (math.isnan(c.interval.estimate), worth(c)))
+    known = [c for c in kept if not math.isnan(c.interval.estimate)]
+    unknown = [c for c in kept if math.isnan(c.interval.estimate)]
+    return [*sorted(known, key=lambda c: sign * c.interval.estimate), *unknown]
 
 
 def _effect(contrast: Contrast) -> Effect:
@@ -139,8 +126,7 @@ def _effect(contrast: Contrast) -> Effect:
         label = f"{contrast.factors[0]} {contrast.levels[0]} against {contrast.against[0]}"
     else:
         label = " × ".join(f"{f} {level}" for f, level in zip(contrast.factors, contrast.levels, strict=True))
-    interval = contrast.interval
-    return Effect(label, interval.estimate, interval.low, interval.high, contrast.resolved)
+    return Effect(label, *contrast.interval[:3], contrast.resolved)
 
 
 def profile(evidence: Evidence) -> Picture:
@@ -156,13 +142,11 @@ def profile(evidence: Evidence) -> Picture:
     # The share changes only at a replica's own value, so these are all the thresholds there are; of very many some, by
     # rank, which on a page of a thousand dots look the same.
     thresholds = np.array(sorted({*np.clip(finite, *limits).tolist(), *limits}))
-    if len(thresholds) > MOST_THRESHOLDS:
-        thresholds = thresholds[np.linspace(0, len(thresholds) - 1, MOST_THRESHOLDS).round().astype(int)]
+    thresholds = thresholds[evenly(len(thresholds), MOST_THRESHOLDS)]
     fig = draw.new_figure(3.2)
     ax = fig.subplots()
     if log:
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+        draw.log_scale(ax, "x")
     colours = draw.palette(list(groups))
     for name, own in values.items():
         shares = performance_profile(own, thresholds, direction)
@@ -268,15 +252,8 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
             continue
         curve = survival(own["step"].to_numpy(float), own["lost"].to_numpy(bool))
         # From the whole group at step 0 to the end of training: the curve itself ends at its last time.
-        x, y, low, high = (
-            np.r_[first, np.asarray(part, dtype=float)]
-            for first, part in zip(
-                (0.0, 1.0, 1.0, 1.0), (curve.times, curve.probability, curve.low, curve.high), strict=True
-            )
-        )
-        x, y, low, high = (
-            np.r_[part, last] for part, last in ((x, steps), (y, y[-1]), (low, low[-1]), (high, high[-1]))
-        )
+        x = np.r_[0.0, curve.times, steps]
+        y, low, high = (np.r_[1.0, part, part[-1]] for part in (curve.probability, curve.low, curve.high))
         # Greenwood's interval is not defined where none or all are lost.
         band = np.array([np.where(np.isnan(low), y, low), np.where(np.isnan(high), y, high)] if intervals else [y, y])
         label = f"{factor} {level}: {int(own['lost'].sum())} of {len(own)}" if factor else ""
@@ -298,12 +275,8 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
     return Picture("survival.png", "Time to collapse or divergence", caption, fig)
 
 
-def lost(evidence: Evidence, records: Records) -> pd.DataFrame:
+def lost(evidence: Evidence) -> pd.DataFrame:
     """When each trained replica collapsed or diverged, or until when it is known not to have.
-
-    Args:
-        evidence: The study's.
-        records: Of its replicas.
 
     Returns:
         Columns replica, step, lost. A replica that could not be trained, or left no verdict, has no row.
@@ -311,16 +284,16 @@ def lost(evidence: Evidence, records: Records) -> pd.DataFrame:
     results = evidence.results[evidence.results["verdict"].notna()]
     gone = set(results["verdict"])
     # Most studies lose none, and then nothing needs to be read.
-    ends = records.survey.ends
+    records, survey = evidence.records, evidence.records.survey
     runaways = _firsts(records.of(VALUE), THRESHOLDS.runaway) if "diverged" in gone else {}
-    curves = [name for name in records.survey.metrics if name.startswith("score/")] if "collapsed" in gone else []
+    curves = [name for name in survey.metrics if name.startswith("score/")] if "collapsed" in gone else []
     firsts = _firsts(records.of(*curves)) if curves else {}
     rows = []
     columns = (results[name] for name in ("replica", "status", "verdict", "time_to_collapse"))
     for replica, status, verdict, collapse in zip(*columns, strict=True):
         times = [float(collapse)] if not math.isnan(collapse) else []
         if verdict == "diverged":
-            end = float(ends.get(replica, 0.0))
+            end = float(survey.ends.get(replica, 0.0))
             times.append(float(runaways.get(replica, end)) if status == "ok" else end)
         elif verdict == "collapsed" and not times:  # it never covered more than half: there was no fall to time
             times.append(float(firsts.get(replica, 0.0)))

@@ -28,14 +28,9 @@ class Effect(NamedTuple):
 
 
 def forest_limits(effects: Sequence[Effect], null: float, log: bool) -> tuple[float, float]:
-    """Limits that hold every finite estimate, and the intervals up to three times as far from no effect.
+    """Limits that hold every finite estimate, and the intervals up to three times as far from no effect, at `null`.
 
-    Both sides of `null` keep room for their name.
-
-    Args:
-        effects: What is to be drawn.
-        null: Where there is no effect.
-        log: Whether the axis is logarithmic; what is not positive then lies off it.
+    Both sides of `null` keep room for their name. On a logarithmic axis what is not positive lies off it.
     """
 
     def distances(values: Sequence[float]) -> np.ndarray:
@@ -56,17 +51,11 @@ def forest_limits(effects: Sequence[Effect], null: float, log: bool) -> tuple[fl
 
 def plot_forest(
     ax: Axes, groups: Mapping[str, Sequence[Effect]], null: float, limits: tuple[float, float], **color: Any
-) -> Axes:
-    """Draw effects and their intervals, one a row from top to bottom under a heading a group.
+) -> None:
+    """Draw effects and their intervals, one a row from top to bottom under a heading a group that has any.
 
-    What lies beyond the limits, infinity too, is an arrow at the edge; an effect without an estimate is a text.
-
-    Args:
-        ax: Where to draw; its scale is set.
-        groups: The rows under each heading; a heading without rows is left out.
-        null: Where there is no effect.
-        limits: The edges of the x axis.
-        **color: `color` of the marks.
+    What lies beyond the limits of the x axis, whose scale is set, is an arrow at the edge, infinity too; an effect
+    without an estimate is a text. There is no effect at `null`.
     """
     names: list[str] = []
     headings: list[int] = []
@@ -86,14 +75,12 @@ def plot_forest(
             ax.axhline(row - 0.5, color="0.8", linewidth=0.6)
     ax.set_xlim(*limits)
     ax.tick_params(axis="y", length=0, pad=9)  # clear of the arrows at the edge
-    return ax
 
 
 def _plot_effect(ax: Axes, effect: Effect, row: int, null: float, limits: tuple[float, float], color: Any) -> None:
     if math.isnan(effect.estimate):
-        ax.annotate(
-            "no estimate", (null, row), (6, 0), textcoords="offset points", va="center", color="0.4", fontsize=7
-        )
+        aside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 7}
+        ax.annotate("no estimate", (null, row), (6, 0), color="0.4", **aside)
         return
     if not (math.isnan(effect.low) or math.isnan(effect.high)):
         low, high = np.clip([effect.low, effect.high], *limits)
@@ -108,61 +95,41 @@ def _plot_effect(ax: Axes, effect: Effect, row: int, null: float, limits: tuple[
     ax.plot(at, row, marker=marker, markersize=size, color=color, markerfacecolor=face, clip_on=False, zorder=3)
 
 
-def plot_steps(ax: Axes, x: np.ndarray, y: np.ndarray, band: np.ndarray, where: str, color: Any, label: str) -> Axes:
-    """Draw a step function and the band around it.
+def plot_steps(ax: Axes, x: np.ndarray, y: np.ndarray, band: np.ndarray, where: str, color: Any, label: str) -> None:
+    """Draw a step function, x ascending, and the band around it, of shape [2, points] and NaN where there is none.
 
-    Args:
-        ax: Where to draw.
-        x: Shape [points], ascending.
-        y: Shape [points].
-        band: Shape [2, points]; NaN where there is none.
-        where: "post" where a value holds from its point on, "pre" where it holds up to it.
-        color: Of both.
-        label: Of the line.
+    `where` is "post" where a value holds from its point on, "pre" where it holds up to it.
     """
     ax.fill_between(x, band[0], band[1], step=where, color=color, alpha=0.16, linewidth=0)  # pyright: ignore[reportArgumentType]
     ax.step(x, y, where=where, color=color, label=label, linewidth=1.5)  # pyright: ignore[reportArgumentType]
-    return ax
 
 
-def plot_shares(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> Axes:
-    """Draw rows of stacked bars, each as wide as its share of the row, its count in it.
-
-    Args:
-        ax: Where to draw.
-        counts: Rows from top to bottom, columns from left to right.
-        colours: One a column.
-    """
+def plot_shares(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """Draw a row of stacked bars for each of the counts', each as wide as its share of the row, its count in it."""
     totals = counts.sum(axis=1).to_numpy(float)
     rows = np.arange(len(counts))
     left = np.zeros(len(counts))
     for name in counts:
         share = counts[name].to_numpy(float) / totals
         ax.barh(rows, share, left=left, height=0.78, color=colours[str(name)], edgecolor="white", linewidth=0.6)
+        dark = np.dot(to_rgb(colours[str(name)]), [0.299, 0.587, 0.114]) < 0.5
+        style: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": 7}
         for row in rows[share > 0.06]:
-            dark = np.dot(to_rgb(colours[str(name)]), [0.299, 0.587, 0.114]) < 0.5
-            ax.text(
-                left[row] + share[row] / 2,
-                row,
-                str(counts[name].iloc[row]),
-                ha="center",
-                va="center_baseline",
-                fontsize=7,
-                color="white" if dark else "black",
-            )
+            middle, count = left[row] + share[row] / 2, str(counts[name].iloc[row])
+            ax.text(middle, row, count, color="white" if dark else "black", **style)
         left += share
     ax.set_xlim(0, 1)
     ax.grid(axis="x", visible=False)
-    return draw.label_rows(ax, [str(name) for name in counts.index])
+    draw.label_rows(ax, [str(name) for name in counts.index])
 
 
-def plot_rates(ax: Axes, successes: np.ndarray, trials: np.ndarray, offset: float, **mark: Any) -> Axes:
-    """Draw a rate a row with its 95 % Wilson interval, which a single trial has not.
+def plot_rates(ax: Axes, successes: np.ndarray, trials: np.ndarray, offset: float, **mark: Any) -> None:
+    """Draw a rate a row with its 95 % Wilson interval, which a single trial has not; without trials a row is empty.
 
     Args:
         ax: Where to draw.
         successes: Shape [rows].
-        trials: Shape [rows]; a row without trials stays empty.
+        trials: Shape [rows].
         offset: Down from the middle of the row, in rows.
         **mark: Of the point; its colour is the interval's too.
     """
@@ -171,15 +138,12 @@ def plot_rates(ax: Axes, successes: np.ndarray, trials: np.ndarray, offset: floa
             limits = wilson(k, n) if n > 1 else [k / n] * 2
             ax.plot(limits, [row + offset] * 2, color=mark["color"], linewidth=1.1, solid_capstyle="butt")
             ax.plot(k / n, row + offset, linestyle="", **mark)
-    return ax
 
 
-def plot_paths(ax: Axes, paths: Sequence[tuple[tuple[np.ndarray, np.ndarray], str]]) -> Axes:
-    """Draw lines in the colours of their verdicts; a cross ends a diverged one.
+def plot_paths(ax: Axes, paths: Sequence[tuple[tuple[np.ndarray, np.ndarray], str]]) -> None:
+    """Draw paths, ((steps, values), verdict), in the colours of their verdicts; a cross ends a diverged one.
 
-    Args:
-        ax: Where to draw; on a logarithmic axis what is not positive leaves a gap.
-        paths: ((steps [points], values [points]), verdict), the last one in front.
+    The last one is in front. On a logarithmic axis what is not positive leaves a gap.
     """
     faint: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.75} if len(paths) <= 30 else {"linewidth": 0.6, "alpha": 0.6}
     for (steps, values), verdict in paths:
@@ -189,21 +153,15 @@ def plot_paths(ax: Axes, paths: Sequence[tuple[tuple[np.ndarray, np.ndarray], st
         if verdict == "diverged" and drawable.any():
             last = np.flatnonzero(drawable)[-1]
             ax.plot(steps[last], values[last], marker="x", markersize=4, color=colour)
-    return ax
 
 
-def plot_orbit(ax: Axes, positions: np.ndarray, joined: bool, **line: Any) -> Axes:
-    """Draw the path of a point in the plane, its start a ring.
+def plot_orbit(ax: Axes, positions: np.ndarray, joined: bool, **line: Any) -> None:
+    """Draw the path of a point in the plane, its positions of shape [points, 2], its start a ring.
 
-    Args:
-        ax: Where to draw.
-        positions: Shape [points, 2], in order.
-        joined: Whether a line joins them: only where the point turns little from one to the next.
-        **line: Of the path; its colour is the marks' too.
+    A line may join them only where the point turns little from one to the next.
     """
     x, y = positions.T
     if joined:
         ax.plot(x, y, linewidth=0.9, **line)
     ax.plot(x, y, linestyle="", marker="o", markersize=2, **line)
     ax.plot(x[0], y[0], linestyle="", marker="o", markersize=6, markerfacecolor="none", **line)
-    return ax

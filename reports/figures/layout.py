@@ -73,7 +73,12 @@ class Layout:
 def drawn_levels(evidence: Evidence, factor: str | None) -> list[str]:
     """The levels of a factor that a figure shows, evenly chosen where there are many; an empty one without a factor."""
     levels = evidence.factors[factor] if factor else [""]
-    return [levels[i] for i in np.linspace(0, len(levels) - 1, min(MOST_LEVELS, len(levels))).round().astype(int)]
+    return [levels[i] for i in evenly(len(levels), MOST_LEVELS)]
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Places of at most `most` of so many things in a row, the first and the last among them."""
+    return np.linspace(0, count - 1, min(most, count)).round().astype(int)
 
 
 def left_out(evidence: Evidence, *factors: str | None) -> str:
@@ -83,15 +88,16 @@ def left_out(evidence: Evidence, *factors: str | None) -> str:
     return f" Not all levels are drawn but {counts}, evenly chosen." if many else ""
 
 
-def best_and_worst(order: Sequence[str]) -> tuple[list[str], str]:
+def best_and_worst(order: Sequence[str], most: int = MOST_ROWS) -> tuple[list[str], str]:
     """Return the variants that a figure of one row a variant shows, and a sentence if these are not all.
 
     Args:
         order: From the best to the worst.
+        most: How many rows stay legible.
     """
-    if len(order) <= MOST_ROWS:
+    if len(order) <= most:
         return list(order), ""
-    half = MOST_ROWS // 2
+    half = most // 2
     return [*order[:half], *order[-half:]], f" Of {len(order)} variants the {half} best and the {half} worst are drawn."
 
 

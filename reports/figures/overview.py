@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -25,20 +26,19 @@ from reports.figures.layout import (
 )
 from reports.figures.samples import sample_pictures
 from reports.figures.training import training_pictures
-from reports.ledger.ledger import Ledger
 from reports.stats.intervals import iqm
 from reports.study.evidence import Evidence
 from reports.study.tables import goal, number, ranking, reached, score_values
 
 
-def pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
+def pictures(evidence: Evidence) -> Iterator[Picture]:
     """Draw every figure of a study, one at a time."""
     yield final_scores(evidence)
     if sum(len(levels) > 1 for levels in evidence.factors.values()) > 1:
         yield heat_map(evidence)  # over one factor it would only repeat the figure before
-    yield from evidence_pictures(evidence, evidence.records)
-    yield from training_pictures(evidence, evidence.records)
-    yield from sample_pictures(evidence, ledger)
+    yield from evidence_pictures(evidence)
+    yield from training_pictures(evidence)
+    yield from sample_pictures(evidence)
 
 
 def final_scores(evidence: Evidence) -> Picture:
@@ -46,7 +46,7 @@ def final_scores(evidence: Evidence) -> Picture:
     score, (order, few) = evidence.primary, best_and_worst(ranking(evidence))
     direction = evidence.direction(score)
     groups = {short_name(evidence, v): score_values(evidence, evidence.of(v), score) for v in order}
-    means = {short_name(evidence, v): iqm(score_values(evidence, evidence.of(v), score), direction) for v in order}
+    means = {name: iqm(values, direction) for name, values in groups.items()}
     hues = draw.palette(evidence.factors[evidence.factor] if evidence.factor else [""])
     named = drawn_levels(evidence, evidence.factor)
     colours = {
@@ -59,10 +59,10 @@ def final_scores(evidence: Evidence) -> Picture:
     worst, low, high = room_for_failures(low, high, log, direction) if failed else (high, low, high)
 
     fig = draw.row_figure(len(groups), 1.0)
-    ax = draw.plot_strip(fig.subplots(), groups, means, colours, worst)
+    ax = fig.subplots()
+    draw.plot_strip(ax, groups, means, colours, worst)
     if log:
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+        draw.log_scale(ax, "x")
     ax.set_xlim(low, high)
     ax.set_xlabel(f"{evidence.label(score)} ({direction} is better)")
     handles = [Line2D([], [], color="black", linewidth=1.6, label="interquartile mean")]
@@ -91,16 +91,15 @@ def heat_map(evidence: Evidence) -> Picture:
     facets = drawn_levels(evidence, facet)
     means = {f: pd.DataFrame(index=rows, columns=columns, dtype=float) for f in facets}
     notes = {f: pd.DataFrame("", index=rows, columns=columns) for f in facets}
-    for f in facets:
-        means[f].index.name, means[f].columns.name = layout.colour, across
-        for row in rows:
-            for column in columns:
-                names = layout.cell(evidence, f, column, row)
-                replicas = evidence.results[evidence.results["variant"].isin(names)]
-                mean = iqm(score_values(evidence, replicas, score), direction) if len(replicas) else np.nan
-                means[f].loc[row, column] = mean
-                count = f"\n{reached(evidence, replicas).sum()}/{len(replicas)}" if evidence.reached else ""
-                notes[f].loc[row, column] = f"{number(mean)}{count}" if len(replicas) else ""
+    for f, row, column in itertools.product(facets, rows, columns):
+        replicas = evidence.results[evidence.results["variant"].isin(layout.cell(evidence, f, column, row))]
+        if len(replicas):
+            mean = iqm(score_values(evidence, replicas, score), direction)
+            means[f].loc[row, column] = mean
+            count = f"\n{reached(evidence, replicas).sum()}/{len(replicas)}" if evidence.reached else ""
+            notes[f].loc[row, column] = f"{number(mean)}{count}"
+    for own in means.values():
+        own.index.name, own.columns.name = layout.colour, across
 
     everything = np.concatenate([m.to_numpy(float).ravel() for m in means.values()])
     norm = draw.heat_norm(everything, evidence.spans_decades(score))

@@ -1,11 +1,11 @@
-"""Plot functions: each draws one thing on the axes it is given and returns them; none opens a window."""
+"""Plot functions: each draws one thing on the axes it is given; none opens a window."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -65,13 +65,12 @@ def row_figure(rows: int, extra: float) -> Figure:
     return new_figure(extra + (0.27 if rows <= 20 else 0.2) * rows)
 
 
-def label_rows(ax: Axes, names: Sequence[str]) -> Axes:
+def label_rows(ax: Axes, names: Sequence[str]) -> None:
     """Label rows 0, 1, ... from the top, in letters that leave most of the page to what is drawn."""
     longest = max(map(len, names), default=0)
     ax.set_yticks(range(len(names)), list(names), fontsize=8 if longest <= 36 else 7 if longest <= 48 else 6)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
-    return ax
 
 
 def place_legend(fig: Figure, handles: Sequence[Artist]) -> None:
@@ -85,30 +84,17 @@ def place_legend(fig: Figure, handles: Sequence[Artist]) -> None:
             return
 
 
-def plot_band(ax: Axes, steps: np.ndarray, quartiles: np.ndarray, limits: tuple[float, float], **line: Any) -> Axes:
-    """Draw a median curve and the interquartile band around it.
+def plot_band(ax: Axes, steps: np.ndarray, quartiles: np.ndarray, limits: tuple[float, float], **line: Any) -> None:
+    """Draw a median curve and the interquartile band around it, from quartiles of shape [3, steps].
 
-    Args:
-        ax: Where to draw.
-        steps: Shape [steps].
-        quartiles: Shape [3, steps]; an infinite quartile falls on a failed run, and the band then runs to the
-            edge of the axes; where the median is not finite there is no line.
-        limits: The edges of the y axis.
-        **line: Of the median's line; its colour is the band's too.
+    An infinite quartile falls on a failed run, and the band then runs to the limit of the y axis; where the median is
+    not finite there is no line.
     """
     low, middle, high = quartiles
     shown = np.isfinite(middle)
-    ax.fill_between(
-        steps,
-        np.clip(low, *limits),
-        np.clip(high, *limits),
-        where=shown,
-        color=line["color"],
-        alpha=0.22,
-        linewidth=0,
-    )
+    inside = np.clip(low, *limits), np.clip(high, *limits)
+    ax.fill_between(steps, *inside, where=shown, color=line["color"], alpha=0.22, linewidth=0)
     ax.plot(steps, np.where(shown, middle, np.nan), **line)
-    return ax
 
 
 class Decimals(LogLocator):
@@ -124,8 +110,14 @@ class Decimals(LogLocator):
         return super().tick_values(vmin, vmax)
 
 
-def log_ticks(axis: Axis) -> Axis:
-    """Label a logarithmic axis in plain decimals, in powers of ten where they grow long."""
+def log_scale(ax: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, labelled in plain decimals, in powers of ten where they grow long."""
+    ax.set(**{f"{which}scale": "log"})
+    log_ticks(ax.xaxis if which == "x" else ax.yaxis)
+
+
+def log_ticks(axis: Axis) -> None:
+    """Label a logarithmic axis as `log_scale` does."""
 
     def text(value: float, _: object) -> str:
         plain = 1e-4 <= value < 1e4 or value <= 0
@@ -134,7 +126,6 @@ def log_ticks(axis: Axis) -> Axis:
     axis.set_major_locator(Decimals())
     axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
-    return axis
 
 
 def wrapped(label: str, height: float) -> str:
@@ -150,15 +141,15 @@ def facet_grid(
     xlabel: str,
     ylabel: str,
 ) -> np.ndarray:
-    """Draw small multiples with shared axes: column titles on top, row titles at the right.
+    """Draw small multiples with shared axes and labels: column titles on top, row titles at the right.
 
     Args:
         fig: Where to draw.
         rows: Row titles; one empty title for a single untitled row.
         columns: Column titles.
         draw: Called with the axes, the row and the column.
-        xlabel: Shared label, with its unit.
-        ylabel: Shared label.
+        xlabel: With its unit.
+        ylabel: With its unit.
 
     Returns:
         The axes, shape [rows, columns].
@@ -169,16 +160,8 @@ def facet_grid(
         if i == 0 and columns[j]:
             ax.set_title(columns[j])
         if j == len(columns) - 1 and rows[i]:
-            ax.annotate(
-                rows[i],
-                xy=(1.0, 0.5),
-                xytext=(6, 0),
-                xycoords="axes fraction",
-                textcoords="offset points",
-                rotation=270,
-                ha="left",
-                va="center",
-            )
+            aside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+            ax.annotate(rows[i], (1.0, 0.5), (6, 0), **aside, rotation=270, ha="left", va="center")
     width = WIDTH / len(columns) / LETTER  # letters that fit above one column
     if max(map(len, columns)) > width:
         for ax, title in zip(axes[0], columns, strict=True):
@@ -188,7 +171,7 @@ def facet_grid(
     return axes
 
 
-def plot_heat(ax: Axes, means: pd.DataFrame, notes: pd.DataFrame, norm: Normalize, cmap: str, title: str = "") -> Axes:
+def plot_heat(ax: Axes, means: pd.DataFrame, notes: pd.DataFrame, norm: Normalize, cmap: str, title: str = "") -> None:
     """Draw a table of means as a heat map, each cell with its text; a failed mean is a grey cell.
 
     Args:
@@ -202,31 +185,16 @@ def plot_heat(ax: Axes, means: pd.DataFrame, notes: pd.DataFrame, norm: Normaliz
     import seaborn
 
     values = means.to_numpy(float)
-    seaborn.heatmap(
-        means.where(np.isfinite(values)),
-        ax=ax,
-        norm=norm,
-        vmin=norm.vmin,  # or seaborn looks for them in the values, of which there may be none
-        vmax=norm.vmax,
-        cmap=cmap,
-        annot=notes,
-        fmt="",
-        cbar=False,
-        linewidths=1.5,
-        linecolor="white",
-        annot_kws={"fontsize": 8},
-    )
+    # Without limits seaborn looks for them in the values, of which there may be none.
+    scale: dict[str, Any] = {"norm": norm, "vmin": norm.vmin, "vmax": norm.vmax, "cmap": cmap, "cbar": False}
+    cells: dict[str, Any] = {"annot": notes, "fmt": "", "annot_kws": {"fontsize": 8}}
+    seaborn.heatmap(means.where(np.isfinite(values)), ax=ax, linewidths=1.5, linecolor="white", **scale, **cells)
     ax.set_facecolor("0.85")
     for row, column in np.argwhere(~np.isfinite(values)):
         ax.text(column + 0.5, row + 0.5, str(notes.iloc[row, column]), ha="center", va="center", fontsize=8)
     ax.grid(False)
-    ax.tick_params(length=0)
-    ax.set_xlabel(str(means.columns.name or ""))
-    ax.set_ylabel(str(means.index.name or ""))
-    ax.tick_params(axis="y", rotation=0)
-    ax.tick_params(axis="x", rotation=0)
-    ax.set_title(title)
-    return ax
+    ax.tick_params(length=0, rotation=0)
+    ax.set(xlabel=means.columns.name or "", ylabel=means.index.name or "", title=title)
 
 
 def heat_norm(values: np.ndarray, log: bool) -> Normalize:
@@ -246,17 +214,10 @@ def plot_histogram(
     color: tuple[float, float, float],
     title: str,
     bins: int = 80,
-) -> Axes:
-    """Draw generated samples as a histogram under the exact density of the target.
+) -> None:
+    """Draw generated samples, of shape [n], as a histogram under the exact density of the target at the grid's points.
 
-    Args:
-        ax: Where to draw.
-        samples: Shape [n].
-        grid: Points of the density, shape [points]; its ends bound the histogram.
-        density: Shape [points].
-        color: Of the histogram.
-        title: Above the axes.
-        bins: How many, over the whole grid.
+    The ends of the grid bound the histogram of so many bins; what lies outside is said.
     """
     edges = np.linspace(grid[0], grid[-1], bins + 1)
     inside = (samples >= grid[0]) & (samples <= grid[-1])
@@ -276,17 +237,10 @@ def plot_histogram(
     if notes:
         ax.text(0.98, 0.96, "\n".join(notes), transform=ax.transAxes, ha="right", va="top", fontsize=8)
     ax.set_title(title)
-    return ax
 
 
-def plot_images(ax: Axes, images: np.ndarray, columns: int) -> Axes:
-    """Draw greyscale images side by side, `columns` in a row, with a hair of white between.
-
-    Args:
-        ax: Where to draw; its frame goes.
-        images: uint8, shape [n, side * side].
-        columns: Images a row.
-    """
+def plot_images(ax: Axes, images: np.ndarray, columns: int) -> None:
+    """Draw greyscale images, uint8 [n, side * side], so many in a row, with a hair of white between."""
     side = math.isqrt(images.shape[1])
     rows = math.ceil(len(images) / columns)
     gap = max(1, side // 14)
@@ -296,7 +250,6 @@ def plot_images(ax: Axes, images: np.ndarray, columns: int) -> Axes:
         canvas[top : top + side, left : left + side] = image.reshape(side, side)
     ax.imshow(canvas, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     ax.set_axis_off()
-    return ax
 
 
 def plot_strip(
@@ -305,15 +258,10 @@ def plot_strip(
     means: Mapping[str, float],
     colors: Mapping[str, object],
     worst: float,
-) -> Axes:
-    """Draw a horizontal strip of points a group, its mean a bar; failed runs are crosses at the bad end.
+) -> None:
+    """Draw a horizontal strip of points a group, its mean a bar, from top to bottom.
 
-    Args:
-        ax: Where to draw.
-        groups: Values of each group, shape [runs], NaN for a failed run; drawn from top to bottom.
-        means: The groups' interquartile means, or any other; infinite where failed runs reach it.
-        colors: One a group.
-        worst: Where on the axis to put failed runs.
+    A failed run (NaN) is a cross at `worst`, the bad end of the axis, and so is an infinite mean.
     """
     for row, (name, values) in enumerate(groups.items()):
         # A fixed spread in the order of the values, instead of random jitter: the same figure every time.
@@ -324,17 +272,16 @@ def plot_strip(
         ax.scatter(np.full(failed.sum(), worst), height[failed], s=16, marker="x", color=colors[name], linewidths=1)
         at = means[name] if np.isfinite(means[name]) else worst
         ax.plot([at, at], [row - 0.36, row + 0.36], color="black", linewidth=1.6, solid_capstyle="butt")
-    return label_rows(ax, list(groups))
+    label_rows(ax, list(groups))
 
 
-def plot_absent(ax: Axes, side: int, columns: int, rows: int, text: str) -> Axes:
+def plot_absent(ax: Axes, side: int, columns: int, rows: int, text: str) -> None:
     """Draw a grey plate of the size of a grid of images, with a text instead of them."""
     gap = max(1, side // 14)
     shape = rows * (side + gap) - gap, columns * (side + gap) - gap
     ax.imshow(np.full(shape, 235, dtype=np.uint8), cmap="gray", vmin=0, vmax=255)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=8)
     ax.set_axis_off()
-    return ax
 
 
 def _scatter_order(n: int) -> np.ndarray:

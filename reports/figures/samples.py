@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +15,16 @@ from gan.targets import Mixture, RealLine, make_target
 from gan.variant import Variant
 from reports.figures import intervals as draw_evidence
 from reports.figures import primitives as draw
-from reports.figures.layout import Picture, never_trained, row_key, short_name, varied
-from reports.ledger.ledger import Ledger
+from reports.figures.layout import Picture, best_and_worst, evenly, never_trained, row_key, short_name, varied
 from reports.study.evidence import Evidence
-from reports.study.tables import by_seed_rank, number, ranking
+from reports.study.tables import best_first, number, ranking
 from reports.theory.section import step_sizes
 
 IMAGE_COLUMNS, IMAGE_ROWS = 6, 2
 MOST_VARIANTS = 8  # rows of images that stay legible on a page
 
 
-def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
+def sample_pictures(evidence: Evidence) -> Iterator[Picture]:
     """Draw the samples of the study's target, or for the target `point` its orbits; nothing where there are none.
 
     Nor where no generator is trained: its samples are known.
@@ -32,18 +32,18 @@ def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     settings = dict(evidence.study.target)
     target = make_target(settings.pop("name"), **settings)
     if "game" in target.provides:
-        yield from orbits(evidence, ledger)
+        yield from orbits(evidence)
     elif not (evidence.results["status"] == "ok").any() or never_trained(evidence):
         return
     elif isinstance(target, RealLine):
-        yield histograms(evidence, ledger, target)
+        yield histograms(evidence, target)
     else:
-        yield image_grids(evidence, ledger, target.shape[-1])
+        yield image_grids(evidence, target.shape[-1])
 
 
 def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
     """Return a variant's best, middle and worst replica, failed ones last; fewer with fewer seeds."""
-    ranked = by_seed_rank(evidence, variant)
+    ranked = best_first(evidence, evidence.of(variant))
     if len(ranked) == 1:
         return {"only": ranked.iloc[0]}
     if len(ranked) == 2:
@@ -51,7 +51,7 @@ def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
     return {"best": ranked.iloc[0], "middle": ranked.iloc[(len(ranked) - 1) // 2], "worst": ranked.iloc[-1]}
 
 
-def histograms(evidence: Evidence, ledger: Ledger, target: RealLine) -> Picture:
+def histograms(evidence: Evidence, target: RealLine) -> Picture:
     """Generated samples under the exact density: three seeds of the best and of the worst variant."""
     order = ranking(evidence)
     chosen = {"best variant": order[0]} | ({"worst variant": order[-1]} if len(order) > 1 else {})
@@ -61,7 +61,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: RealLine) -> Picture:
     bins = 24 * target.modes if isinstance(target, Mixture) else 80  # fine enough to show the gaps between modes
 
     picks = {rank: three_of(evidence, variant) for rank, variant in chosen.items()}
-    columns, places = max(len(p) for p in picks.values()), ledger.places()
+    columns, places = max(len(p) for p in picks.values()), evidence.ledger.places()
     fig = draw.new_figure(0.5 + 2.0 * len(picks))
     bands = fig.subfigures(len(picks), 1, squeeze=False)[:, 0]
     shown = []
@@ -72,17 +72,11 @@ def histograms(evidence: Evidence, ledger: Ledger, target: RealLine) -> Picture:
         for ax, (place, replica) in zip(axes, pick.items(), strict=False):
             shown.append(f"`{replica['replica']}`")
             title = f"{place} seed ({replica['seed']}): {_score(evidence, replica)}"
-            values = _samples(ledger, places, replica)
+            values = _samples(evidence, places, replica)
             if values is None:
                 ax.plot(grid, density, color="black", linewidth=1.1)
-                ax.text(
-                    0.5,
-                    0.85,
-                    f"no samples:\n{_why_none(replica)}",
-                    transform=ax.transAxes,
-                    ha="center",
-                    va="center",
-                )
+                centred: dict[str, Any] = {"transform": ax.transAxes, "ha": "center", "va": "center"}
+                ax.text(0.5, 0.85, f"no samples:\n{_why_none(replica)}", **centred)
                 ax.set_title(f"{place} seed ({replica['seed']})")
             else:
                 draw.plot_histogram(ax, values.ravel(), grid, density, draw.palette([""])[""], title, bins)
@@ -99,16 +93,12 @@ def histograms(evidence: Evidence, ledger: Ledger, target: RealLine) -> Picture:
     return Picture("samples.png", "Generated against real", caption, fig)
 
 
-def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
+def image_grids(evidence: Evidence, side: int) -> Picture:
     """Image samples, one row a variant from best to worst: its best, middle and worst seed."""
-    order = ranking(evidence)
-    left_out = len(order) - MOST_VARIANTS
-    if left_out > 0:
-        half = MOST_VARIANTS // 2
-        order = [*order[:half], *order[-half:]]
+    order, few = best_and_worst(ranking(evidence), MOST_VARIANTS)
     picks = {variant: three_of(evidence, variant) for variant in order}
-    columns, places = max(len(p) for p in picks.values()), ledger.places()
-    real = ledger.real_images()
+    columns, places = max(len(p) for p in picks.values()), evidence.ledger.places()
+    real = evidence.ledger.real_images()
     fig = draw.new_figure(0.2 + 0.98 * (len(order) + (real is not None)))
     axes = fig.subplots(len(order) + (real is not None), columns, squeeze=False)
     if real is not None:
@@ -119,26 +109,19 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
             start = i * IMAGE_COLUMNS * IMAGE_ROWS
             draw.plot_images(ax, real[start : start + IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
     for row, (variant, pick) in zip(axes, picks.items(), strict=True):
-        row[0].annotate(
-            "\n".join(short_name(evidence, variant).split(" · ")),
-            xy=(0, 0.5),
-            xytext=(-8, 0),
-            xycoords="axes fraction",
-            textcoords="offset points",
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+        name = "\n".join(short_name(evidence, variant).split(" · "))
+        aside: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 8}
+        row[0].annotate(name, (0, 0.5), (-8, 0), ha="right", va="center", **aside)
         for ax in row:
             ax.set_axis_off()
         for ax, (place, replica) in zip(row, pick.items(), strict=False):
             ax.set_title(f"{place} seed ({replica['seed']}): {_score(evidence, replica)}", fontsize=8, pad=3)
-            images = _samples(ledger, places, replica)
+            images = _samples(evidence, places, replica)
             if images is not None:
                 draw.plot_images(ax, images[: IMAGE_COLUMNS * IMAGE_ROWS], IMAGE_COLUMNS)
             else:
                 draw.plot_absent(ax, side, IMAGE_COLUMNS, IMAGE_ROWS, f"no samples: {_why_none(replica)}")
-    which = f", the {MOST_VARIANTS // 2} best and the {MOST_VARIANTS // 2} worst variants" if left_out > 0 else ""
+    which = f", the {MOST_VARIANTS // 2} best and the {MOST_VARIANTS // 2} worst variants" if few else ""
     caption = (
         f"Generated samples, the first {IMAGE_COLUMNS * IMAGE_ROWS} of each replica, unchosen{which}: "
         f"one row a variant {row_key(evidence)}, best on top; in it the seeds that are "
@@ -148,17 +131,17 @@ def image_grids(evidence: Evidence, ledger: Ledger, side: int) -> Picture:
     return Picture("samples.png", "Generated samples", caption, fig)
 
 
-def orbits(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
+def orbits(evidence: Evidence) -> Iterator[Picture]:
     """The paths of the two-parameter game, one a variant: in the plane, and their radius beside the exact one."""
     order = ranking(evidence)
-    shown = [order[i] for i in np.linspace(0, len(order) - 1, min(MOST_VARIANTS, len(order))).round().astype(int)]
+    shown = [order[i] for i in evenly(len(order), MOST_VARIANTS)]
     shown.sort(key=list(evidence.variants.index).index)  # in the plan's order, so that the panels line up
     colours = draw.palette(shown)
     paths: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    places = ledger.places()
+    places = evidence.ledger.places()
     for variant in shown:
         for replica in evidence.of(variant)["replica"]:  # by seed: the first that left its path
-            kept = ledger.samples(replica, places.get(replica))
+            kept = evidence.ledger.samples(replica, places.get(replica))
             if len(kept.get("progress", ())):
                 paths[variant] = kept["steps"].ravel(), kept["progress"].reshape(-1, 2).astype(float)
                 break
@@ -194,8 +177,8 @@ def orbits(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
             exact.add(h)
         ax.set(xlabel="x", ylabel="y")
         ax.label_outer()
-    radii.set(yscale="log", xlabel="training step")
-    draw.log_ticks(radii.yaxis)
+    draw.log_scale(radii, "y")
+    radii.set(xlabel="training step")
     radii.set_title("distance from the equilibrium", fontsize=8.5)
     if exact:
         radii.legend(handles=[Line2D([], [], **draw.REFERENCE, label="exact: (1 + h²)^(t/2)")], loc="upper left")
@@ -227,11 +210,11 @@ def spiral_step(variant: Variant) -> float | None:
     return sizes[1]
 
 
-def _samples(ledger: Ledger, places: Mapping[str, str], replica: pd.Series) -> np.ndarray | None:
+def _samples(evidence: Evidence, places: Mapping[str, str], replica: pd.Series) -> np.ndarray | None:
     """What a replica generated at the end, [n, dimension]; None where it failed or left nothing."""
     if replica["status"] != "ok":
         return None
-    return ledger.samples(replica["replica"], places.get(replica["replica"])).get("final")
+    return evidence.ledger.samples(replica["replica"], places.get(replica["replica"])).get("final")
 
 
 def _why_none(replica: pd.Series) -> str:

@@ -22,6 +22,7 @@ from reports.figures.layout import (
     drawn_levels,
     equilibrium,
     equilibrium_lines,
+    evenly,
     layout_of,
     loss_axis,
     quartile_curves,
@@ -30,26 +31,21 @@ from reports.figures.layout import (
     scale_loss,
     score_axis,
 )
-from reports.ledger.histories import Curves, Records
+from reports.ledger.histories import Curves
 from reports.stats.intervals import bands
 from reports.study.evidence import Evidence
-from reports.study.tables import score_values
+from reports.study.tables import best_first
 
 MOST_PATHS = 60  # lines that can still be told apart in one panel
 VALUE, GRADIENT, LAYER = "value/discriminator", "gradient/generator", "gradient/generator/"
 
 
-def training_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]:
-    """Draw what the history holds, one figure at a time.
-
-    Args:
-        evidence: The study's.
-        records: Of its replicas.
-    """
-    metrics = records.survey.metrics
+def training_pictures(evidence: Evidence) -> Iterator[Picture]:
+    """Draw what the history holds, one figure at a time."""
+    metrics = evidence.records.survey.metrics
     curve = curve_of(evidence, metrics)
     named = [metric for metric in (f"score/{curve}", VALUE, GRADIENT) if metric in metrics]
-    history = records.of(*named)
+    history = evidence.records.of(*named)
     tables = {metric: history[history["metric"] == metric] for metric in named}
     del history  # of thousands of replicas it is large
     if curve and not _moves(tables[f"score/{curve}"]):
@@ -64,7 +60,7 @@ def training_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]
     if VALUE in metrics:
         yield value_curves(evidence, tables[VALUE])
     if "layer_gradients" in evidence.study.checks and f"{LAYER}1" in metrics:
-        yield layer_gradients(evidence, records)
+        yield layer_gradients(evidence)
 
 
 def _moves(table: pd.DataFrame) -> bool:
@@ -83,17 +79,13 @@ def score_curves(evidence: Evidence, table: pd.DataFrame, curve: str) -> Picture
     references = []
     for ax in axes.flat:
         if log:
-            ax.set_yscale("log")
-            draw.log_ticks(ax.yaxis)
+            draw.log_scale(ax, "y")
         references = reference_lines(evidence, curve, ax.axhline)
     draw.place_legend(fig, [*handles, *references])
+    failed = (evidence.results["status"] != "ok").any()
     caption = (
         f"The {evidence.label(curve)} through training: median over replicas, band from lower to upper quartile"
-        + (
-            "; failed replicas rank last, and a band or line ends where they begin"
-            if (evidence.results["status"] != "ok").any()
-            else ""
-        )
+        + ("; failed replicas rank last, and a band or line ends where they begin" if failed else "")
         + "."
         + layout.describe(evidence)
     )
@@ -150,16 +142,14 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
             scale_loss(ax, scale, limits)
             handles += equilibrium_lines(evidence, [ax])
         elif metric == GRADIENT:
-            ax.set_yscale("log")
-            draw.log_ticks(ax.yaxis)
+            draw.log_scale(ax, "y")
             limits = decades(values)
             title = "norm of the generator's gradient"
         else:
             assert curve is not None
             log, limits = score_axis(evidence, curve, values)
             if log:
-                ax.set_yscale("log")
-                draw.log_ticks(ax.yaxis)
+                draw.log_scale(ax, "y")
             good = f"({evidence.direction(curve)} is better)".replace(" ", "\N{NO-BREAK SPACE}")
             title = f"{evidence.label(curve)} {good}"
             handles += reference_lines(evidence, curve, ax.axhline, zorder=3)
@@ -177,11 +167,8 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
     ]
     draw.place_legend(fig, [*named, *handles])
     total = int(results["verdict"].notna().sum())
-    few = (
-        f" {len(shown)} of the {total} are drawn, chosen evenly by the rank of their score."
-        if len(shown) < total
-        else ""
-    )
+    few = f" {len(shown)} of the {total} are drawn, chosen evenly by the rank of their score."
+    few = few if len(shown) < total else ""
     stopped = " A cross ends one that diverged or ran away." if "diverged" in counts else ""
     left_out += " The axis of the value leaves out the most extreme hundredth." if cut else ""
     caption = (
@@ -192,11 +179,11 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
     return Picture("trajectories.png", "Replicas through training, by verdict", caption, fig)
 
 
-def layer_gradients(evidence: Evidence, records: Records) -> Picture:
+def layer_gradients(evidence: Evidence) -> Picture:
     """The gradient's norm at each layer of the generator over the second half of training, medians and bands."""
     layout = layout_of(evidence)
     layout = replace(layout, rows=None, pooled=[f for f in (layout.rows, *layout.pooled) if f])
-    history = records.of(*(name for name in records.survey.metrics if name.startswith(LAYER)))
+    history = evidence.records.of(*(name for name in evidence.records.survey.metrics if name.startswith(LAYER)))
     late = history[history["step"] > evidence.study.steps / 2]
     late = late.assign(replica=late["replica"].astype(str), layer=late["metric"].str.removeprefix(LAYER).astype(int))
     norms = late.pivot_table(index="replica", columns="layer", values="value", aggfunc="median", dropna=False)
@@ -212,8 +199,7 @@ def layer_gradients(evidence: Evidence, records: Records) -> Picture:
             # An exact zero has no place on a logarithmic axis: it lies on the lower edge.
             quartiles = np.clip(bands(own.to_numpy(float)), limits[0], None)
             draw.plot_band(ax, layers, quartiles, limits, color=colours[level], marker="o", markersize=3.5)
-        ax.set_yscale("log")
-        draw.log_ticks(ax.yaxis)
+        draw.log_scale(ax, "y")
         ax.set(ylim=limits, xlim=(layers[0] - 0.3, layers[-1] + 0.3), xticks=layers)
 
     fig = draw.new_figure(3.0)
@@ -233,12 +219,8 @@ def layer_gradients(evidence: Evidence, records: Records) -> Picture:
 
 def evenly_by_rank(evidence: Evidence, most: int) -> pd.DataFrame:
     """At most `most` of the replicas that have a verdict, spread evenly by rank from the best score to the worst."""
-    judged = evidence.results[evidence.results["verdict"].notna()]
-    values = score_values(evidence, judged, evidence.primary)
-    worth = values if evidence.direction(evidence.primary) == "lower" else -values
-    ranked = judged.iloc[np.argsort(np.where(np.isfinite(worth), worth, np.inf), kind="stable")]
-    places = np.linspace(0, len(ranked) - 1, min(most, len(ranked))).round().astype(int)
-    return ranked.iloc[places]
+    ranked = best_first(evidence, evidence.results[evidence.results["verdict"].notna()])
+    return ranked.iloc[evenly(len(ranked), most)]
 
 
 def decades(values: np.ndarray) -> tuple[float, float]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from reports.study.tables import markdown
+
 INTRODUCTION = """# Reports
 
 Each folder answers one question: `report.md` with its figures, `results.csv` with one row a replica, and
@@ -31,7 +33,8 @@ def compile_index(reports_dir: Path, front: Path | None = None) -> Path:
         The path of the index.
     """
     index = reports_dir / "README.md"
-    found = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in _summaries(reports_dir)]
+    paths = sorted(reports_dir.glob("*/summary.json"))
+    found = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
     claims = claims_table(found)
     behind = f"\n## Claims\n\n{claims}\n" if claims else ""
     fast = (reports_dir / "speed/report.md").exists()
@@ -42,10 +45,6 @@ def compile_index(reports_dir: Path, front: Path | None = None) -> Path:
         text = BLOCK.sub(lambda block: f"{block[1]}{table}\n{block[2]}", front.read_text(encoding="utf-8"))
         _write(front, text)
     return index
-
-
-def _summaries(reports_dir: Path) -> list[Path]:
-    return sorted(reports_dir.glob("*/summary.json"))
 
 
 def studies_table(found: list[tuple[Path, dict[str, Any]]], prefix: str) -> str:
@@ -62,7 +61,7 @@ def studies_table(found: list[tuple[Path, dict[str, Any]]], prefix: str) -> str:
             {
                 "study": f"[{summary['study']}]({prefix}{folder.name}/report.md)",
                 "question": _cell(summary["question"]),
-                "answer": _cell(headline(summary)),
+                "answer": _cell(summary["headline"]),
                 "replicas": summary["replicas"],
                 "scale": summary["scale"],
                 "date": max((str(s.get("finished", ""))[:10] for s in sessions), default=""),
@@ -71,10 +70,10 @@ def studies_table(found: list[tuple[Path, dict[str, Any]]], prefix: str) -> str:
         )
     if not rows:
         return "No report is published yet."
-    return _markdown(rows)
+    return markdown(pd.DataFrame(rows))
 
 
-def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> str:
+def claims_table(found: list[tuple[Path, dict[str, Any]]]) -> str:
     """Return one row a claim in markdown: its number and text, and what each study that bears on it found.
 
     That is what was held against theory, and the study's headline and levels; elsewhere its whole answer. Claims that
@@ -82,29 +81,22 @@ def claims_table(found: list[tuple[Path, dict[str, Any]]], prefix: str = "") -> 
     """
     texts: dict[int, str] = {}
     for _, summary in found:
-        texts |= {int(number): text for number, text in (summary.get("claim_texts") or {}).items()}
-        texts = {number: "" for number in summary.get("claims") or []} | texts
+        texts |= {int(number): text for number, text in (summary["claim_texts"]).items()}
+        texts = {number: "" for number in summary["claims"]} | texts
     rows: list[dict[str, Any]] = []
     for number in sorted(texts):
-        bearing = [(folder, s) for folder, s in found if number in (s.get("claims") or [])]
-        links = [f"[{s['study']}]({prefix}{folder.name}/report.md): {_cell(_found(s))}" for folder, s in bearing]
+        bearing = [(folder, s) for folder, s in found if number in (s["claims"])]
+        links = [f"[{s['study']}]({folder.name}/report.md): {_cell(_bearing(s))}" for folder, s in bearing]
         rows.append({"": number, "claim": _cell(texts[number]), "evidence": "<br>".join(links) or "none yet"})
-    return _markdown(rows) if rows else ""
+    return markdown(pd.DataFrame(rows)) if rows else ""
 
 
-def _found(summary: dict[str, Any]) -> str:
+def _bearing(summary: dict[str, Any]) -> str:
     """Return what was checked against theory, the headline and every level's effect; else the whole answer."""
-    said = [text for text in summary.get("conclusions") or [] if not text.startswith("Not checked")]
+    said = [text for text in summary["conclusions"] if not text.startswith("Not checked")]
     if not said:
         return summary["answer"]
-    return " ".join([*said, headline(summary), summary.get("levels", "")]).strip()
-
-
-def headline(summary: dict[str, Any]) -> str:
-    """Return the first sentence of a report's answer."""
-    answer = summary["answer"]
-    # A full stop that a capital or a factor's name follows: not the one in "0.72" or "p. 3".
-    return summary.get("headline") or re.split(r"(?<=\.)\s+(?=[A-Z`])", answer, maxsplit=1)[0]
+    return " ".join([*said, summary["headline"], summary["levels"]]).strip()
 
 
 def _sessions(provenance: Path) -> list[dict[str, Any]]:
@@ -118,10 +110,6 @@ def _commit(sessions: list[dict[str, Any]]) -> str:
     heads: list[str] = [session.get("commit", "") for session in sessions]
     short = [head[:10] + ("+changes" if "+" in head else "") for head in heads if head]
     return ", ".join(f"`{head}`" for head in dict.fromkeys(short))
-
-
-def _markdown(rows: list[dict[str, Any]]) -> str:
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
 def _cell(text: str) -> str:

@@ -11,16 +11,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import jinja2
 
-from gan.verdict import thresholds_table
 from reports.figures.layout import Picture
 from reports.ledger.ledger import Ledger
-from reports.study import effects, literature, tables
+from reports.pages.sections import SECTIONS, shared
 from reports.study.answer import levels, sentences
-from reports.study.evidence import Evidence, gather, level_label, to_csv, to_json
+from reports.study.effects import contrasts_csv
+from reports.study.evidence import Evidence, gather, to_csv, to_json
 from reports.theory import statements
-from reports.theory.section import Section
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,18 +46,17 @@ def compile_report(ledger: Ledger, out: Path, evidence: Evidence | None = None) 
     from reports.figures.overview import pictures
 
     evidence = evidence or gather(ledger)
-    checks = statements.checks(evidence, evidence.ledger)
     ledger = evidence.ledger  # the tolerant one: a damaged file leaves a gap, not a traceback
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch_beside(out) as scratch:
         fresh = Path(scratch)
-        drawn = draw(pictures(evidence, ledger), fresh)
+        drawn = draw(pictures(evidence), fresh)
         (fresh / "results.csv").write_text(to_csv(evidence.results), encoding="utf-8")
-        (fresh / "contrasts.csv").write_text(effects.contrasts_csv(evidence), encoding="utf-8")
+        (fresh / "contrasts.csv").write_text(contrasts_csv(evidence), encoding="utf-8")
         (fresh / "provenance.json").write_text(to_json(ledger.provenance()), encoding="utf-8")
-        (fresh / "report.md").write_text(render_report(evidence, drawn, checks), encoding="utf-8")
-        (fresh / "summary.json").write_text(to_json(summary(evidence, drawn, checks)), encoding="utf-8")
+        (fresh / "report.md").write_text(render_report(evidence, drawn), encoding="utf-8")
+        (fresh / "summary.json").write_text(to_json(summary(evidence, drawn)), encoding="utf-8")
         move(fresh, out)
     return out / "report.md"
 
@@ -89,8 +87,10 @@ def draw(pictures: Iterable[Picture], folder: Path) -> list[dict[str, str]]:
 
 def render(template: str, **content: Any) -> str:
     """Return a page of markdown from one of our templates."""
-    import jinja2
+    return _without_gaps(_environment().get_template(template).render(**content))
 
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -100,70 +100,32 @@ def render(template: str, **content: Any) -> str:
         autoescape=False,  # markdown, and the study's own words
     )
     environment.filters["fill"] = lambda text: textwrap.fill(" ".join(text.split()), 120, break_on_hyphens=False)
-    return re.sub(r"\n{3,}", "\n\n", environment.get_template(template).render(**content))
+    return environment
 
 
-def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[Section]) -> str:
-    """Return the text of report.md.
+def _without_gaps(text: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def render_report(evidence: Evidence, drawn: list[dict[str, str]]) -> str:
+    """Return the text of report.md: the sections, in their order.
 
     Args:
         evidence: The study's.
         drawn: Name, title and caption of each figure.
-        checks: What was held against theory.
     """
-    counts = evidence.results["status"].value_counts()
-    family = evidence.contrasts()
-    compared = literature.comparison(evidence, evidence.ledger)
-    return render(
-        "report.md.j2",
-        study=evidence.study,
-        claims=claims(evidence),
-        overrides=", ".join(f"`{k}` {level_label(v)}" for k, v in evidence.study.overrides.items()),
-        command=evidence.plan.command,
-        device=evidence.plan.device,
-        answer=sentences(evidence),
-        replicas=len(evidence.results),
-        planned=len(evidence.planned),
-        complaints=evidence.complaints,
-        missing=missing_by_variant(evidence),
-        diverged=int(counts.get("diverged", 0)),
-        failed=int(counts.get("failed", 0)),
-        primary=evidence.label(evidence.primary),
-        direction=evidence.direction(evidence.primary),
-        goal=tables.goal(evidence),
-        several=sum(len(levels) > 1 for levels in evidence.factors.values()) > 1,
-        interactions=any(c.kind == "interaction" for c in family),
-        floors=tables.has_floors(evidence),
-        variants=evidence.results["variant"].nunique(),
-        reference=", ".join(
-            f"`{f}` {level}" for f, level in evidence.reference.items() if len(evidence.factors[f]) > 1
-        ),
-        contrasts=family,
-        shown=min(len(family), effects.MANY),
-        pairs=max((c.pairs for c in family), default=0),
-        ratio=any(c.ratio for c in family),
-        without_ratio=evidence.without_ratio(evidence.primary),
-        repeated=tables.repeated(evidence.results),
-        contrasts_table=markdown(effects.contrasts_table(evidence)),
-        variants_table=markdown(tables.variants_table(evidence)),
-        levels_table=markdown(tables.levels_table(evidence)),
-        bundles_table=markdown(tables.bundles_table(evidence)),
-        variance_table=markdown(effects.variance_table(evidence)),
-        evaluation_variance=effects.evaluation_variance(evidence),
-        published_table=markdown(compared) if compared is not None else "",
-        published_caption=literature.caption(compared) if compared is not None and len(compared) else "",
-        checks=[{"table": markdown(check.table), "section": check} for check in checks],
-        scores_table=markdown(tables.scores_table(evidence)),
-        settings_table=markdown(tables.settings_table(evidence)),
-        fid=any(score.startswith("fid") for score in evidence.references),
-        replicas_table=markdown(tables.replicas_table(evidence)),
-        thresholds_table=markdown(_thresholds()),
-        figures=drawn,
-        unresolved=effects.unresolved(evidence),
-    )
+    template = _environment().get_template("report.md.j2")
+    common = shared(evidence) | {"figures": drawn}
+    found = {section.__name__: section(evidence) for section in SECTIONS}
+    blocks = [
+        "".join(template.blocks[name](template.new_context(common | content)))
+        for name, content in found.items()
+        if content is not None
+    ]
+    return _without_gaps("".join(blocks))
 
 
-def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterable[Section]) -> dict[str, Any]:
+def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, Any]:
     """What an index says of this report, readable by a program."""
     said = sentences(evidence)
     study = evidence.study
@@ -176,7 +138,7 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterabl
         "answer": " ".join(said),
         "headline": said[0],
         "levels": levels(evidence),
-        "conclusions": [check.conclusion for check in checks],
+        "conclusions": [check.measured.conclusion for check in statements.checks(evidence)],
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),
         "incomplete": bool(evidence.complaints) or not evidence.missing.empty,
@@ -186,30 +148,6 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterabl
         "claim_texts": study.claim_texts,
         "figures": [picture["name"] for picture in drawn],
     }
-
-
-def claims(evidence: Evidence) -> list[str]:
-    """Return the claims that the study bears on, "1: the saturating loss ..."."""
-    texts = evidence.study.claim_texts
-    return [f"{n}: {texts[str(n)]}" if str(n) in texts else str(n) for n in evidence.study.claims]
-
-
-def _thresholds() -> pd.DataFrame:
-    rows = [(f"`{name}`", tables.number(value), meaning) for name, value, meaning in thresholds_table()]
-    return pd.DataFrame(rows, columns=pd.Index(["threshold", "value", "meaning"]))
-
-
-def missing_by_variant(evidence: Evidence) -> dict[str, int]:
-    """How many planned replicas of each variant have not finished."""
-    counts = evidence.missing.groupby("variant", sort=False).size()
-    return {str(variant): int(count) for variant, count in counts.items()}
-
-
-def markdown(table: pd.DataFrame) -> str:
-    """Return a table as markdown, its cells as they are written: tabulate must not turn "0.50" into 0.5."""
-    if table.empty:
-        return ""
-    return table.to_markdown(index=False, disable_numparse=True)
 
 
 def move(fresh: Path, out: Path) -> None:

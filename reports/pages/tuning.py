@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from reports.ledger.ledger import Ledger
-from reports.pages.study import claims, compile_report, draw, markdown, missing_by_variant, move, render, scratch_beside
+from reports.pages.sections import claims, missing_by_variant
+from reports.pages.study import compile_report, draw, move, render, scratch_beside
 from reports.study.effects import FEW
 from reports.study.evidence import Evidence, to_csv, to_json
-from reports.study.tables import number
+from reports.study.tables import markdown, number
 from reports.tuning import tables
 from reports.tuning.answer import tuning_sentences
 from reports.tuning.effects import LEVELS, Findings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.stats.intervals import Interval, iqm, iqm_interval, probability_of_improvement, worst_of
+from reports.stats.intervals import Interval, iqm_interval, probability_of_improvement, worst_of
 from reports.stats.paired import holm, signed_rank
 
 ALPHA = 0.05  # a family's rate of false positives
@@ -112,12 +111,12 @@ def contrasts(
     adjusted = holm([test.p for test in tests])
     found = []
     for sample, test, p_holm in zip(samples, tests, adjusted, strict=True):
-        interval = _interval(sample.differences, ratio=log)
+        interval = iqm_interval([sample.differences], None)
         improvement = probability_of_improvement(*sample.replicas, direction, paired=True) if sample.replicas else None
         found.append(
             Contrast(
                 *sample[:4],
-                interval=interval,
+                interval=interval.exp() if log else interval,
                 ratio=log,
                 pairs=sample.differences.size,
                 p=test.p,
@@ -253,16 +252,3 @@ def _difference(
         average = np.where(count > 0, np.where(there, combined, 0.0).sum(axis=1) / np.maximum(count, 1), np.nan)
     average = np.where(np.abs(average) <= 1e-12 * largest, 0.0, average)[complete]
     return np.array([float(f"{value:.10g}") for value in average]), complete
-
-
-def _interval(differences: NDArray[np.float64], ratio: bool) -> Interval:
-    """Interquartile mean of differences, or of log ratios as a ratio."""
-    if differences.size < 2:
-        interval = Interval(iqm(differences, None) if differences.size else math.nan, math.nan, math.nan, "none")
-    else:
-        interval = iqm_interval([differences], None)
-    if not ratio:
-        return interval
-    with np.errstate(over="ignore"):  # a ratio beyond the largest float is infinite
-        estimate, low, high = np.exp(interval[:3]).tolist()
-    return Interval(estimate, low, high, interval.method)

@@ -18,7 +18,7 @@ MANY = 2_000
 """Of what would be drawn again, above which it is not: BCa needs a table of their number squared."""
 
 
-def middle_limits(
+def iqm_limits(
     samples: Sequence[NDArray[np.float64]], estimate: float, confidence: float, *, clustered: bool
 ) -> tuple[float, float] | None:
     """Confidence limits of the interquartile mean of all runs together.

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from reports.stats.delta_method import MANY, improvement_limits, middle_limits
-from reports.stats.iqm import middle_mean, middle_of_clusters
+from reports.stats.delta_method import MANY, improvement_limits, iqm_limits
+from reports.stats.iqm import interquartile_mean, interquartile_mean_of_clusters
 
 QUARTILES = (0.25, 0.5, 0.75)
 CONFIDENCE = 0.95
@@ -30,6 +30,17 @@ class Interval(NamedTuple):
     low: float
     high: float
     method: str  # "BCa", "percentile", "normal", or "none": without repetition no interval, and the limits are NaN
+
+    @classmethod
+    def alone(cls, estimate: float = math.nan) -> Interval:
+        """An estimate without an interval."""
+        return cls(estimate, math.nan, math.nan, "none")
+
+    def exp(self) -> Interval:
+        """The ratio that an interval of a logarithm is of; infinite beyond the largest float."""
+        with np.errstate(over="ignore"):
+            estimate, low, high = np.exp(self[:3]).tolist()
+        return Interval(estimate, low, high, self.method)
 
 
 def interval_kind(intervals: Iterable[Interval]) -> str:
@@ -172,7 +183,7 @@ def iqm(values: ArrayLike, direction: str | None = "lower") -> float:
         of both infinite signs reach the middle half.
     """
     runs = _ranked(values, direction)
-    return float(middle_mean(runs)) if runs.size else math.nan
+    return float(interquartile_mean(runs)) if runs.size else math.nan
 
 
 def iqm_interval(
@@ -209,16 +220,16 @@ def iqm_interval(
     estimate = iqm(runs, direction)
     if clustered and max((sample.size for sample in samples), default=0) == 1:
         samples, clustered = [runs], False  # a run a seed: nothing is shared
-    sizes, statistic = [sample.size for sample in samples], middle_mean
+    sizes, statistic = [sample.size for sample in samples], interquartile_mean
     if runs.size < 2 or (len(samples) if clustered else max(sizes)) < 2:
-        return Interval(estimate, math.nan, math.nan, "none")
+        return Interval.alone(estimate)
     if not clustered and min(sizes) < 2:
         samples = [runs]
     many = (len(samples) if clustered else runs.size) > MANY
-    if many and (limits := middle_limits(samples, estimate, confidence, clustered=clustered)):
+    if many and (limits := iqm_limits(samples, estimate, confidence, clustered=clustered)):
         return Interval(estimate, *limits, "normal")
     if clustered:
-        samples, statistic = [np.arange(len(samples))], middle_of_clusters(samples)
+        samples, statistic = [np.arange(len(samples))], interquartile_mean_of_clusters(samples)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # What scipy warns of here (no acceleration, infinite resamples) is decided below.
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -284,7 +295,7 @@ def probability_of_improvement(
     if paired and len(x) != len(y):
         raise ValueError(f"paired groups need as many runs each; there are {len(x)} and {len(y)}")
     if not len(x) or not len(y):
-        return Interval(math.nan, math.nan, math.nan, "none")
+        return Interval.alone()
     x, y = (np.where(np.isfinite(group), group, worst_of(direction)) for group in (x, y))
     if max(len(x), len(y)) > MANY and min(len(x), len(y)) > 1:
         return Interval(*improvement_limits(x, y, direction, CONFIDENCE, paired=paired), "normal")
@@ -293,7 +304,7 @@ def probability_of_improvement(
         gap += np.greater.outer(a, b).astype(float) - np.less.outer(a, b)
     wins = (1 + gap / x.shape[1] * (-1 if direction == "lower" else 1)) / 2
     if min(wins.shape) < 2:
-        return Interval(float(wins.mean()), math.nan, math.nan, "none")
+        return Interval.alone(float(wins.mean()))
     # A resample is how often it draws each run, so that each costs one product with the table of comparisons.
     rng = np.random.default_rng(seed)
     left, right = (rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)

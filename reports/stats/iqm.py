@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def middle_mean(*samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+def interquartile_mean(*samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     """Mean of the middle half of all samples together, along an axis, with NaN where it holds both infinities."""
     # scipy's trim_mean, but sorted: its partition adds equal samples in different orders, and so to different bits.
     ordered = np.sort(np.moveaxis(np.concatenate(samples, axis=axis), axis, -1))
@@ -17,7 +17,7 @@ def middle_mean(*samples: NDArray[np.float64], axis: int = -1) -> NDArray[np.flo
         return np.asarray(ordered[..., cut : ordered.shape[-1] - cut].mean(axis=-1))
 
 
-def middle_of_clusters(clusters: Sequence[NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:
+def interquartile_mean_of_clusters(clusters: Sequence[NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:
     """Return the statistic of drawn clusters, given by their places: the middle mean of all their runs together.
 
     Args:

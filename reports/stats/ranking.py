@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import CONFIDENCE, Interval, iqm, percentile_limits, worst_of
-from reports.stats.iqm import middle_mean
+from reports.stats.iqm import interquartile_mean
 from reports.stats.paired import holm
 from reports.stats.resampling import seed_draws
 
@@ -105,10 +105,10 @@ def compare_rankings(
     """
     sides = (before, after)
     whole = ~np.isnan(np.concatenate(sides, axis=1)).any(axis=1)
-    means = [[_mean(column, direction) for column in side.T] for side in sides]
+    means = [[iqm(column[~np.isnan(column)], direction) for column in side.T] for side in sides]
     draws = seed_draws(int(whole.sum())) if whole.sum() > 1 else np.empty((0, 0), dtype=np.int64)
     drawn = [_middle(side[whole][draws], direction) if draws.size else None for side in sides]
-    tau = Interval(np.nan, np.nan, np.nan, "none")
+    tau = Interval.alone()
     if len(variants) > 1 and whole.any():
         tau = _agreement([_middle(side[whole][None], direction)[0] for side in sides], drawn)
     families = [pairwise(side, variants, direction=direction, log=log) for side in sides]
@@ -170,14 +170,9 @@ def ranks(means: list[float], direction: str) -> list[int]:
     return [0 if np.isnan(m) else 1 + sum(sign * other < sign * m for other in means) for m in means]
 
 
-def _mean(column: NDArray[np.float64], direction: str) -> float:
-    there = column[~np.isnan(column)]
-    return iqm(there, direction)
-
-
 def _middle(scores: NDArray[np.float64], direction: str) -> NDArray[np.float64]:
     """Interquartile means over seeds, shape [draws, seeds, variants] to [draws, variants], failed replicas worst."""
-    return middle_mean(np.where(np.isfinite(scores), scores, worst_of(direction)), axis=1)
+    return interquartile_mean(np.where(np.isfinite(scores), scores, worst_of(direction)), axis=1)
 
 
 def _first(drawn: NDArray[np.float64] | None, direction: str, variants: int) -> list[float]:
@@ -191,7 +186,7 @@ def _first(drawn: NDArray[np.float64] | None, direction: str, variants: int) -> 
 def _agreement(means: list[NDArray[np.float64]], drawn: list[NDArray[np.float64] | None]) -> Interval:
     estimate = float(kendall(means[0], means[1]))
     if drawn[0] is None or drawn[1] is None or np.isnan(estimate):
-        return Interval(estimate, np.nan, np.nan, "none")
+        return Interval.alone(estimate)
     resampled = kendall(drawn[0], drawn[1])
     known = resampled[~np.isnan(resampled)]
     return Interval(estimate, *percentile_limits(known, CONFIDENCE), "percentile")

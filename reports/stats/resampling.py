@@ -31,10 +31,10 @@ def seed_interval(table: NDArray[np.float64], statistic: Callable[[NDArray[np.fl
         Without limits where there are fewer than two seeds; NaN without any.
     """
     if not len(table):
-        return Interval(np.nan, np.nan, np.nan, "none")
+        return Interval.alone()
     estimate = float(statistic(table[None])[0])
     if len(table) < 2:
-        return Interval(estimate, np.nan, np.nan, "none")
+        return Interval.alone(estimate)
     draws = seed_draws(len(table))
     held = max(1, HELD // table.size)  # tables in memory at once
     resampled = np.concatenate([statistic(table[draws[at : at + held]]) for at in range(0, len(draws), held)])

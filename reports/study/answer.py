@@ -34,7 +34,7 @@ def answer(evidence: Evidence) -> str:
 
 def sentences(evidence: Evidence) -> list[str]:
     """Return the answer's sentences; the first is what an index shows."""
-    family = evidence.contrasts()
+    family = evidence.contrasts
     alone = not repeated(evidence.results)
     said = [_headline(evidence, family, alone), "" if alone else _levels(evidence, family)]
     short = beyond_reach(evidence)
@@ -45,8 +45,8 @@ def sentences(evidence: Evidence) -> list[str]:
         said.append(_others(evidence, family))
     if len(evidence.variants) > 1:
         said.append(_best(evidence))
-    table = literature.comparison(evidence, evidence.ledger)
-    if table is not None and len(table):
+    table = literature.comparison(evidence)
+    if table is not None:
         said.append(literature.verdict_words(table))
     # A leading backtick is a factor's name, which keeps its case.
     return [f"{s[0].upper()}{s[1:]}." for s in said if s]
@@ -100,7 +100,7 @@ def _effect(evidence: Evidence, own: list[Contrast]) -> str:
 
 def levels(evidence: Evidence) -> str:
     """Return the sentence on every level of the factor in question, where it has more than two; empty elsewhere."""
-    text = _levels(evidence, evidence.contrasts())
+    text = _levels(evidence, evidence.contrasts)
     return f"{text[0].upper()}{text[1:]}." if text else ""
 
 

@@ -12,11 +12,12 @@ import pandas as pd
 from gan.columns import NUMBERS
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger
-from reports.stats.intervals import Interval, interval_kind, iqm_interval
-from reports.stats.paired import holm, signed_rank
+from reports.stats.contrasts import contrasts
+from reports.stats.intervals import Interval, interval_kind, worst_of
+from reports.stats.paired import holm
 from reports.study.effects import effect_interval, p_value
 from reports.study.evidence import Evidence, gather, level_label, plain
-from reports.study.tables import goal, number, score_iqm, score_values, share, spread, summarise
+from reports.study.tables import goal, markdown, number, score_iqm, score_values, share, spread, summarise
 
 # Of the plan's study: what decides results. Titles, notes and the like may differ without a consequence.
 COMPARED = ("target", "steps", "scoring", "report")
@@ -133,33 +134,14 @@ def _variant(one: Evidence, other: Evidence, name: str, score: str, log: bool) -
         summary = summarise(evidence, replicas)
         mean = score_iqm(evidence, replicas, score)
         row[side] = {key: summary[key] for key in ("seeds", "failures", "reached", "verdicts")} | mean._asdict()
-    ours, theirs = (_by_seed(evidence, name, score) for evidence in (one, other))
+    direction, (ours, theirs) = one.direction(score), (_by_seed(evidence, name, score) for evidence in (one, other))
     pairs = ours.index.intersection(theirs.index)
-    differences = paired(ours[pairs].to_numpy(float), theirs[pairs].to_numpy(float), log, one.direction(score))
-    interval = iqm_interval([differences], None)
-    if log:
-        low, middle, high = (float(np.exp(v)) for v in (interval.low, interval.estimate, interval.high))
-        interval = Interval(middle, low, high, interval.method)
-    tested = signed_rank(differences) if len(differences) > 1 else None  # one pair's p is 1 whatever it is
-    row["difference"] = {
-        "pairs": len(pairs),
-        **interval._asdict(),
-        "p": tested.p if tested else math.nan,
-        "equal": int((ours[pairs].to_numpy() == theirs[pairs].to_numpy()).sum()),
-    }
+    values = np.stack([ours[pairs].to_numpy(float), theirs[pairs].to_numpy(float)], axis=1)
+    grid = np.where(np.isfinite(values), values, worst_of(direction))
+    (found,) = contrasts(grid, {"run": ("a", "b")}, {"run": "a"}, log=log, direction=direction)
+    equal = int((values[:, 0] == values[:, 1]).sum())
+    row["difference"] = {"pairs": found.pairs, **found.interval._asdict(), "p": found.p, "equal": equal}
     return row
-
-
-def paired(a: np.ndarray, b: np.ndarray, log: bool, direction: str) -> np.ndarray:
-    """Return b against a, shape [seeds]: the difference, or that of logarithms.
-
-    A failed replica (NaN) stands at the bad end, so that a difference is infinite where one side failed, and NaN
-    where both did.
-    """
-    worst = np.inf if direction == "lower" else -np.inf
-    with np.errstate(invalid="ignore", divide="ignore"):
-        a, b = (np.where(np.isfinite(side), np.log(side) if log else side, worst) for side in (a, b))
-        return b - a
 
 
 def _by_seed(evidence: Evidence, name: str, score: str) -> pd.Series:
@@ -169,10 +151,7 @@ def _by_seed(evidence: Evidence, name: str, score: str) -> pd.Series:
 
 def _corrected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add Holm's p over the variants that could be tested."""
-    tested = [row for row in rows if not math.isnan(row["difference"]["p"])]
-    for row in rows:
-        row["difference"]["p_holm"] = math.nan
-    for row, p in zip(tested, holm([row["difference"]["p"] for row in tested]), strict=True):
+    for row, p in zip(rows, holm([row["difference"]["p"] for row in rows]), strict=True):
         row["difference"]["p_holm"] = float(p)
     return rows
 
@@ -204,7 +183,7 @@ def render(compared: dict[str, Any]) -> str:
             f"{run['device']}{f', trained by {commits}' if commits else ''} (`{run['directory']}`)"
         )
     lines += ["", _bits_said(bits), "", "## Settings", ""]
-    lines.append(_table(compared["settings"]) if compared["settings"] else "No setting differs.")
+    lines.append(markdown(pd.DataFrame(compared["settings"])) if compared["settings"] else "No setting differs.")
     lines += ["", f"## {score['label']} ({score['direction']} is better)", ""]
     if compared["variants"]:
         what = "ratio of b to a" if score["ratio"] else "b minus a"
@@ -215,7 +194,7 @@ def render(compared: dict[str, Any]) -> str:
             f"Interquartile means with their 95 % {kind} intervals. The {what} is paired by seed; its p is of "
             "Wilcoxon's signed-rank test, corrected by Holm over these variants.",
             "",
-            _table([_row(row, what) for row in compared["variants"]]),
+            markdown(pd.DataFrame([_row(row, what) for row in compared["variants"]]).fillna("–")),
         ]
     else:
         lines.append("No variant is in both.")
@@ -256,7 +235,3 @@ def _row(row: dict[str, Any], what: str) -> dict[str, str]:
     cells[what] = effect_interval(interval) if own["pairs"] and not math.isnan(interval.estimate) else "–"
     p = math.nan if own["p_holm"] is None else own["p_holm"]
     return cells | {"p (Holm)": p_value(p), "pairs": number(own["pairs"])}
-
-
-def _table(rows: list[dict[str, str]]) -> str:
-    return pd.DataFrame(rows).fillna("–").to_markdown(index=False, disable_numparse=True)

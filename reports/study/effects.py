@@ -20,7 +20,8 @@ FEW = 6
 MANY = 24  # contrasts in the table: what follows is unresolved, or far smaller than the first
 
 CONTRAST_COLUMNS = ("kind", "factors", "levels", "against", "estimate", "low", "high", "method", "ratio", "pairs", "p")
-CONTRAST_COLUMNS += ("p_holm", "effect", "improvement", "improvement_low", "improvement_high", "resolved")
+IMPROVEMENT = ("improvement", "improvement_low", "improvement_high")
+CONTRAST_COLUMNS += ("p_holm", "effect", *IMPROVEMENT, "resolved")
 
 
 def effect(value: float) -> str:
@@ -86,8 +87,8 @@ def favours(contrast: Contrast, direction: str) -> bool:
 def contrasts_table(evidence: Evidence) -> pd.DataFrame:
     """One row a contrast, largest effect first: estimate, p, corrected p, effect size, improvement, resolved or not."""
     rows = []
-    held = any(not math.isnan(contrast.interval.low) for contrast in evidence.contrasts())
-    for contrast in by_size(evidence.contrasts())[:MANY]:
+    held = any(not math.isnan(contrast.interval.low) for contrast in evidence.contrasts)
+    for contrast in by_size(evidence.contrasts)[:MANY]:
         unit = "ratio" if contrast.ratio else "difference"
         chance = contrast.improvement
         header = f"{unit} (95 % interval)" if held else unit
@@ -112,13 +113,10 @@ def contrasts_csv(evidence: Evidence) -> str:
             "kind": c.kind,
             **{part: " × ".join(getattr(c, part)) for part in ("factors", "levels", "against")},
             **c.interval._asdict(),
-            **{part: getattr(c, part) for part in ("ratio", "pairs", "p", "p_holm", "effect")},
-            "improvement": c.improvement.estimate if c.improvement else math.nan,
-            "improvement_low": c.improvement.low if c.improvement else math.nan,
-            "improvement_high": c.improvement.high if c.improvement else math.nan,
-            "resolved": c.resolved,
+            **{part: getattr(c, part) for part in ("ratio", "pairs", "p", "p_holm", "effect", "resolved")},
+            **dict(zip(IMPROVEMENT, (c.improvement or Interval.alone())[:3], strict=True)),
         }
-        for c in by_size(evidence.contrasts())
+        for c in by_size(evidence.contrasts)
     ]
     table = pd.DataFrame(rows, columns=pd.Index(CONTRAST_COLUMNS))
     return table.to_csv(index=False, float_format="%.7g", lineterminator="\n")
@@ -126,7 +124,7 @@ def contrasts_csv(evidence: Evidence) -> str:
 
 def beyond_reach(evidence: Evidence) -> str:
     """Say so, where there are too few seeds for any contrast to be resolved; empty otherwise."""
-    family = [contrast for contrast in evidence.contrasts() if not math.isnan(contrast.p)]
+    family = [contrast for contrast in evidence.contrasts if not math.isnan(contrast.p)]
     if not family:
         return ""
     pairs = max(contrast.pairs for contrast in family)
@@ -148,15 +146,9 @@ def spreads(evidence: Evidence) -> dict[tuple[str, str], float]:
     counts for nothing here; an effect with fewer than three others is left out, for they say too little.
     """
     score = evidence.primary
-    samples = paired_differences(
-        evidence.grid(score),
-        evidence.factors,
-        evidence.reference,
-        log=evidence.log(score),
-        direction=evidence.direction(score),
-    )
-    found = {}
-    for sample in samples:
+    log, direction, found = evidence.log(score), evidence.direction(score), {}
+    grid = evidence.grid(score)
+    for sample in paired_differences(grid, evidence.factors, evidence.reference, log=log, direction=direction):
         differences = sample.differences[np.isfinite(sample.differences)]
         if sample.kind == "main" and len(differences) > 2:
             found[sample.factors[0], sample.levels[0]] = float(np.std(differences, ddof=1))
@@ -174,12 +166,12 @@ def seeds_for(evidence: Evidence, contrast: Contrast) -> int | None:
     relevant = math.log(1 + RELEVANT) if contrast.ratio else RELEVANT * float(values)
     if spread is None or not relevant > 0:
         return None
-    return seeds_needed(spread, relevant, alpha=ALPHA / len(evidence.contrasts()))
+    return seeds_needed(spread, relevant, alpha=ALPHA / len(evidence.contrasts))
 
 
 def variance_table(evidence: Evidence) -> pd.DataFrame:
     """One row a factor, interaction or rest: its share of the grid's variance, and the seeds that 10 % would take."""
-    family = evidence.contrasts()
+    family = evidence.contrasts
     grid = evidence.whole_grid()
     if not family or len(grid) < 2 or not np.isfinite(grid).all():
         return pd.DataFrame()
@@ -216,7 +208,7 @@ def evaluation_variance(evidence: Evidence) -> str:
     )
 
 
-def unresolved(evidence: Evidence) -> list[str]:
+def unresolved_sentences(evidence: Evidence) -> list[str]:
     """What the study could not settle, one sentence each, from the data."""
     said = []
     if evidence.reached and not any_variant_reaches(evidence):
@@ -244,12 +236,12 @@ def unresolved(evidence: Evidence) -> list[str]:
             f"{broken} of {len(evidence.results)} replicas failed. They count in every rate and rank last in every "
             "mean; a mean that they reach reads *failed*."
         )
-    open_effects = [c for c in by_size(evidence.contrasts()) if c.kind == "main" and not c.resolved]
+    open_effects = [c for c in by_size(evidence.contrasts) if c.kind == "main" and not c.resolved]
     for contrast in open_effects:
         needed = seeds_for(evidence, contrast)
         ending = f"; a 10 % difference would take about {needed:,} seeds" if needed else ""
         said.append(f"The effect of {named(contrast)}, {effect_interval(contrast.interval)}{ending}.")
-    mixed = [c for c in evidence.contrasts() if c.kind == "interaction"]
+    mixed = [c for c in evidence.contrasts if c.kind == "interaction"]
     if mixed and (count := sum(not c.resolved for c in mixed)):
         which = f"{count} of the {len(mixed)}" if count < len(mixed) else f"All {count}"
         said.append(f"{which} two-way interactions." if len(mixed) > 1 else f"The interaction of {named(mixed[0])}.")

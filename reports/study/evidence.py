@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property, wraps
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,6 @@ from reports.ledger.verdicts import judgements
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
 
-T = TypeVar("T")
 LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
 
 
@@ -181,20 +180,12 @@ class Evidence:
         least = "exactly" if values.min() == 0 else "below"
         return f"Effects are differences and not ratios, because a score is {least} 0."
 
+    @cached_property
     def contrasts(self) -> list[Contrast]:
         """Main effects and two-way interactions of the primary score; see `reports.stats.contrasts.contrasts`.
 
         A seed that lacks a replica is left out of the contrasts that need it. Empty without a grid.
         """
-        return self._contrasts
-
-    def whole_grid(self) -> NDArray[np.float64]:
-        """The primary score's grid, shape [seeds, *levels], of the seeds that every cell has."""
-        grid = self.grid(self.primary)
-        return grid[~np.isnan(grid).any(axis=tuple(range(1, grid.ndim)))] if grid.ndim > 1 else grid[~np.isnan(grid)]
-
-    @cached_property
-    def _contrasts(self) -> list[Contrast]:
         varied = [len(levels) for levels in self.factors.values()]
         if not varied or max(varied) < 2:
             return []
@@ -203,18 +194,14 @@ class Evidence:
             self.grid(score), self.factors, self.reference, log=self.log(score), direction=self.direction(score)
         )
 
+    def whole_grid(self) -> NDArray[np.float64]:
+        """The primary score's grid, shape [seeds, *levels], of the seeds that every cell has."""
+        grid = self.grid(self.primary)
+        return grid[~np.isnan(grid).any(axis=tuple(range(1, grid.ndim)))] if grid.ndim > 1 else grid[~np.isnan(grid)]
 
-def once(function: Callable[[Evidence], T]) -> Callable[[Evidence], T]:
-    """Let a function of the evidence alone be worked out once, however many parts of a report ask."""
-    known: WeakKeyDictionary[Evidence, T] = WeakKeyDictionary()
 
-    @wraps(function)
-    def remembered(evidence: Evidence) -> T:
-        if evidence not in known:
-            known[evidence] = function(evidence)
-        return known[evidence]
-
-    return remembered
+once = functools.lru_cache(maxsize=4)
+"""Work out a function of the evidence alone once, however many parts of a report ask; of a few studies at a time."""
 
 
 def gather(ledger: Ledger) -> Evidence:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.ledger.ledger import Ledger
 from reports.study.evidence import Evidence, level_label
 from studies.published import PublishedFigure
 
@@ -18,7 +17,7 @@ NOT_COMPARABLE = "not comparable"
 EPOCH_METRICS = ("epoch/loss/discriminator", "epoch/loss/generator")
 
 
-def comparison(evidence: Evidence, ledger: Ledger) -> pd.DataFrame | None:
+def comparison(evidence: Evidence) -> pd.DataFrame | None:
     """Return one row a published figure, or None for a study that names none.
 
     A figure is of one system, so only replicas of one variant stand beside it: those at the levels that the
@@ -26,8 +25,7 @@ def comparison(evidence: Evidence, ledger: Ledger) -> pd.DataFrame | None:
     have no value; they are counted in the row, and the range is over the seeds that finished.
 
     Args:
-        evidence: The study's finished replicas and its plan.
-        ledger: Its run directory, for the means of single epochs.
+        evidence: The study's finished replicas and its plan, and its ledger for the means of single epochs.
 
     Returns:
         Strings, but for the number of `seeds`: the figure, its protocol, the value published (with its
@@ -38,7 +36,7 @@ def comparison(evidence: Evidence, ledger: Ledger) -> pd.DataFrame | None:
     if not figures:
         return None
     by_epoch = any(figure.at_epoch for figure in figures)
-    history = ledger.history(list(EPOCH_METRICS)) if by_epoch else pd.DataFrame()
+    history = evidence.ledger.history(list(EPOCH_METRICS)) if by_epoch else pd.DataFrame()
     return pd.DataFrame([_row(evidence, history, figure) for figure in figures])
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from gan.verdict import VERDICTS
-from reports.stats.intervals import QUARTILES, Interval, better, iqm, iqm_interval, passes, ranked_quantiles
+from reports.stats.intervals import Interval, better, iqm, iqm_interval, passes, ranked_quantiles
 from reports.stats.rates import wilson
 from reports.study.evidence import Evidence, level_label, once
 
 ARROWS = {"lower": "↓", "higher": "↑"}
+SIGNS = {"lower": "≤", "higher": "≥"}
 
 
 def number(value: float | None) -> str:
@@ -33,6 +34,11 @@ def number(value: float | None) -> str:
         return f"{value:,.0f}"
     # "#" keeps trailing zeros, 0.030 rather than 0.03, but also a bare point after three whole digits.
     return f"{value:#.3g}".rstrip(".") if abs(value) >= 0.0001 else f"{value:.1e}"
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table as markdown, its cells as they are written: tabulate must not turn "0.50" into 0.5."""
+    return "" if table.empty else table.to_markdown(index=False, disable_numparse=True)
 
 
 def spread(interval: Interval) -> str:
@@ -69,11 +75,6 @@ def reached(evidence: Evidence, replicas: pd.DataFrame) -> np.ndarray:
 def score_values(evidence: Evidence, replicas: pd.DataFrame, score: str) -> np.ndarray:
     """One score a replica, shape [replicas], NaN for every replica that failed, whatever it scored before."""
     return replicas[score].where(replicas["status"] == "ok").to_numpy(float)
-
-
-def score_quartiles(evidence: Evidence, replicas: pd.DataFrame, score: str) -> np.ndarray:
-    """Quartiles of a score over replicas, shape [3], failed replicas last."""
-    return ranked_quantiles(score_values(evidence, replicas, score), QUARTILES, evidence.direction(score))
 
 
 def repeated(replicas: pd.DataFrame) -> bool:
@@ -134,21 +135,20 @@ def ranking(evidence: Evidence) -> list[str]:
     """Variants with a finished replica, best interquartile mean first; ties go to more reached, then the plan."""
     direction = evidence.direction(evidence.primary)
     sign = 1 if direction == "lower" else -1
-    keys = {}
-    for place, variant in enumerate(evidence.variants.index):
+
+    def rank(variant: str) -> tuple[float, int]:
         replicas = evidence.of(variant)
-        if len(replicas):
-            mean = iqm(score_values(evidence, replicas, evidence.primary), direction)
-            keys[variant] = (sign * mean, -int(reached(evidence, replicas).sum()), place)
-    return sorted(keys, key=lambda variant: keys[variant])
+        mean = iqm(score_values(evidence, replicas, evidence.primary), direction)
+        return sign * mean, -int(reached(evidence, replicas).sum())
+
+    return sorted((v for v in evidence.variants.index if len(evidence.of(v))), key=rank)
 
 
-def by_seed_rank(evidence: Evidence, variant: str) -> pd.DataFrame:
-    """One variant's replicas from best to worst on the primary score, failed ones last."""
-    replicas = evidence.of(variant)
+def best_first(evidence: Evidence, replicas: pd.DataFrame) -> pd.DataFrame:
+    """Replicas from best to worst on the primary score, failed ones last; of equal ones the first stays first."""
     values = score_values(evidence, replicas, evidence.primary)
     worth = np.where(np.isnan(values), np.inf, values if evidence.direction(evidence.primary) == "lower" else -values)
-    return replicas.iloc[np.lexsort((replicas["seed"].to_numpy(), worth))]
+    return replicas.iloc[np.argsort(worth, kind="stable")]
 
 
 def score_header(evidence: Evidence, score: str) -> str:
@@ -233,7 +233,7 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
         if any(evidence.references[s].noise is not None for s in evidence.scores):
             row["uniform noise"] = number(reference.noise)
         if evidence.reached:
-            sign = "≤" if reference.direction == "lower" else "≥"
+            sign = SIGNS[reference.direction]
             row["reached at"] = f"{sign} {evidence.reached[name]:g}" if name in evidence.reached else "–"
         rows.append(row)
     return pd.DataFrame(rows)
@@ -277,15 +277,19 @@ def replicas_table(evidence: Evidence) -> pd.DataFrame:
 
 def goal(evidence: Evidence) -> str:
     """Return the thresholds, by the scores' exact names: "`ks` ≤ 0.05 and `modes` ≥ 8"."""
-    signs = {"lower": "≤", "higher": "≥"}
-    parts = [f"`{s}` {signs[evidence.direction(s)]} {t:g}" for s, t in evidence.reached.items()]
+    parts = [f"`{s}` {SIGNS[evidence.direction(s)]} {t:g}" for s, t in evidence.reached.items()]
     return " and ".join(parts)
 
 
 def any_variant_reaches(evidence: Evidence) -> bool:
     """Whether some variant's medians meet every threshold."""
-    for variant in ranking(evidence):
-        medians = {s: score_quartiles(evidence, evidence.of(variant), s)[1] for s in evidence.reached}
-        if not any(better(t, medians[s], evidence.direction(s)) for s, t in evidence.reached.items()):
-            return True
-    return False
+
+    def medians_reach(replicas: pd.DataFrame) -> bool:
+        for score, threshold in evidence.reached.items():
+            direction = evidence.direction(score)
+            (median,) = ranked_quantiles(score_values(evidence, replicas, score), [0.5], direction)
+            if better(threshold, median, direction):
+                return False
+        return True
+
+    return any(medians_reach(evidence.of(variant)) for variant in ranking(evidence))

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from reports.ledger.ledger import Ledger
 from reports.stats.contrasts import ALPHA
 from reports.stats.intervals import Interval, iqm_interval
 from reports.stats.paired import holm, signed_rank
@@ -17,7 +16,7 @@ from reports.study.evidence import Evidence
 from reports.study.tables import number, spread
 from reports.theory.section import (
     NONE,
-    Section,
+    Measured,
     counts,
     median_of,
     plural,
@@ -30,72 +29,52 @@ STRENGTHS = ("lr_ratio", "critic_steps")
 """How much stronger than the generator a setting makes the discriminator: its learning rate, its steps, over G's."""
 
 
-def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
+def layer_gradients(evidence: Evidence) -> Measured:
     """Does a stronger discriminator take the gradient from the generator's first layers first?"""
-    name, title = (
-        "layer_gradients",
-        "The gradient of each of the generator's layers, against the discriminator's strength",
-    )
-    text = (
-        "The nearer the discriminator is to the optimum, the smaller the generator's gradient (Arjovsky and Bottou "
-        "2017, theorem 2.4, for the saturating loss). That the first layers, those at the latent, starve first is a "
-        "claim: they do if their gradient, and its share of the last layer's, fall as the discriminator's strength "
-        "grows. Norms are each replica's median over the last half of training, then the median over replicas. "
-        "*Trend* is what a doubling of the strength (`lr_ratio`: D's learning rate over G's; `critic_steps`: steps of "
-        "D to one of G) multiplies a norm by: of each seed the slope of the logarithms, averaged over the other "
-        "settings, and of the seeds the interquartile mean with its 95 % interval. Its p is of the signed-rank test "
-        "over seeds, corrected by Holm over all trends that have one; a fall or a rise is named where that is at most "
-        f"{ALPHA:g}, and nothing with fewer than {FEW} seeds."
-    )
     replicas = with_settings(evidence, "loss", *STRENGTHS)
-    for strength in STRENGTHS:
+    varied = [strength for strength in STRENGTHS if replicas[strength].nunique() > 1]
+    if not varied:
+        return unchecked(f"no variant differs in {' or '.join(f'`{s}`' for s in STRENGTHS)}")
+    norms = _layer_norms(evidence)
+    if norms.empty:
+        return unchecked("the history has no `gradient/generator/1` in the last half of training")
+    layers = [column for column in norms if column != "last"]
+    norms["share"] = norms[1] / norms["last"].where(norms["last"] > 0)
+    replicas = replicas.join(norms, on="replica")
+    for strength in varied:
         beside = {
             v: str({k: own[k] for k in sorted(own) if k != strength}) for v, own in evidence.plan.variants.items()
         }
         replicas[f"beside {strength}"] = replicas["variant"].map(beside)
-    varied = [strength for strength in STRENGTHS if replicas[strength].nunique() > 1]
-    if not varied:
-        return unchecked(name, title, text, f"no variant differs in {' or '.join(f'`{s}`' for s in STRENGTHS)}")
-    norms = _layer_norms(evidence, ledger)
-    if norms.empty:
-        return unchecked(name, title, text, "the history has no `gradient/generator/1` in the last half of training")
-    layers = [column for column in norms if column != "last"]
-    norms["share"] = norms[1] / norms["last"].where(norms["last"] > 0)
-    replicas = replicas.join(norms, on="replica")
-    replicas["silent"] = ~np.isfinite(replicas[1].astype(float))
-    asked = [(s, loss) for s in varied for loss, own in replicas.groupby("loss", sort=False) if own[s].nunique() > 1]
-    of_loss = {loss: own for loss, own in replicas.groupby("loss", sort=False)}
-    both = _corrected(
-        [(_Trend.of(own, s, 1), _Trend.of(own, s, "share")) for s, loss in asked for own in [of_loss[loss]]]
+    groups = [(s, str(loss), own) for s in varied for loss, own in replicas.groupby("loss", sort=False)]
+    trends = _corrected(
+        [(_Trend.of(own, s, 1), _Trend.of(own, s, "share")) for s, _, own in groups if own[s].nunique() > 1]
     )
-    trends = dict(zip(asked, both, strict=True))
+    by_group = {(first.strength, first.loss): (first, share) for first, share in trends}
     rows = []
-    for strength in varied:
-        for loss, own in replicas.groupby("loss", sort=False):
-            weakest = own[own[strength] == own[strength].min()]["share"].median()
-            for level, at in own.groupby(strength):
-                row = {"strength": f"`{strength}` {level:g}", "loss": str(loss)} | counts(at)
-                for layer in layers:
-                    row[f"layer {layer}"] = "{} (n = {})".format(*_shown(at[layer]))
-                median, n = median_of(at["share"])
-                row["first layer over last"] = f"{number(median)} (n = {n})"
-                row["against the weakest D"] = number(median / weakest) if weakest > 0 else NONE
-                rows.append(row)
-            if (strength, loss) in trends:
-                first, share = trends[strength, loss]
-                row = {"strength": f"`{strength}`, *trend*", "loss": str(loss)} | counts(own)
-                row |= {f"layer {k}": str(_Trend.of(own, strength, k)._replace(p=math.nan)) for k in layers}
-                rows.append(row | {"layer 1": str(first), "first layer over last": str(share)})
-    nothing = "Not checked: the variants of one loss differ in no such setting."
-    silent = int(replicas["silent"].sum())
-    conclusion = _said_of_layers(both, replicas["loss"].nunique() > 1, silent) if both else nothing
-    return Section(name, title, text, conclusion, pd.DataFrame(rows).fillna(NONE))
+    for strength, loss, own in groups:
+        weakest = own[own[strength] == own[strength].min()]["share"].median()
+        for level, at in own.groupby(strength):
+            row = {"strength": f"`{strength}` {level:g}", "loss": loss} | counts(at)
+            row |= {f"layer {layer}": _median(at[layer]) for layer in layers}
+            row["first layer over last"] = _median(at["share"])
+            row["against the weakest D"] = number(at["share"].median() / weakest) if weakest > 0 else NONE
+            rows.append(row)
+        if (strength, loss) in by_group:
+            first, share = by_group[strength, loss]
+            row = {"strength": f"`{strength}`, *trend*", "loss": loss} | counts(own)
+            row |= {f"layer {k}": str(_Trend.of(own, strength, k)._replace(p=math.nan)) for k in layers}
+            rows.append(row | {"layer 1": str(first), "first layer over last": str(share)})
+    conclusion = "Not checked: the variants of one loss differ in no such setting."
+    if trends:
+        silent = int((~np.isfinite(replicas[1].astype(float))).sum())
+        conclusion = _conclusion(trends, replicas["loss"].nunique() > 1, silent)
+    return Measured(conclusion, pd.DataFrame(rows).fillna(NONE))
 
 
-def _layer_norms(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
+def _layer_norms(evidence: Evidence) -> pd.DataFrame:
     """Return each replica's median gradient norm over the last half, by id: columns 1 to L, and `last`, its own L."""
-    metrics = [f"gradient/generator/{layer}" for layer in range(1, 101)]
-    history = ledger.history(metrics)
+    history = evidence.ledger.history([f"gradient/generator/{layer}" for layer in range(1, 101)])
     if history.empty:
         return pd.DataFrame()
     late = history["step"] > evidence.study.steps / 2
@@ -107,9 +86,10 @@ def _layer_norms(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
     return norms.assign(last=norms.ffill(axis=1).iloc[:, -1])
 
 
-def _shown(values: pd.Series) -> tuple[str, int]:
+def _median(values: pd.Series) -> str:
+    """Return the median of the finite values and how many there are."""
     median, n = median_of(values)
-    return number(median), n
+    return f"{number(median)} (n = {n})"
 
 
 class _Trend(NamedTuple):
@@ -142,10 +122,6 @@ class _Trend(NamedTuple):
         p = signed_rank(each).p if each.size >= FEW else math.nan
         return cls(strength, str(own["loss"].iloc[0]), interval, p, each.size)
 
-    def adjusted(self, p: float) -> _Trend:
-        """The same with Holm's p."""
-        return self._replace(p=p)
-
     @property
     def falls(self) -> bool:
         """Whether a fall is resolved."""
@@ -164,7 +140,7 @@ class _Trend(NamedTuple):
 def _corrected(trends: list[tuple[_Trend, _Trend]]) -> list[tuple[_Trend, _Trend]]:
     """Adjust by Holm over all trends that a conclusion rests on: of each first layer, and of its share."""
     p = iter(holm([trend.p for pair in trends for trend in pair]).tolist())
-    return [(first.adjusted(next(p)), share.adjusted(next(p))) for first, share in trends]
+    return [(first._replace(p=next(p)), share._replace(p=next(p))) for first, share in trends]
 
 
 def _outcome(first: _Trend, share: _Trend) -> str:
@@ -178,7 +154,7 @@ def _outcome(first: _Trend, share: _Trend) -> str:
     return "rises" if first.rises else "no fall is resolved"
 
 
-def _said_of_layers(trends: list[tuple[_Trend, _Trend]], losses: bool, silent: int) -> str:
+def _conclusion(trends: list[tuple[_Trend, _Trend]], losses: bool, silent: int) -> str:
     """Return for each strength what its doubling multiplies the first layer's gradient by, and what that means."""
     said, few = [], []
     for strength in dict.fromkeys(first.strength for first, _ in trends):

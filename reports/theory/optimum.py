@@ -11,14 +11,13 @@ import pandas as pd
 from scipy import integrate
 
 from gan.targets import Gaussian, make_target
-from reports.ledger.ledger import Ledger
 from reports.stats.intervals import Interval, ranked_quantiles
 from reports.study.evidence import LOG2, Evidence
 from reports.study.tables import number, repeated, share, spread
 from reports.theory.section import (
     CROSS_ENTROPY,
     NONE,
-    Section,
+    Measured,
     correlation,
     counts,
     curves,
@@ -62,27 +61,19 @@ def gaussian_divergence(mean: float, std: float, other_mean: float, other_std: f
     return float(min(max(sum(pieces), 0.0), LOG2))
 
 
-def jensen_shannon(evidence: Evidence, ledger: Ledger) -> Section:
+def jensen_shannon(evidence: Evidence) -> Measured:
     """Is the Jensen-Shannon divergence falling, and is it what the discriminator's value says it is?"""
-    name, title = "jensen_shannon", "The Jensen-Shannon divergence, and what the discriminator knows of it"
-    text = (
-        "At the optimal discriminator the value of the game is log 2 − JSD(p, p_g) (Goodfellow et al. 2014, theorem 1, "
-        "with the cross entropy averaged over both halves). Any other discriminator has a higher value on the "
-        "distributions, so log 2 − value is at most the JSD, but for the noise of a batch. With that "
-        "discriminator the saturating loss follows the gradient of the JSD; the non-saturating one that of "
-        "KL(p_g‖p) − 2 JSD (Arjovsky and Bottou 2017, theorem 2.5). A Wasserstein critic's value has no such meaning."
-    )
     score = next((s for s in evidence.scores if s.startswith("jsd_")), None)
     if score is None:
-        return unchecked(name, title, text, "the study has no score of the Jensen-Shannon divergence (`jsd_100k`)")
+        return unchecked("the study has no score of the Jensen-Shannon divergence (`jsd_100k`)")
     replicas = with_settings(evidence, "loss", "generator")
     fixed = replicas["generator"] == "fixed_gaussian"
     if fixed.all():
-        return unchecked(name, title, text, "no `generator` is trained; see the optimal discriminator")
+        return unchecked("no `generator` is trained; see the optimal discriminator")
     replicas = replicas[~fixed].copy()  # what is not trained minimises nothing
     replicas["known"] = (LOG2 - replicas["value_discriminator"]).where(replicas["loss"].isin(CROSS_ENTROPY))
     replicas["gap"] = replicas[score] - replicas["known"]
-    trained = _through_training(evidence, ledger)
+    trained = _through_training(evidence)
     floor = evidence.floor(score)
     beside = "" if floor is None else f"<br>real data {number(floor)}"
     rows, said, gaps = [], {}, {}
@@ -110,7 +101,7 @@ def jensen_shannon(evidence: Evidence, ledger: Ledger) -> Section:
         said[str(loss)] = (_share(fell, own) if followed else ""), at_end
         if loss in CROSS_ENTROPY and math.isfinite(gap.estimate):
             gaps[str(loss)] = gap
-    return Section(name, title, text, _said_of_divergence(said, gaps, floor), pd.DataFrame(rows))
+    return Measured(_said_of_divergence(said, gaps, floor), pd.DataFrame(rows))
 
 
 def _said_of_divergence(found: dict[str, tuple[str, Interval]], gaps: dict[str, Interval], floor: float | None) -> str:
@@ -136,22 +127,21 @@ def _share(successes: int, replicas: pd.DataFrame) -> str:
     return share(successes, len(replicas), limits=repeated(replicas))
 
 
-def _through_training(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
+def _through_training(evidence: Evidence) -> pd.DataFrame:
     """Return a row a replica, by id: whether its JSD `fell`, and its correlation `with value` and `with step`.
 
     Evaluations may be on fewer samples than the final score, and so under another name. A replica that diverged
     did not end with a lower divergence, however it stood before.
     """
-    ids = evidence.results["replica"]
     statuses = evidence.results.set_index("replica")["status"]
     named = [f"score/{s}" for s in evidence.references if s.startswith("jsd_")]
     # The score of the end may be recorded too, once: the curve is the one with the most points.
-    recorded = ledger.history(named)["metric"].value_counts()
+    recorded = evidence.ledger.history(named)["metric"].value_counts()
     rows: dict[str, dict[str, Any]] = {}
     if len(recorded):
         metric = str(recorded.idxmax())
-        divergence = curves(ledger, [metric], ids)
-        values = dict(iter(curves(ledger, [VALUE], ids).groupby("replica", sort=False)))
+        divergence = curves(evidence, metric)
+        values = dict(iter(curves(evidence, VALUE).groupby("replica", sort=False)))
         for replica, own in divergence.groupby("replica", sort=False):
             jsd = own[metric].to_numpy()
             fell = bool(jsd[-1] < jsd[0]) and statuses[replica] == "ok" if len(jsd) > 1 else None
@@ -163,22 +153,15 @@ def _through_training(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(["fell", "with value", "with step"]))
 
 
-def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
+def optimal_discriminator(evidence: Evidence) -> Measured:
     """How far the trained discriminators are from the optimal one, and from 1/2."""
-    name, title = "optimal_discriminator", "The optimal discriminator"
-    text = (
-        "Against a fixed generator the best discriminator is D*(x) = p(x) / (p(x) + p_g(x)) (Goodfellow et al. 2014, "
-        "proposition 1), and its value is log 2 − JSD(p, p_g) (theorem 1). Where p_g = p it says 1/2 everywhere, and "
-        "the value is log 2 = 0.693. `d_gap` is the mean of |D − D*| over real and generated points. Against a "
-        "generator that is a fixed Gaussian the divergence is integrated numerically. Outputs and values are of the "
-        "replicas that finished, outputs over the last tenth of the run: in the table a median and its quartiles."
-    )
     replicas = with_settings(evidence, "loss", "generator", "latent", "fixed_mean", "fixed_std")
-    outputs = [o for o in ("output/real", "output/fake") if len(curves(ledger, [o], replicas["replica"]))]
+    recorded = {output: curves(evidence, output) for output in ("output/real", "output/fake")}
+    outputs = [output for output, points in recorded.items() if len(points)]
     if "d_gap" not in replicas and not outputs:
-        return unchecked(name, title, text, "the study has neither `d_gap` nor `output/real` and `output/fake`")
+        return unchecked("the study has neither `d_gap` nor `output/real` and `output/fake`")
     for output in outputs:
-        replicas[output] = replicas["replica"].map(_end(curves(ledger, [output], replicas["replica"]), output))
+        replicas[output] = replicas["replica"].map(_end(recorded[output], output))
     rows, trained, fixed = [], [], []
     for variant in evidence.variants.index:
         own = replicas[replicas["variant"] == variant]
@@ -190,7 +173,7 @@ def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
         if "d_gap" in own:
             gap = iqm_of(own, "d_gap", finished=False)
             row["mean of abs(D − D*)<br>IQM"] = spread(gap) if probabilities else "n/a"
-        for output in ("output/real", "output/fake"):
+        for output in recorded:
             cell = _quartiles(own, output) if output in outputs else NONE
             row[f"`{output}` at the end<br>p_g = p: 0.5"] = cell if probabilities else "n/a"
         value = iqm_of(own, "value_discriminator", finished=True)
@@ -205,7 +188,7 @@ def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
     said = [_said_fixed(fixed, brief=bool(trained))]
     if trained:
         said.append(_said_trained(trained, outputs))
-    return Section(name, title, text, sentence(said) or "Not checked: no loss is a cross entropy.", pd.DataFrame(rows))
+    return Measured(sentence(said) or "Not checked: no loss is a cross entropy.", pd.DataFrame(rows))
 
 
 def _exact(evidence: Evidence, own: pd.DataFrame) -> float | None:

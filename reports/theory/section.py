@@ -1,4 +1,4 @@
-"""What the checks against theory share: a section of the report, and the ways its numbers are taken and written."""
+"""What the checks against theory share: their result, and the ways its numbers are taken and written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from gan.variant import Variant
-from reports.ledger.ledger import Ledger
 from reports.stats.intervals import Interval
 from reports.study.evidence import Evidence
 from reports.study.tables import pooled_iqm
@@ -24,23 +23,20 @@ NONE = "–"
 
 
 @dataclass(frozen=True)
-class Section:
-    """One statement of theory beside what was measured."""
+class Measured:
+    """What a study's measurements say of one statement of theory."""
 
-    name: str
-    """The check's name in a study's `checks`."""
-    title: str
-    text: str
-    """Markdown: what theory says, with its source."""
     conclusion: str
     """One sentence, computed from the numbers, of about 50 words: it stands under the report's first sentence."""
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
     """Strings; empty where nothing could be checked."""
+    note: str = ""
+    """What the statement does not hold for; it stands behind the statement's text."""
 
 
-def unchecked(name: str, title: str, text: str, reason: str) -> Section:
-    """Return the section of a check that could not be made, which says why."""
-    return Section(name, title, text, f"Not checked: {reason}.")
+def unchecked(reason: str, note: str = "") -> Measured:
+    """Return what is said of a statement that cannot be checked, which is why."""
+    return Measured(f"Not checked: {reason}.", note=note)
 
 
 def with_settings(evidence: Evidence, *fields: str) -> pd.DataFrame:
@@ -53,14 +49,19 @@ def with_settings(evidence: Evidence, *fields: str) -> pd.DataFrame:
     return evidence.results.assign(**columns)
 
 
-def curves(ledger: Ledger, metrics: Iterable[str], replicas: Iterable[str]) -> pd.DataFrame:
+def curves(evidence: Evidence, *metrics: str, replicas: pd.Series | None = None) -> pd.DataFrame:
     """Return the history with one column a metric: columns replica, step and the metrics asked for, by step.
 
     Only rows in which every metric is finite; empty where the history lacks one of them.
+
+    Args:
+        evidence: The study's.
+        *metrics: Names of the history.
+        replicas: Ids of those asked for; without them all that finished.
     """
-    names = list(metrics)
-    history = ledger.history(names)
-    history = history[history["replica"].isin(list(replicas))].drop_duplicates(["replica", "step", "metric"])
+    names, wanted = list(metrics), evidence.results["replica"] if replicas is None else replicas
+    history = evidence.ledger.history(names)
+    history = history[history["replica"].isin(list(wanted))].drop_duplicates(["replica", "step", "metric"])
     if set(history["metric"]) != set(names):
         return pd.DataFrame(columns=pd.Index(["replica", "step", *names]))
     wide = history.pivot(index=["replica", "step"], columns="metric", values="value").astype(float)
@@ -68,11 +69,10 @@ def curves(ledger: Ledger, metrics: Iterable[str], replicas: Iterable[str]) -> p
     return wide[finite].reset_index().sort_values(["replica", "step"], ignore_index=True)
 
 
-def lacking(ledger: Ledger, metrics: Iterable[str]) -> list[str]:
+def missing_metrics(evidence: Evidence, *metrics: str) -> list[str]:
     """Return the metrics that the history has nothing of."""
-    names = list(metrics)
-    recorded = set(ledger.history(names)["metric"])
-    return [name for name in names if name not in recorded]
+    recorded = set(evidence.ledger.history(list(metrics))["metric"])
+    return [name for name in metrics if name not in recorded]
 
 
 def iqm_of(replicas: pd.DataFrame, column: str | pd.Series, direction: str = "lower", *, finished: bool) -> Interval:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from gan.variant import Variant
-from reports.ledger.ledger import Ledger
+from reports.stats.contrasts import ALPHA
 from reports.stats.intervals import Interval
-from reports.study.evidence import Evidence
+from reports.study.effects import FEW
+from reports.study.evidence import Evidence, once
 from reports.study.tables import pooled_iqm, reached, repeated, share, spread
 from reports.theory.layers import layer_gradients
 from reports.theory.optimum import jensen_shannon, optimal_discriminator
@@ -19,11 +23,11 @@ from reports.theory.section import (
     CROSS_ENTROPY,
     NONE,
     PLAIN,
-    Section,
+    Measured,
     counts,
     curves,
     iqm_of,
-    lacking,
+    missing_metrics,
     plural,
     sentence,
     step_sizes,
@@ -31,6 +35,8 @@ from reports.theory.section import (
     with_settings,
 )
 
+WORDING = Path(__file__).with_name("statements.toml")
+LOGITS = ("gradient/logits", "output/generator")
 ROUNDING = 1e-4
 """Largest relative difference that float32 means over a batch and a window of steps may show."""
 DIGITS_LOST = 0.01
@@ -40,42 +46,55 @@ TOLERANCE = 0.01
 """Of a growth factor's logarithm and of a ratio of radii, relative: float32 over a whole run."""
 
 
-def checks(evidence: Evidence, ledger: Ledger) -> list[Section]:
-    """Return a section for each of the study's checks, in its order.
+@dataclass(frozen=True)
+class Statement:
+    """One statement of theory beside what was measured: a section of the report."""
 
-    A check for which the study has not measured enough gives a section that says what is missing.
+    name: str
+    """The check's name in a study's `checks`."""
+    title: str
+    text: str
+    """Markdown: what theory says, with its source."""
+    measured: Measured
+
+
+@once
+def checks(evidence: Evidence) -> list[Statement]:
+    """Return a statement for each of the study's checks, in its order.
+
+    A check for which the study has not measured enough gives one that says what is missing.
     """
-    return [CHECKS[name](evidence, ledger) for name in evidence.study.checks]
+    return [statement(name, CHECKS[name](evidence)) for name in evidence.study.checks]
 
 
-def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
+def statement(name: str, measured: Measured) -> Statement:
+    """Put what was measured beside the text of `statements.toml`."""
+    wording = tomllib.loads(WORDING.read_text(encoding="utf-8"))[name]
+    text = " ".join(wording["text"].split("\n")).strip().format(digits_lost=DIGITS_LOST, alpha=ALPHA, few=FEW)
+    return Statement(name, wording["title"], f"{text} {measured.note}".strip(), measured)
+
+
+def logit_gradient(evidence: Evidence) -> Measured:
     """Does the gradient on the logit vanish where theory says it does, and what does that do to training?"""
-    name, title = "logit_gradient", "The generator loss and its gradient on the discriminator's logit"
-    text = (
-        "With D = σ(o), the non-saturating loss −log D has the gradient −(1 − σ(o)) on the logit of a fake, and the "
-        "saturating loss log(1 − D) has −σ(o), which vanishes where the discriminator rejects fakes (Goodfellow et "
-        "al. 2014, section 3). The mean size of autograd's gradient must therefore be 1 − mean D(G(z)), or mean "
-        "D(G(z)), of the same batch, to the rounding of float32. The table has the largest relative difference over "
-        f"all recorded windows of steps (gradients of the non-saturating loss under {DIGITS_LOST:g} on that scale, "
-        "since 1 − D has no more digits), the gradient where D(G(z)) is small or large (each replica's median, "
-        "of which the interquartile mean over replicas with its interval), and how training ended."
-    )
-    measured = ("gradient/logits", "output/generator")
-    missing = lacking(ledger, measured)
+    missing = missing_metrics(evidence, *LOGITS)
     if missing:
-        return unchecked(name, title, text, f"the history has no {' and no '.join(f'`{m}`' for m in missing)}")
+        return unchecked(f"the history has no {' and no '.join(f'`{m}`' for m in missing)}")
     replicas = with_settings(evidence, "loss", "optimiser", "reduction", "discriminator_output")
     applies = replicas["loss"].isin(CROSS_ENTROPY) & (replicas["reduction"] != "sum")
     applies &= replicas["discriminator_output"] == "logit"
-    if not applies.all():
-        text += (
-            f" Not checked: {plural(int((~applies).sum()), 'replica')} with a Wasserstein loss, a loss summed over the "
+    note = (
+        ""
+        if applies.all()
+        else (
+            f"Not checked: {plural(int((~applies).sum()), 'replica')} with a Wasserstein loss, a loss summed over the "
             "batch, or a discriminator that outputs probabilities."
         )
+    )
     replicas = replicas[applies]
-    windows = curves(ledger, measured, replicas["replica"]).merge(replicas[["replica", "loss", "optimiser"]])
+    windows = curves(evidence, *LOGITS, replicas=replicas["replica"])
+    windows = windows.merge(replicas[["replica", "loss", "optimiser"]])
     if windows.empty:
-        return unchecked(name, title, text, "no replica with cross entropy on logits has recorded gradients")
+        return unchecked("no replica with cross entropy on logits has recorded gradients", note)
     windows["difference"] = _difference(windows)
     edges = [-math.inf, *BINS.values()]
     windows["bin"] = pd.cut(windows["output/generator"], edges, right=False, labels=list(BINS))
@@ -96,7 +115,7 @@ def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
             row["at the goal"] = share(int(reached(evidence, own).sum()), len(own), limits=repeated(own))
         row["starved"] = _starved(evidence, own)
         rows.append(row)
-    return Section(name, title, text, _said_of_logits(evidence, replicas, windows), pd.DataFrame(rows))
+    return Measured(_said_of_logits(evidence, replicas, windows), pd.DataFrame(rows), note)
 
 
 def _difference(windows: pd.DataFrame) -> pd.Series:
@@ -170,23 +189,13 @@ def radius_ratio_bound(h_first: float, h_second: float) -> float:
     return math.sqrt(high / low) if low > 1e-12 * high else math.inf
 
 
-def bilinear(evidence: Evidence, ledger: Ledger) -> Section:
+def bilinear(evidence: Evidence) -> Measured:
     """Do simultaneous steps spiral out, and alternating ones stay on their ellipse, at exactly theory's rates?"""
-    name, title = "bilinear", "The game xy: simultaneous steps spiral out, alternating steps stay on an orbit"
-    text = (
-        "Player one minimises xy over x, player two −xy over y; the equilibrium is x = y = 0. Simultaneous steps of "
-        "size h multiply the radius by sqrt(1 + h²) each (the modulus of the step's eigenvalues 1 ± ih; Goodfellow "
-        "2016, section 7.2; Mescheder et al. 2018, section 2). Alternating steps conserve x² + y² − hxy (check by "
-        "substitution), whose eigenvalues are 1 ± h/2: the largest radius over the smallest is at most "
-        "sqrt((1 + h/2) / (1 − h/2)). The growth is from the first evaluation to the last, the ratio over all of them, "
-        "so that it may stay under its bound; deviations are of the growth's logarithm, and of the ratio above its "
-        "bound."
-    )
     fields = ["updates", "lr", "lr_ratio", "reduction", "batch_size", *PLAIN]
     replicas = with_settings(evidence, *fields)
-    points = curves(ledger, ["score/radius"], replicas["replica"])
+    points = curves(evidence, "score/radius")
     if points.empty:
-        return unchecked(name, title, text, "the history has no `score/radius`")
+        return unchecked("the history has no `score/radius`")
     replicas = replicas.join(_radii(points), on="replica")
     rows, deviations = [], {"simultaneous": [], "alternating": []}
     for _, own in replicas.groupby(fields, sort=False):
@@ -215,7 +224,7 @@ def bilinear(evidence: Evidence, ledger: Ledger) -> Section:
             deviations[settings["updates"]].append((worst, len(followed), int((own["status"] == "diverged").sum())))
     said = [_said_of_game(updates, found) for updates, found in deviations.items() if found]
     nothing = "Not checked: no variant plays the game xy by plain gradient descent in equal steps."
-    return Section(name, title, text, sentence(said) or nothing, pd.DataFrame(rows))
+    return Measured(sentence(said) or nothing, pd.DataFrame(rows))
 
 
 def _radii(points: pd.DataFrame) -> pd.DataFrame:
@@ -253,7 +262,7 @@ def _range(values: pd.Series, form: str) -> str:
     return NONE if values.empty else low if low == high else f"{low} to {high}"
 
 
-CHECKS: dict[str, Callable[[Evidence, Ledger], Section]] = {
+CHECKS: dict[str, Callable[[Evidence], Measured]] = {
     "logit_gradient": logit_gradient,
     "jensen_shannon": jensen_shannon,
     "optimal_discriminator": optimal_discriminator,

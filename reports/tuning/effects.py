@@ -80,8 +80,8 @@ class Findings:
 
     def _family(self, evidence: Evidence) -> list[Contrast]:
         own, score = self.tuning, self.tuning.score
-        if evidence.log(score) == own.log or not evidence.contrasts():
-            return evidence.contrasts()
+        if evidence.log(score) == own.log or not evidence.contrasts:
+            return evidence.contrasts
         return contrasts(
             evidence.grid(score), evidence.factors, evidence.reference, log=own.log, direction=own.direction
         )

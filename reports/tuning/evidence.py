@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gan.errors import InputError, nearest
 from reports.ledger.ledger import Ledger
 from reports.stats.intervals import worst_of
-from reports.stats.iqm import middle_mean
+from reports.stats.iqm import interquartile_mean
 from reports.study.evidence import Evidence, gather
 from reports.tuning.grids import tuned_grid, with_primary
 
@@ -192,7 +192,7 @@ class Tuning:
         """
         clamp = np.minimum if self.direction == "lower" else np.maximum
         values = clamp(np.where(np.isfinite(scores), scores, self.failed), self.failed)
-        how = {"mean": np.mean, "median": np.median, "iqm": middle_mean}
+        how = {"mean": np.mean, "median": np.median, "iqm": interquartile_mean}
         return np.asarray(how[self.tune["aggregate"]](values, axis=axis))
 
     def seed_table(self, evidence: Evidence, column: str, seeds: Sequence[int]) -> NDArray[np.float64]:

@@ -22,8 +22,9 @@ from reports.figures.layout import Picture
 from reports.ledger.ledger import Ledger
 from reports.study.evidence import Evidence, gather
 
-from .made import history_of
+from .made import COVERAGE, history_of
 
+LOSS_LEVELS = ["non_saturating", "saturating"]
 GAUSSIAN = {
     "name": "gaussian",
     "title": "Does the generator's loss decide whether a GAN learns a Gaussian?",
@@ -31,11 +32,7 @@ GAUSSIAN = {
     "target": {"name": "gaussian", "mean": 3.0, "std": 2.0},
     "target_label": "N(3, 2²)",
     "steps": 1500,
-    "factors": {
-        "loss": ["non_saturating", "saturating"],
-        "generator_norm": ["none", "batch"],
-        "lr_ratio": [0.5, 1, 2],
-    },
+    "factors": {"loss": LOSS_LEVELS, "generator_norm": ["none", "batch"], "lr_ratio": [0.5, 1, 2]},
     "report": {"score": "ks", "factor": "loss", "reached": {"ks": 0.05}, "notes": ""},
     "claims": [1, 8],
     "claim_texts": {"1": "The saturating loss starves the generator.", "8": "Balance matters more than the loss."},
@@ -43,13 +40,7 @@ GAUSSIAN = {
 }
 GAUSSIAN_SCORES = {
     "ks": {"label": "KS statistic", "direction": "lower", "n": 10000, "floor": 0.0087, "noise": 0.31},
-    "coverage": {
-        "label": "Share of 100 bins covered",
-        "direction": "higher",
-        "n": 10000,
-        "floor": 1.0,
-        "noise": None,
-    },
+    "coverage": COVERAGE,
 }
 DIGITS = {
     "name": "digits",
@@ -58,16 +49,10 @@ DIGITS = {
     "target": {"name": "digits"},
     "target_label": "digits 8 × 8",
     "steps": 3000,
-    "factors": {
-        "loss": ["non_saturating", "saturating"],
-        "generator_norm": ["none", "batch"],
-        "discriminator": ["mlp", "conv"],
-    },
+    "factors": {"loss": LOSS_LEVELS, "generator_norm": ["none", "batch"], "discriminator": ["mlp", "conv"]},
     "report": {
-        "score": "fid_500",
-        "factor": "loss",
-        "reached": {"fid_500": 30, "modes": 10},
-        "notes": "A shortened run.",
+        **{"score": "fid_500", "factor": "loss"},
+        **{"reached": {"fid_500": 30, "modes": 10}, "notes": "A shortened run."},
     },
     "overrides": {"batch_size": 32, "generator_hidden": [32, 32]},
     "claims": [1],
@@ -77,13 +62,7 @@ DIGITS_SCORES = {
     "fid_500": {"label": "FID at 500 samples", "direction": "lower", "n": 500, "floor": 2.1, "noise": 410.0},
     "modes": {"label": "Classes covered of 10", "direction": "higher", "n": 500, "floor": 10, "noise": 0},
     "hq_share": {"label": "High-quality share", "direction": "higher", "n": 500, "floor": 0.95, "noise": 0.0},
-    "mode_kl": {
-        "label": "KL to the real class shares",
-        "direction": "lower",
-        "n": 500,
-        "floor": 0.009,
-        "noise": 2.4,
-    },
+    "mode_kl": {"label": "KL to real class shares", "direction": "lower", "n": 500, "floor": 0.009, "noise": 2.4},
 }
 
 
@@ -116,14 +95,8 @@ def write_ledger(
     def settings(levels: dict[str, Any]) -> dict[str, Any]:
         bundles = {k: v for f in named for k, v in named[f][levels[f]].items()}
         plain = {f: level for f, level in levels.items() if f not in named}
-        return {
-            "loss": "non_saturating",
-            "lr": 7e-4,
-            "generator_hidden": [32, 32],
-            "penalty": "none",
-            **plain,
-            **bundles,
-        }
+        common = {"loss": "non_saturating", "lr": 7e-4, "generator_hidden": [32, 32], "penalty": "none"}
+        return {**common, **plain, **bundles}
 
     variants = {name(levels): settings(levels) for levels in grid}
     replicas, cohorts = [], []
@@ -210,10 +183,8 @@ def _history(study, references, levels, replica, quality, diverged, rng) -> pd.D
         )
     if study["target"]["name"] != "gaussian":
         epochs = steps[4::5]
-        curves |= {
-            "epoch/loss/discriminator": (epochs, 2 * value[4::5]),
-            "epoch/loss/generator": (epochs, generator[4::5]),
-        }
+        curves["epoch/loss/discriminator"] = epochs, 2 * value[4::5]
+        curves["epoch/loss/generator"] = epochs, generator[4::5]
     noisy = {}
     for metric, (x, y) in curves.items():
         exact = metric.startswith(("output/generator", "gradient/logits", "score/modes", "score/coverage"))
@@ -238,12 +209,8 @@ def _digits() -> np.ndarray:
 
 
 def gaussian_difficulty(levels: dict[str, Any]) -> float:
-    return (
-        0.03
-        * (3 if levels["loss"] == "saturating" else 1)
-        * (1.6 if levels["generator_norm"] == "none" else 1)
-        * (1 + 0.4 * abs(math.log2(levels["lr_ratio"])))
-    )
+    harder = (3 if levels["loss"] == "saturating" else 1) * (1.6 if levels["generator_norm"] == "none" else 1)
+    return 0.03 * harder * (1 + 0.4 * abs(math.log2(levels["lr_ratio"])))
 
 
 @pytest.fixture
@@ -262,29 +229,23 @@ def style() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def gaussian(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    return write_ledger(
-        tmp_path_factory.mktemp("gaussian") / "runs",
-        GAUSSIAN,
-        GAUSSIAN_SCORES,
-        10,  # seeds: enough for the nine contrasts of this grid
-        gaussian_difficulty,
-        lambda levels: 0.0,
-    )
+    directory = tmp_path_factory.mktemp("gaussian") / "runs"
+    # Ten seeds are enough for the nine contrasts of this grid.
+    return write_ledger(directory, GAUSSIAN, GAUSSIAN_SCORES, 10, gaussian_difficulty, lambda levels: 0.0)
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
     """Some replicas diverge, and in one variant most of them."""
-    return write_ledger(
-        tmp_path_factory.mktemp("digits") / "runs",
-        DIGITS,
-        DIGITS_SCORES,
-        10,
-        lambda levels: (
-            0.1 * (2.5 if levels["loss"] == "saturating" else 1) * (2 if levels["discriminator"] == "conv" else 1)
-        ),
-        lambda levels: 0.8 if (levels["loss"], levels["discriminator"]) == ("saturating", "conv") else 0.1,
-    )
+
+    def difficulty(levels: dict[str, Any]) -> float:
+        return 0.1 * (2.5 if levels["loss"] == "saturating" else 1) * (2 if levels["discriminator"] == "conv" else 1)
+
+    def failing(levels: dict[str, Any]) -> float:
+        return 0.8 if (levels["loss"], levels["discriminator"]) == ("saturating", "conv") else 0.1
+
+    directory = tmp_path_factory.mktemp("digits") / "runs"
+    return write_ledger(directory, DIGITS, DIGITS_SCORES, 10, difficulty, failing)
 
 
 def _with_factors(directory: Path, factors: dict[str, list[Any]], seeds: int, failing: float) -> Ledger:

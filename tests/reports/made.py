@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from gan.verdict import VERDICTS
 from reports.figures.layout import Picture
 from reports.ledger.histories import Records
-from reports.ledger.ledger import Ledger
+from reports.ledger.ledger import HISTORY, Ledger
 from reports.ledger.records import REFERENCES, PlanRecord
 from reports.study.evidence import Evidence
 
@@ -27,7 +28,6 @@ COVERAGE = {"label": "Share of 100 bins covered", "direction": "higher", "n": 10
 RADIUS = {"label": "distance from the equilibrium", "direction": "lower", "n": 1, "floor": None, "noise": None}
 STEPS = 1000
 GAUSSIAN = {"name": "gaussian", "mean": 3.0, "std": 2.0}
-NOTHING = pd.DataFrame(columns=pd.Index(["replica", "step", "metric", "value"]))
 Levels = dict[str, Any]
 
 
@@ -80,8 +80,13 @@ def make_evidence(
         results,
         variants,
         ledger or Ledger(Path("nowhere")),
-        Records.of_table(NOTHING),
+        Records.of_table(pd.DataFrame(columns=pd.Index(HISTORY))),
     )
+
+
+def with_history(evidence: Evidence, history: pd.DataFrame | None = None) -> Evidence:
+    """The same evidence with these records, or with those of `make_history`."""
+    return replace(evidence, records=Records.of_table(make_history(evidence) if history is None else history))
 
 
 def make_history(evidence: Evidence, layers: int = 3) -> pd.DataFrame:

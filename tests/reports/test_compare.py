@@ -14,8 +14,7 @@ from scipy import stats
 
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger
-from reports.stats import intervals
-from reports.study.compare import compare, paired, render
+from reports.study.compare import compare, render
 
 Make = Callable[..., Ledger]
 
@@ -37,11 +36,6 @@ def test_a_run_equals_itself_bit_for_bit(gaussian) -> None:
     assert "All 120 replicas that are in both have the same results, bit for bit." in text
     assert "No setting differs." in text
     json.dumps(compared)
-
-
-def test_intervals_of_thousands_of_runs_are_not_called_bootstrapped(small, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intervals, "MANY", 2)
-    assert "with their 95 % normal intervals" in render(compare(small.directory, small.directory))
 
 
 def test_one_bit_is_a_difference(small, copy_of: Make) -> None:
@@ -135,10 +129,3 @@ def test_one_seed_gives_no_interval_and_no_p(make_ledger: Make, tmp_path: Path) 
 def test_runs_without_a_common_score_are_refused(small, digits) -> None:
     with pytest.raises(InputError, match="no score in common"):
         compare(small.directory, digits.directory)
-
-
-def test_pairs_by_hand() -> None:
-    a, b = np.array([1.0, np.nan, 2.0, np.nan]), np.array([2.0, 3.0, np.nan, np.nan])
-    assert paired(a, b, True, "lower")[:3].tolist() == [np.log(2), -np.inf, np.inf]
-    assert paired(a, b, False, "higher")[:3].tolist() == [1.0, np.inf, -np.inf]
-    assert np.isnan(paired(a, b, True, "lower")[3])

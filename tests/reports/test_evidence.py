@@ -19,7 +19,7 @@ from reports.ledger.verdicts import curves_of, judgements, with_final
 from reports.stats.intervals import Interval
 from reports.study.answer import answer
 from reports.study.evidence import gather, plain, to_csv, to_json
-from reports.study.tables import by_seed_rank, counted, number, ranking, share, spread, summarise, variants_table
+from reports.study.tables import best_first, counted, number, ranking, share, spread, summarise, variants_table
 
 Make = Callable[..., Ledger]
 
@@ -46,10 +46,6 @@ def test_a_row_read_back_is_the_row(digits, tmp_path, gathered) -> None:
     written, read = gathered(digits).results, load_results(tmp_path)
     assert list(read) == list(written) and set(read["generator_norm"]) == {"none", "batch"}
     np.testing.assert_allclose(read["fid_500"], written["fid_500"], rtol=1e-6)
-
-
-def test_a_numeric_factor_stays_numeric(gaussian, gathered) -> None:
-    assert sorted(gathered(gaussian).results["lr_ratio"].unique()) == [0.5, 1, 2]
 
 
 def test_a_notebook_gets_the_same_table(gaussian, gathered) -> None:
@@ -89,7 +85,7 @@ def test_named_bundles_are_levels(bundles, gathered) -> None:
     assert evidence.factors == {"recipe": ["plain", "r1"], "beta1": ["0", "0.5"]}
     assert set(evidence.results["recipe"]) == {"plain", "r1"}
     assert evidence.reference == {"recipe": "r1", "beta1": "0"}
-    (main, *_) = [c for c in evidence.contrasts() if c.factors == ("recipe",)]
+    (main, *_) = [c for c in evidence.contrasts if c.factors == ("recipe",)]
     assert (main.levels, main.against) == (("plain",), ("r1",)) and main.interval.estimate > 1.5
 
 
@@ -112,19 +108,21 @@ def test_a_replica_that_has_not_finished_is_no_failure(small, copy_of: Make) -> 
     evidence = gather(ledger)
     grid = evidence.grid("ks")
     assert np.isnan(grid[:, 1]).all() and np.isfinite(grid[:, 0]).all()
-    assert [c.pairs for c in evidence.contrasts()] == [0] and len(evidence.whole_grid()) == 0
-    assert not evidence.contrasts()[0].resolved
+    assert [c.pairs for c in evidence.contrasts] == [0] and len(evidence.whole_grid()) == 0
+    assert not evidence.contrasts[0].resolved
     assert "no seed has finished in every variant" in answer(evidence)
 
 
 def test_contrasts_are_computed_once_and_by_ratio_where_scores_span_decades(gaussian, altered: Make, gathered) -> None:
     evidence = gathered(gaussian)
-    assert evidence.contrasts() is evidence.contrasts() and all(c.ratio for c in evidence.contrasts())
+    assert sorted(evidence.results["lr_ratio"].unique()) == [0.5, 1, 2]  # a numeric factor stays numeric
+    assert [evidence.label(s) for s in ("ks", "coverage")] == ["KS statistic", "share of 100 bins covered"]
+    assert evidence.contrasts is evidence.contrasts and all(c.ratio for c in evidence.contrasts)
     assert evidence.spans_decades("fid_10k")
     assert not any(evidence.spans_decades(score) for score in ("modes", "coverage"))
     # A score of exactly zero has no logarithm: differences then.
     zero = gather(altered(gaussian, lambda rows: rows.assign(ks=rows["ks"].where(rows["seed"] > 0, 0.0))))
-    assert not any(c.ratio for c in zero.contrasts())
+    assert not any(c.ratio for c in zero.contrasts)
 
 
 def test_an_unknown_score_names_the_nearest(small, copy_of: Make) -> None:
@@ -185,11 +183,6 @@ def test_the_final_score_is_the_last_point_of_its_curve() -> None:
     assert set(found) == {"score/ks", "output/fake", "score/d_gap"} and curves["score/ks"][-1] == (10, 0.2)
 
 
-def test_a_score_s_name_stands_within_a_sentence(small, gathered) -> None:
-    evidence = gathered(small)
-    assert [evidence.label(s) for s in ("ks", "coverage")] == ["KS statistic", "share of 100 bins covered"]
-
-
 def test_json_is_strict() -> None:
     content = {"a": [np.float64(np.nan), (1.5, -np.inf)], "b": {"c": np.inf, "d": None, "e": "inf"}, "f": True}
     assert plain(content) == {"a": [None, [1.5, "-inf"]], "b": {"c": "inf", "d": None, "e": "inf"}, "f": True}
@@ -212,7 +205,7 @@ def test_failures_count_and_rank_last(digits, gathered) -> None:
         summary = summarise(evidence, evidence.of(variant))
         assert summary["failures"] == (mine["status"] != "ok").sum() == summary["verdicts"].get("diverged", 0)
         assert summary["seeds"] == len(mine) == 10 == sum(summary["verdicts"].values())
-        assert by_seed_rank(evidence, variant)["status"].ne("ok").is_monotonic_increasing
+        assert best_first(evidence, evidence.of(variant))["status"].ne("ok").is_monotonic_increasing
     collapsed = [v for v in evidence.variants.index if "loss=saturating" in v and "conv" in v]
     assert set(ranking(evidence)[-len(collapsed) :]) == set(collapsed)
     assert "failed" in variants_table(evidence).tail(len(collapsed)).to_markdown()

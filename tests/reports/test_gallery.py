@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from gan.variant import Variant
@@ -16,7 +15,6 @@ from gan.verdict import THRESHOLDS, VERDICTS
 from reports.figures import effects, layout, overview, primitives, samples, training
 from reports.figures.effects import contrast_forest
 from reports.figures.intervals import plot_paths
-from reports.ledger.histories import Records
 from reports.ledger.ledger import Ledger
 from reports.stats import intervals
 from reports.stats.intervals import iqm
@@ -34,20 +32,15 @@ from .made import (
     named,
     render,
     spread_out,
+    with_history,
 )
 
 pytestmark = pytest.mark.usefixtures("style")
-records = Records.of_table
 
 
 @pytest.fixture(scope="session")
 def large() -> Evidence:
-    return make_evidence(LARGE, 7, spread_out, mixed, checks=["layer_gradients"])
-
-
-@pytest.fixture(scope="session")
-def large_history(large: Evidence) -> Records:
-    return records(make_history(large))
+    return with_history(make_evidence(LARGE, 7, spread_out, mixed, checks=["layer_gradients"]))
 
 
 # Trajectories.
@@ -69,10 +62,8 @@ def test_at_most_sixty_paths_from_the_best_to_the_worst() -> None:
     assert training.evenly_by_rank(few, 60)["seed"].tolist() == [0, 2]
 
 
-def test_the_legend_counts_every_replica_and_the_caption_says_how_many_are_drawn(
-    large: Evidence, large_history: Records
-) -> None:
-    picture = named(training.training_pictures(large, large_history), "trajectories.png")
+def test_the_legend_counts_every_replica_and_the_caption_says_how_many_are_drawn(large: Evidence) -> None:
+    picture = named(training.training_pictures(large), "trajectories.png")
     counts = large.results["verdict"].value_counts()
     texts = [t.get_text() for t in picture.figure.legends[0].get_texts()]
     assert [f"{v} {counts[v]}" for v in VERDICTS if v in counts] == texts[: counts.size]
@@ -89,27 +80,27 @@ def test_a_path_skips_what_has_no_place_on_its_axis() -> None:
     assert np.isnan(np.asarray(ax.lines[1].get_ydata(), float)).tolist() == [False, True, False, False]
 
 
-def test_critics_are_left_out_of_a_mixed_study_s_discriminator_s_value() -> None:
-    evidence = make_evidence({"loss": ["non_saturating", "wasserstein"]}, 3, settings=lambda v: dict(v))
+@pytest.mark.parametrize(
+    ("losses", "drawn", "label", "said", "equilibrium"),
+    [
+        (["non_saturating", "wasserstein"], "non_saturating", "nats", "Wasserstein critics", "equilibrium log 2"),
+        (["hinge", "saturating", "wasserstein"], "saturating", "nats", "hinge, wasserstein", "equilibrium log 2"),
+        (["wasserstein"], "", "critic's value", "", "equilibrium 0"),
+        # Of a plugin's loss nobody knows the equilibrium.
+        (["hinge"], "", "hinge", "", ""),
+    ],
+)
+def test_values_of_one_scale_are_drawn_together(
+    losses: list[str], drawn: str, label: str, said: str, equilibrium: str
+) -> None:
+    evidence = make_evidence({"loss": losses}, 3, settings=lambda v: dict(v))
     history = make_history(evidence)
     table = history[history["metric"] == "value/discriminator"]
-    kept, _, said = layout.comparable_values(evidence, table)
-    assert kept["replica"].str.contains("non_saturating").all() and 0 < len(kept) < len(table) and "left out" in said
-    assert layout.equilibrium(evidence) == ("equilibrium log 2", math.log(2))
-    critics = make_evidence({"lr_ratio": ["1", "2"]}, 3, settings=lambda v: {"loss": "wasserstein"})
-    assert layout.equilibrium(critics)[1] == 0.0 and layout.comparable_values(critics, table)[0] is table
-
-
-def test_the_value_of_a_plugin_s_loss_has_a_scale_of_its_own_and_no_known_equilibrium() -> None:
-    mixed = make_evidence({"loss": ["hinge", "saturating", "wasserstein"]}, 3, settings=lambda v: dict(v))
-    history = make_history(mixed)
-    table = history[history["metric"] == "value/discriminator"]
-    kept, label, said = layout.comparable_values(mixed, table)
-    assert kept["replica"].str.contains("saturating").all() and len(kept) > 0
-    assert "nats" in label and "hinge, wasserstein" in said and layout.equilibrium(mixed)[0] == "equilibrium log 2"
-    alone = make_evidence({"lr_ratio": ["1", "2"]}, 3, settings=lambda v: {"loss": "hinge"})
-    assert layout.comparable_values(alone, table)[0] is table
-    assert "hinge" in layout.comparable_values(alone, table)[1] and layout.equilibrium_lines(alone, []) == []
+    kept, axis, sentence = layout.comparable_values(evidence, table)
+    assert kept["replica"].str.contains(drawn).all() and 0 < len(kept) <= len(table)
+    assert (len(kept) < len(table)) == (len(losses) > 1) == bool(sentence)
+    assert label in axis and said in sentence and layout.equilibrium(evidence)[0] == equilibrium
+    assert layout.equilibrium(evidence)[1] == (math.log(2) if "log" in equilibrium else 0)
 
 
 # Survival.
@@ -119,7 +110,7 @@ def test_who_was_lost_and_when() -> None:
     verdicts = ["converged", "collapsed", "collapsed", "diverged", "starved", ""]
     times = [300.0, 400.0, math.nan, math.nan, math.nan, math.nan]
     evidence = make_evidence({"loss": ["a"]}, 6, verdict=lambda v, s: verdicts[s], collapse=lambda v, s: times[s])
-    losses = effects.lost(evidence, records(make_history(evidence)))
+    losses = effects.lost(with_history(evidence))
     assert losses["step"].tolist() == [300.0, 400.0, 100.0, 500.0, 1000.0]
     assert losses["lost"].tolist() == [True, True, True, True, False]
     assert losses["replica"].tolist() == evidence.results["replica"].tolist()[:5]
@@ -132,7 +123,7 @@ def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> 
         verdict=lambda v, s: "collapsed" if (v["loss"] == "a" and s < 2) or v["loss"] == "c" else "converged",
         collapse=lambda v, s: 200.0 * (s + 1) if v["loss"] == "c" or (v["loss"] == "a" and s < 2) else math.nan,
     )
-    losses = effects.lost(evidence, records(make_history(evidence)))
+    losses = effects.lost(with_history(evidence))
     picture = effects.survival_curves(evidence, losses)
     ends = [np.asarray(line.get_ydata(), float)[[0, -1]].tolist() for line in picture.figure.axes[0].lines]
     np.testing.assert_allclose(ends, [[1.0, 0.6], [1.0, 1.0], [1.0, 0.0]])
@@ -140,11 +131,12 @@ def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> 
     assert render(picture.figure)
 
 
-def test_no_survival_where_nobody_is_lost() -> None:
-    calm = make_evidence({"loss": ["a", "b"]}, 3)
-    assert "survival.png" not in by_name(effects.evidence_pictures(calm, records(make_history(calm))))
-    lossy = make_evidence({"loss": ["a", "b"]}, 3, verdict=lambda v, s: "converged" if s else "diverged")
-    assert "survival.png" in by_name(effects.evidence_pictures(lossy, records(make_history(lossy))))
+@pytest.mark.parametrize("lossy", [False, True])
+def test_no_survival_where_nobody_is_lost(lossy: bool) -> None:
+    evidence = make_evidence(
+        {"loss": ["a", "b"]}, 3, verdict=lambda v, s: "diverged" if lossy and not s else "converged"
+    )
+    assert ("survival.png" in by_name(effects.evidence_pictures(with_history(evidence)))) == lossy
 
 
 def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
@@ -153,7 +145,7 @@ def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
     history = make_history(evidence)
     away = (history["metric"] == "value/discriminator") & (history["step"] >= 400)
     history.loc[away, "value"] = -2 * THRESHOLDS.runaway
-    losses = effects.lost(evidence, records(history))
+    losses = effects.lost(with_history(evidence, history))
     assert losses["step"].tolist() == [400.0, 1000.0] and losses["lost"].tolist() == [True, False]
     (right,) = [ax for ax in effects.verdicts(evidence).figure.axes if ax.get_xlabel().startswith("rate")]
     rates = [float(np.asarray(line.get_xdata(), float)[0]) for line in right.lines if line.get_linestyle() == "None"]
@@ -169,14 +161,14 @@ def test_layers_only_where_asked_and_over_the_second_half() -> None:
     history = make_history(asked)
     early = history["step"] <= STEPS / 2
     history.loc[early & history["metric"].str.startswith("gradient/generator/"), "value"] = 1e9
-    pictures = by_name(training.training_pictures(asked, records(history)))
+    pictures = by_name(training.training_pictures(with_history(asked, history)))
     axes = pictures["layers.png"].figure.axes
     assert len(axes) == 2 and axes[0].get_yscale() == "log"
     drawn = np.asarray(axes[0].lines[0].get_ydata(), float)
     assert (np.diff(np.log10(drawn)) > 0.5).all() and drawn.max() < 10
     assert axes[0].get_xticks().tolist() == [1, 2, 3]
     unasked = make_evidence(factors, 3)
-    assert "layers.png" not in by_name(training.training_pictures(unasked, records(make_history(unasked))))
+    assert "layers.png" not in by_name(training.training_pictures(with_history(unasked)))
 
 
 def test_layers_that_get_nothing_or_that_some_variants_lack_are_drawn() -> None:
@@ -185,7 +177,7 @@ def test_layers_that_get_nothing_or_that_some_variants_lack_are_drawn() -> None:
     mine = history["replica"].str.startswith("lr_ratio=4")
     history = history[~(mine & (history["metric"] == "gradient/generator/3"))]
     history.loc[history["metric"] == "gradient/generator/1", "value"] = 0.0
-    picture = named(training.training_pictures(asked, records(history)), "layers.png")
+    picture = named(training.training_pictures(with_history(asked, history)), "layers.png")
     assert "zero" in picture.caption and render(picture.figure)
 
 
@@ -198,21 +190,22 @@ def test_what_never_changes_is_not_drawn(tmp_path: Path) -> None:
     evidence = make_evidence({"lr": ["1", "2"]}, 3, settings=lambda v: {"generator": "fixed_gaussian"}, ledger=ledger)
     history = make_history(evidence)
     history.loc[history["metric"] == "score/ks", "value"] = 0.3
-    pictures = by_name(training.training_pictures(evidence, records(history)))
+    pictures = by_name(training.training_pictures(with_history(evidence, history)))
     assert "score_curves.png" not in pictures and "each evaluation" not in pictures["trajectories.png"].caption
     assert layout.equilibrium(evidence)[0].startswith("log 2")
-    assert list(samples.sample_pictures(evidence, ledger)) == []
+    assert list(samples.sample_pictures(evidence)) == []
 
 
 # Contrasts.
 
 
-def test_intervals_of_thousands_of_seeds_are_not_called_bootstrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("many", "kind"), [(intervals.MANY, "bootstrap"), (50, "normal")])
+def test_intervals_of_thousands_of_seeds_are_not_called_bootstrapped(
+    many: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intervals, "MANY", many)
     evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
-    assert "95 % bootstrap interval." in contrast_forest(evidence, evidence.contrasts()).caption
-    monkeypatch.setattr(intervals, "MANY", 50)
-    evidence = make_evidence({"loss": ["a", "b"]}, 60, lambda v, s: 0.01 + 0.001 * (s * (2 if "b" in v else 1)))
-    assert "95 % normal interval." in contrast_forest(evidence, evidence.contrasts()).caption
+    assert f"95 % {kind} interval." in contrast_forest(evidence, evidence.contrasts).caption
 
 
 # Scores.
@@ -231,7 +224,7 @@ def test_bars_and_cells_are_interquartile_means() -> None:
 
 
 def test_one_factor_needs_no_heat_map(small: Ledger, gathered: Callable[[Ledger], Evidence]) -> None:
-    names = [p.name for p in overview.pictures(gathered(small), small)]
+    names = [p.name for p in overview.pictures(gathered(small))]
     assert names[0] == "scores.png" and "heat_map.png" not in names
 
 
@@ -268,7 +261,7 @@ def game(tmp_path: Path, **more: Any) -> Evidence:
 
 def test_the_exact_spiral_lies_on_the_simulated_one(tmp_path: Path) -> None:
     evidence = game(tmp_path)
-    (picture,) = samples.sample_pictures(evidence, evidence.ledger)
+    (picture,) = samples.sample_pictures(evidence)
     assert picture.name == "orbit.png" and "h = 0.05, 0.4" in picture.caption
     lines = [np.asarray(line.get_ydata(), float) for line in picture.figure.axes[-1].lines]
     dashed = [i for i, line in enumerate(picture.figure.axes[-1].lines) if line.is_dashed()]
@@ -277,14 +270,6 @@ def test_the_exact_spiral_lies_on_the_simulated_one(tmp_path: Path) -> None:
         np.testing.assert_allclose(lines[i], lines[i - 1], rtol=1e-4)
     assert "not joined" in picture.caption  # h = 0.4 turns by four radians between two records
     assert clipped_texts(picture.figure) == []
-
-
-def test_every_figure_of_the_game_is_drawn_and_none_of_its_samples(tmp_path: Path) -> None:
-    evidence = game(tmp_path)
-    pictures = by_name(overview.pictures(evidence, evidence.ledger))
-    assert "samples.png" not in pictures and "orbit.png" in pictures
-    for picture in pictures.values():
-        assert clipped_texts(picture.figure) == [], picture.name
 
 
 @pytest.mark.parametrize(
@@ -315,46 +300,8 @@ def test_the_exact_growth_is_claimed_only_where_it_is_exact(change: dict[str, An
 
 
 @pytest.mark.slow
-def test_forty_variants_fit_the_page(large: Evidence, large_history: Records) -> None:
+def test_forty_variants_fit_the_page(large: Evidence) -> None:
     pictures = [overview.final_scores(large), overview.heat_map(large)]
-    pictures += [
-        *effects.evidence_pictures(large, large_history),
-        *training.training_pictures(large, large_history),
-    ]
-    for picture in pictures:
+    for picture in [*pictures, *effects.evidence_pictures(large), *training.training_pictures(large)]:
         assert clipped_texts(picture.figure) == [], picture.name
         assert picture.figure.get_size_inches()[1] < 11, picture.name
-
-
-def test_the_same_evidence_gives_the_same_bytes(unlaid: None) -> None:
-    factors = {"loss": ["a", "b"], "lr_ratio": ["0.1", "10"]}
-    evidence = make_evidence(factors, 4, spread_out, mixed, checks=["layer_gradients"])
-    history = make_history(evidence)
-
-    def drawn(history: pd.DataFrame) -> dict[str, bytes]:
-        pictures = [*effects.evidence_pictures(evidence, records(history))]
-        pictures += training.training_pictures(evidence, records(history))
-        return {p.name: render(p.figure) for p in pictures}
-
-    first = drawn(history)
-    assert set(first) >= {"contrasts.png", "profile.png", "verdicts.png", "survival.png", "trajectories.png"}
-    assert first == drawn(history.sort_values(["metric", "replica", "step"]))  # cohorts finish in any order
-
-
-@pytest.mark.parametrize("seeds", [1, 2])
-def test_a_study_of_one_variant_or_one_seed_is_drawn(seeds: int) -> None:
-    for factors in ({}, {"loss": ["only"]}) if seeds == 2 else ({"loss": ["a", "b"]},):
-        evidence = make_evidence(factors, seeds)
-        history = make_history(evidence)
-        pictures = [overview.final_scores(evidence), *effects.evidence_pictures(evidence, records(history))]
-        for picture in [*pictures, *training.training_pictures(evidence, records(history))]:
-            assert render(picture.figure), picture.name
-
-
-def test_a_study_in_which_everything_failed_is_drawn() -> None:
-    for verdict in ("diverged", ""):
-        evidence = make_evidence({"loss": ["a", "b"], "lr_ratio": ["1", "2"]}, 3, verdict=lambda v, s, own=verdict: own)
-        history = make_history(evidence) if verdict else pd.DataFrame(columns=["replica", "step", "metric", "value"])
-        pictures = [overview.final_scores(evidence), *effects.evidence_pictures(evidence, records(history))]
-        for picture in [*pictures, *training.training_pictures(evidence, records(history))]:
-            assert render(picture.figure), picture.name

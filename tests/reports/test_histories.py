@@ -17,7 +17,7 @@ from reports.ledger.ledger import Ledger
 from reports.pages.study import compile_report
 from reports.study.evidence import gather, once
 
-from .made import by_name, make_evidence, make_history
+from .made import by_name, make_evidence, make_history, with_history
 
 
 def history(*rows: tuple[str, int, str, float]) -> pd.DataFrame:
@@ -138,10 +138,10 @@ def test_what_is_asked_of_evidence_again_is_not_worked_out_again() -> None:
 def test_figures_of_a_large_grid_say_what_they_leave_out_and_fit_on_a_page() -> None:
     factors = {"loss": ["a", "b"], "lr_ratio": [str(level) for level in range(31)]}
     evidence = make_evidence(factors, 1, lambda levels, seed: 0.02 + 1e-4 * int(levels["lr_ratio"]) + 1e-3 * seed)
-    records = Records.of_table(make_history(evidence, layers=1))
+    evidence = with_history(evidence, make_history(evidence, layers=1))
     pictures = by_name([overview.final_scores(evidence), overview.heat_map(evidence)])
-    pictures |= by_name(effects.evidence_pictures(evidence, records))
-    pictures |= by_name(training.training_pictures(evidence, records))
+    pictures |= by_name(effects.evidence_pictures(evidence))
+    pictures |= by_name(training.training_pictures(evidence))
     for picture in pictures.values():
         assert picture.figure.get_figheight() * DPI < 2500
         assert len(picture.figure.axes) <= layout.MOST_LEVELS + 1

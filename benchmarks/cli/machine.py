@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Device, Json, RunsDir, Scale, app, emit
+from benchmarks.cli.options import DataDir, Device, Json, RunsDir, app, emit
 
 
 @app.command()
@@ -41,10 +41,6 @@ def speed(
     again: Annotated[
         Path | None, typer.Option("--from", help="Compile the page from this speed.json; measure nothing.")
     ] = None,
-    tuning: Annotated[
-        str | None, typer.Option(help="A study with [tune]: time its search against a plain Optuna loop instead.")
-    ] = None,
-    scale: Scale = "laptop",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -53,14 +49,6 @@ def speed(
     Both are measured interleaved, in processes of one thread, with the machine's own peaks; then whole studies
     beside one process a run, and how time grows. Half an hour on two idle cores; nothing is written before its end.
     """
-    if tuning is not None:
-        from benchmarks.running import session
-        from benchmarks.tuning import speed as search
-
-        given: dict[str, Any] = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
-        options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
-        emit(search.compare(tuning, options), as_json, search.print_comparison)
-        return
     from benchmarks.speed import command
 
     asked = command.Asked(tuple(system or ()), seconds, quick, device, folder, data_dir)

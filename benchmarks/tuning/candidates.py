@@ -6,7 +6,9 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from benchmarks.tuning.journal import Damaged
 from benchmarks.tuning.objective import Row
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.trials import Trial, Trials
@@ -42,15 +44,32 @@ def candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     return sorted(found, key=lambda c: c.trial.batch)
 
 
-def told(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    """Return the trials that were told, in the order they are trained."""
+def finished_trials(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
+    """Return the trials that are over, in the order they were trained."""
     return [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
 
 
-def seed_stages(found: Tuning) -> list[int]:
+def seed_stages(tuning: Tuning) -> list[int]:
     """Return after how many seeds of a trial it may be stopped, and how many it has at the most."""
-    first = {"none": found.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(found.seeds / 2)}
-    return sorted({first[found.pruning], found.seeds})
+    first = {"none": tuning.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(tuning.seeds / 2)}
+    return sorted({first[tuning.pruning], tuning.seeds})
+
+
+def seeds_of(candidate: Candidate, search: Search) -> int:
+    """Return how many seeds a finished trial has: a pruned one was stopped after the first stage.
+
+    Raises:
+        Damaged: It was pruned, and this search prunes none.
+    """
+    first, *later = seed_stages(search.tuning)
+    if candidate.trial.state == "PRUNED" and not later:
+        raise Damaged(f"{search.name(candidate.of)}: trial {candidate.trial.number} was pruned, and no trial may be")
+    return first if candidate.trial.state == "PRUNED" else search.tuning.seeds
+
+
+def notes_of(rows: Sequence[Row], scores: Sequence[float]) -> dict[str, Any]:
+    """Return what is kept of a trial's results, beside its values: what its replicas scored, and how they ended."""
+    return {"scores": list(scores), "statuses": [row["status"] for row in rows]}
 
 
 def names_of(every: Sequence[Candidate]) -> dict[str, str]:
@@ -75,11 +94,11 @@ def stage_of(
         search: What they are trials of.
     """
     study, most, names = search.resolved, search.tuning.seeds, names_of(every)
-    first = {c.name: c for c in every}
+    by_name = {c.name: c for c in every}
     given: dict[str, int] = {}
     for c in found:
         given[names[c.name]] = max(seeds[c.name], given.get(names[c.name], 0))
-    own = [first[name] for name in given]
+    own = [by_name[name] for name in given]
     return dataclasses.replace(
         study,
         stage="search",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from benchmarks.machine import system
@@ -14,6 +14,7 @@ from benchmarks.planning.plan import Plan, make_plan, rounds
 from benchmarks.running import runner
 from benchmarks.running.runner import Options
 from benchmarks.tuning.journal import JOURNAL
+from benchmarks.tuning.objective import Judge
 from benchmarks.tuning.storage import check
 from benchmarks.tuning.trials import Trial
 from gan.errors import InputError
@@ -25,7 +26,7 @@ from gan.variant import Variant
 from reports.ledger.ledger import Ledger
 from studies import schema
 from studies.schema import Resolved
-from studies.tune import Parameter, Tuning, apply
+from studies.tune import Tuning, apply
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Search:
     def resolved(self) -> Resolved:
         """The untuned grid."""
         return self.plan.study
+
+    @cached_property
+    def judge(self) -> Judge:
+        """What trials are judged by."""
+        return Judge.of(self.resolved, self.tuning)
 
     def name(self, variant: str) -> str:
         """Return the name of a variant's Optuna study."""
@@ -138,8 +144,8 @@ def prepare(study: schema.Study, source: str, options: Options) -> Search:
 
 def plan_summary(search: Search) -> list[dict[str, Any]]:
     """Return what tuning would train and cost: a dictionary as `listing.plan_summary`'s for each of the three grids."""
-    study, found, known = search.resolved, search.tuning, search.ledger.tolerant().tuning()
-    won = _winners(known, search)
+    study, found = search.resolved, search.tuning
+    won = _winners(search)
     untuned = listing.plan_summary(search.plan, search.ledger) | {"stage": "untuned"}
 
     trials = search.plan_stage(dataclasses.replace(study, seeds=found.trials * found.seeds), None, found.seeds)
@@ -166,26 +172,14 @@ def plan_summary(search: Search) -> list[dict[str, Any]]:
     return [untuned, searched, listing.plan_summary(tuned, ledger) | {"stage": "tuned"}]
 
 
-def _winners(known: Mapping[str, Any], search: Search) -> dict[str, Variant]:
-    """Return each variant with the settings that won, by a `tuning.json`; none while the search is not over.
+def _winners(search: Search) -> dict[str, Variant]:
+    """Return each variant with the settings that won, by `tuning.json`; none while the search is not over.
 
-    Nor is it over by a file of another search, or one that says of settings what was never searched.
+    Nor is it over by a file of another search: other variants, trials or parameters.
     """
-    grid, space = search.resolved.variants, {p.name: p for p in search.tuning.space}
-    if not known or known["variants"].keys() != grid.keys():
+    record, grid = search.ledger.tolerant().tuning(), search.resolved.variants
+    if not (record and record.complete and record.variants.keys() == grid.keys()):
         return {}
-    if not known["complete"] or known["tune"]["trials"] != search.tuning.trials:
+    if (record.tune.trials, record.tune.space) != (search.tuning.trials, search.tuning.space):
         return {}
-    won = {variant: known["variants"][variant]["settings"] for variant in grid}
-    if any(name not in space or not _may_be(value, space[name]) for its in won.values() for name, value in its.items()):
-        return {}
-    return {variant: apply(base, won[variant]) for variant, base in grid.items()}
-
-
-def _may_be(value: Any, parameter: Parameter) -> bool:
-    """Say whether a value is one that a parameter may have."""
-    if parameter.kind == "categorical":
-        return value in parameter.choices
-    number = isinstance(value, int if parameter.kind == "int" else int | float) and not isinstance(value, bool)
-    assert parameter.low is not None and parameter.high is not None
-    return number and parameter.low <= value <= parameter.high
+    return {variant: apply(base, record.variants[variant].settings) for variant, base in grid.items()}

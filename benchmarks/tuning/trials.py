@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.tuning.storage import OURS, OURS_DIGEST, Damaged, compare
+from benchmarks.tuning.journal import Damaged
+from benchmarks.tuning.storage import OURS, OURS_DIGEST, compare
 from gan.errors import InputError
 from gan.replica import digest_of
 from gan.variant import Variant
@@ -44,7 +45,7 @@ class Trial:
     values: list[float]
     """The objective, and the second one where there are two; empty unless it is complete."""
     notes: dict[str, Any]
-    """What `Trials.note` was given, and how it was drawn."""
+    """What `Trials.tell` was given for a person, and how the trial was drawn."""
     intermediate: dict[int, float]
     """Score of each seed, by its place; a pruner reads them."""
 
@@ -124,24 +125,29 @@ class Trials:
                 )
         return [t for t in self.all()[first : first + size] if t.state == "RUNNING"]
 
-    def note(self, trial: Trial, **notes: Any) -> None:
-        """Keep something beside a running trial."""
-        id = self._id(trial)  # which a database is asked for
-        for key, value in notes.items():
-            self._storage.set_trial_user_attr(id, key, value)
-
-    def tell(self, trial: Trial, values: Sequence[float], scores: Sequence[float], *, pruned: bool = False) -> None:
+    def tell(
+        self,
+        trial: Trial,
+        values: Sequence[float],
+        scores: Sequence[float],
+        notes: Mapping[str, Any],
+        *,
+        pruned: bool = False,
+    ) -> None:
         """Finish a running trial.
 
         Args:
             trial: One of `next_batch`.
             values: The objective, and the second one where there are two.
             scores: Of each seed, in order; they show as intermediate values.
+            notes: What else is kept beside it.
             pruned: It was stopped before all its seeds were trained: then it has no value.
         """
         import optuna
 
-        id = self._id(trial)
+        id = self.study.get_trials(deepcopy=False)[trial.number]._trial_id  # which a database is asked for
+        for key, value in notes.items():
+            self._storage.set_trial_user_attr(id, key, value)
         for seed, score in enumerate(scores):
             self._storage.set_trial_intermediate_value(id, seed, float(score))
         if pruned:
@@ -215,7 +221,7 @@ class Trials:
             return self._points(first, size)
         study = self._copy(first, sampler=_sampler(self.tuning, first, size))
         for _ in range(size):
-            suggest(study.ask(), self.tuning, self.base)
+            _suggest(study.ask(), self.tuning, self.base)
         drawn = study.get_trials()[first:]
         return [self._running(t.params, t.distributions, first, size, t.system_attrs) for t in drawn]
 
@@ -271,27 +277,26 @@ class Trials:
     def _params(self, written: Mapping[str, Any]) -> dict[str, Any]:
         return {p.name: _read(p, written[p.name]) for p in self.tuning.space if p.name in written}
 
-    def _id(self, trial: Trial) -> int:
-        return self.study.get_trials(deepcopy=False)[trial.number]._trial_id
 
-
-def suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> dict[str, Any]:
+def _suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> None:
     """Draw the settings of a trial of a variant."""
-    from optuna.distributions import FloatDistribution, IntDistribution
-
     params: dict[str, Any] = {}
     for p in tuning.space:
         if not tuning.active(base, params, p):
             continue
         if p.kind == "categorical":
-            written = trial.suggest_categorical(p.name, [_written(choice) for choice in p.choices])
-            params[p.name] = _read(p, written)
-        elif isinstance(kind := _distribution(p), IntDistribution):
-            params[p.name] = trial.suggest_int(p.name, kind.low, kind.high, step=kind.step, log=kind.log)
+            params[p.name] = _read(p, trial.suggest_categorical(p.name, [_written(choice) for choice in p.choices]))
+            continue
+        assert p.low is not None and p.high is not None
+        if p.kind == "int":
+            params[p.name] = trial.suggest_int(p.name, int(p.low), int(p.high), step=_step(p), log=p.log)
         else:
-            assert isinstance(kind, FloatDistribution)
-            params[p.name] = trial.suggest_float(p.name, kind.low, kind.high, log=kind.log)
-    return params
+            params[p.name] = trial.suggest_float(p.name, p.low, p.high, log=p.log)
+
+
+def _step(p: Parameter) -> int:
+    """Return the distance between values of an int; Optuna has no steps in a logarithm."""
+    return 1 if p.log else p.step or 1
 
 
 def _distribution(p: Parameter) -> BaseDistribution:
@@ -301,7 +306,7 @@ def _distribution(p: Parameter) -> BaseDistribution:
         return CategoricalDistribution([_written(choice) for choice in p.choices])
     assert p.low is not None and p.high is not None
     if p.kind == "int":
-        return IntDistribution(int(p.low), int(p.high), log=p.log, step=1 if p.log else p.step or 1)
+        return IntDistribution(int(p.low), int(p.high), log=p.log, step=_step(p))
     return FloatDistribution(p.low, p.high, log=p.log)
 
 

@@ -24,7 +24,7 @@ from reports.ledger.ledger import HISTORY, Arrays, Ledger
 from reports.pages.study import render
 from reports.pages.tuning import both_grids, complaints
 from reports.study.evidence import Evidence, gather, level_label, to_csv, to_json
-from reports.tuning.evidence import Tuning, gather_tuning
+from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.tables import trials_csv, trials_table
 
 FORMATS = ("csv", "parquet")
@@ -132,7 +132,7 @@ def _study(archive: Archive, ledger: Ledger, wish: Wish) -> list[str]:
     grids, lacking = _grids(ledger, tuning)
     said: list[columns.Meaning] = []
     if tuning:
-        archive.add(f"{top}tuning.json", to_json(tuning.record).encode())
+        archive.add(f"{top}tuning.json", to_json(tuning.record.model_dump()).encode())
         trials = _plain(trials_table(tuning))
         said = columns.of_trials(map(str, trials), tuning.untuned.factors)
         _add_table(archive, f"{top}trials", trials, wish.format)
@@ -150,7 +150,7 @@ def _study(archive: Archive, ledger: Ledger, wish: Wish) -> list[str]:
     return lacking
 
 
-def _grids(ledger: Ledger, tuning: Tuning | None) -> tuple[list[_Grid], list[str]]:
+def _grids(ledger: Ledger, tuning: TunedStudy | None) -> tuple[list[_Grid], list[str]]:
     grids, lacking = [_Grid("", tuning.untuned if tuning else gather(ledger))], list[str]()
     for part, own in (("search/", ledger.search()), ("tuned/", ledger.tuned())) if tuning else ():
         try:
@@ -259,9 +259,9 @@ def _npz(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def _report(ledger: Ledger, found: Evidence | Tuning, scratch: Path) -> Path:
+def _report(ledger: Ledger, found: Evidence | TunedStudy, scratch: Path) -> Path:
     """Return the compiled report: the one that is there, if it is of what the ledger holds now, or a fresh one."""
-    if isinstance(found, Tuning):
+    if isinstance(found, TunedStudy):
         texts = {"results.csv": to_csv(both_grids(found)), "trials.csv": trials_csv(found)}
         lacking = complaints(found)
     else:
@@ -292,7 +292,7 @@ def _readme(
         study=evidence.study,
         primary=evidence.primary,
         summary=reporting.summary_of(report),
-        command=ledger.tuning().get("command") or evidence.plan.get("command", ""),
+        command=tuned.command if (tuned := ledger.tuning()) else evidence.plan.get("command", ""),
         commits=sorted({s["commit"] for s in sessions if s.get("commit")}),
         versions=[f"{name} {version}" for name, version in versions.items() if version[:1].isdigit()],
         lacking=lacking,

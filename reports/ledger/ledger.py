@@ -47,6 +47,7 @@ from gan.errors import InputError
 from gan.files import set_aside, write_atomically
 from reports.ledger.schema import PROBLEMS, problem_with_cohorts, problem_with_digests
 from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked
+from reports.ledger.tuning_record import TuningRecord, read_record
 
 Arrays = dict[str, NDArray[Any]]
 FOLDERS = ("cohorts", "history", "samples", "weights", "digests")
@@ -168,9 +169,18 @@ class Ledger:
         """Return what real data and noise score, by score."""
         return self._json("references.json")
 
-    def tuning(self) -> dict[str, Any]:
-        """Return `tuning.json`, what a search for better settings found; empty where there was none."""
-        return self._json("tuning.json")
+    def tuning(self) -> TuningRecord | None:
+        """Return `tuning.json`, what a search for better settings found; None where there was none."""
+        path = self.directory / "tuning.json"
+        try:
+            return read_record(path) if path.exists() else None
+        except (OSError, ValueError) as error:
+            self._refuse(path, "record", error)
+            return None
+
+    def write_tuning(self, record: TuningRecord) -> None:
+        """Write `tuning.json`."""
+        self.write_json("tuning.json", record.model_dump())
 
     def search(self) -> Ledger:
         """Return the ledger of the trials' replicas."""

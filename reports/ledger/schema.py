@@ -20,10 +20,6 @@ _STUDY = {"name": str, "scale": str, "steps": int, "factors": dict, "report": di
 _LATER = {"device": str, "command": str, "levels": dict, "plugins": dict, "retired": list}
 """Keys that plans of before them lack."""
 _COHORT = {"id": str, "replicas": list}
-_SEARCH = {"optuna_study": str, "trials": list, "importances": dict, "front": list, "settings": dict}
-_TRIAL = {"number": int, "batch": int, "state": str, "params": dict, "values": list, "scores": list, "statuses": list}
-_TRIAL |= {"replicas": list, "variant": str, "mlflow_run": str}
-_OF_SEEDS = {"values": (int, float), "scores": (int, float, type(None)), "statuses": (str,), "replicas": (str,)}
 
 
 def problem_with_plan(plan: Any) -> str:
@@ -43,36 +39,6 @@ def problem_with_plan(plan: Any) -> str:
         for i, cohort in enumerate(plan.get(key, [])):
             if problem := _lacking(cohort, _COHORT, f"{key}.{i}."):
                 return problem
-    return ""
-
-
-def problem_with_tuning(tuning: Any) -> str:
-    """Say what is wrong with the content of a `tuning.json`; empty where nothing is."""
-    problem = _lacking(tuning, {"study": str, "complete": bool, "tune": dict, "variants": dict}, "")
-    problem = problem or _lacking(tuning["tune"], {"trials": int}, "tune.")
-    if problem:
-        return problem
-    problems = (_problem_with_search(found, f"variants.{name}.") for name, found in tuning["variants"].items())
-    return next(filter(None, problems), "")
-
-
-def _problem_with_search(found: Any, where: str) -> str:
-    """Say what is wrong with what was found for one variant."""
-    if problem := _lacking(found, _SEARCH, where):
-        return problem
-    for i, trial in enumerate(found["trials"]):
-        if problem := _lacking(trial, _TRIAL, place := f"{where}trials.{i}."):
-            return problem
-        for key, kinds in _OF_SEEDS.items():
-            for given in trial[key]:
-                if not isinstance(given, kinds) or isinstance(given, bool):
-                    return f"{place}{key}: expected {'text' if str in kinds else 'numbers'}, not {shown(given)}"
-        if len(trial["scores"]) != len(trial["statuses"]):
-            return f"{place}statuses: expected one for each of the scores"
-    best, numbers = found.get("best"), {trial["number"] for trial in found["trials"]}
-    for number in [*([] if best is None else [best]), *found["front"]]:
-        if type(number) is not int or number not in numbers:
-            return f"{where}best and front: expected numbers of its trials, not {shown(number)}"
     return ""
 
 
@@ -101,7 +67,6 @@ def problem_with_digests(digests: Any) -> str:
 
 PROBLEMS = {
     "plan.json": problem_with_plan,
-    "tuning.json": problem_with_tuning,
     "references.json": problem_with_references,
     "provenance.json": problem_with_provenance,
 }

@@ -12,9 +12,9 @@ from reports.stats.ranking import Ranking
 from reports.study.effects import FEW, effect, effect_interval, favours, p_value
 from reports.study.tables import share
 from reports.tuning.effects import Findings
-from reports.tuning.evidence import Tuning, gather_tuning
+from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.selection import POOLED, splits_of
-from reports.tuning.tables import joined, of_all, percent, pooled_name, setting, unit, variant_name
+from reports.tuning.tables import joined, of_all, percent, pooled_name, setting, variant_name
 
 
 def tuning_answer(ledger: Ledger) -> str:
@@ -39,34 +39,34 @@ def tuning_sentences(found: Findings) -> list[str]:
 def _headline(found: Findings) -> str:
     own = found.tuning
     where = f"on {own.untuned.study['target_label']}"
-    trials = f"{own.tune['trials']} trial{'s' if own.tune['trials'] > 1 else ''}"
+    trials = f"{own.tune.trials} trial{'s' if own.tune.trials > 1 else ''}"
     if own.tuned is None:
-        ended = [len(search.ended) for search in own.searches.values()]
+        ended = [len(search.finished) for search in own.searches.values()]
         span = str(ended[0]) if min(ended) == max(ended) else f"{min(ended)} to {max(ended)}"
         each = " a variant" if len(ended) > 1 else ""
         return (
             f"{where}, what tuning changes is not known yet: {span} of {trials}{each} have ended, and no winner has "
             "been retrained"
         )
-    if len(own.unwon) == len(own.variants):
+    if len(own.without_winner) == len(own.variants):
         return f"{where}, nothing was tuned: no trial of the search was seen to its end"
     if len(own.variants) == 1:
         text = f"{where}, {_gained(found, f'tuning with {trials}')}"
     else:
         gained = _gained(found, f"over {of_all(own, len(own.compared))} it")
-        won = len(own.variants) - len(own.unwon)
-        whom = f"{won} of {len(own.variants)} variants" if own.unwon else "each variant"
+        won = len(own.variants) - len(own.without_winner)
+        whom = f"{won} of {len(own.variants)} variants" if own.without_winner else "each variant"
         text = f"{where}, tuning {whom} with the same {trials} {_ranking(found)}; {gained}"
     return text if own.complete else f"so far, with what has finished: {text}"
 
 
-def _unwon(own: Tuning) -> str:
+def _unwon(own: TunedStudy) -> str:
     """Variants that the search found no settings for, and what became of them."""
-    if not own.unwon or len(own.variants) == 1:
+    if not own.without_winner or len(own.variants) == 1:
         return ""
-    one = len(own.unwon) == 1
+    one = len(own.without_winner) == 1
     return (
-        f"no trial of {joined([variant_name(own, name) for name in own.unwon])} was seen to its end: "
+        f"no trial of {joined([variant_name(own, name) for name in own.without_winner])} was seen to its end: "
         f"{'it keeps its' if one else 'they keep their'} untuned settings in both rankings, and "
         f"{'is' if one else 'are'} left out of what is said of tuning"
     )
@@ -187,7 +187,7 @@ def _optimism(found: Findings) -> str:
     if math.isnan(held.learned.estimate):
         return f"{text}, and not known for the untuned settings, so that what the selection learned is not told apart"
     return (
-        f"{text} and {untuned} for the untuned settings, which nobody selected; the {unit(own)} of the two, {learned}, "
+        f"{text} and {untuned} for the untuned settings, which nobody selected; the {own.unit} of the two, {learned}, "
         f"is where it would show if the selection fitted the validation {other}"
     )
 
@@ -214,7 +214,7 @@ def _budget(found: Findings) -> str:
     Of a sampler that learns, in the order in which it drew them; else to be expected.
     """
     own = found.tuning
-    whole = {name: curve for name, curve in found.progress.items() if len(curve) > 1 and name not in own.unwon}
+    whole = {name: curve for name, curve in found.progress.items() if len(curve) > 1 and name not in own.without_winner}
     if not whole:
         return ""
     gaps = []
@@ -249,7 +249,7 @@ def _beaten(found: Findings, names: list[str]) -> str:
         parts.append(f"no number of them beats the untuned settings of {joined(never)}")
     if not parts:
         return ""
-    seeds, few = (f"{n} seed{'s' if n > 1 else ''}" for n in (found.untuned_seeds, own.tune["seeds"]))
+    seeds, few = (f"{n} seed{'s' if n > 1 else ''}" for n in (found.untuned_seeds, own.tune.seeds))
     return (
         f"{'; '.join(parts)} (the untuned settings are scored over {seeds} of the study's own, a trial over {few}, and "
         "the best is chosen)"
@@ -279,12 +279,11 @@ def _end(found: Findings, name: str) -> str:
     return setting(value)
 
 
-def _failures(tuning: Tuning) -> str:
+def _failures(tuning: TunedStudy) -> str:
     """How many of the search's replicas failed; not told of a search that was cut short where they do."""
-    if tuning.tune["pruning"] != "none":
+    if tuning.tune.pruning != "none":
         return ""
-    ended = [trial for search in tuning.searches.values() for trial in search.ended]
-    replicas, failed = sum(len(t.statuses) for t in ended), sum(t.failures for t in ended)
+    replicas, failed = tuning.search_replicas
     if not replicas:
         return ""
     if not failed:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from benchmarks import tuning
 from benchmarks.tuning.journal import JOURNAL
-from benchmarks.tuning.storage import StorageLost, lasting
+from benchmarks.tuning.storage import StorageLost, translate_storage_errors
 from benchmarks.upkeep.integrity import mend_findings
 from gan.errors import InputError
 from gan.replica import Cohort
@@ -193,7 +193,10 @@ def test_a_database_that_is_lost_during_a_search_is_said_in_one_line(tmp_path: P
 
 
 def test_what_a_lost_database_says_is_told_without_credentials() -> None:
-    with pytest.raises(StorageLost, match="refused") as error, lasting("postgresql://me:hidden@host/trials"):
+    with (
+        pytest.raises(StorageLost, match="refused") as error,
+        translate_storage_errors("postgresql://me:hidden@host/trials"),
+    ):
         raise StorageInternalError("Optuna's own words") from OperationalError(
             "SELECT 1", None, Exception("refused: postgresql://me:hidden@host\nand more")
         )

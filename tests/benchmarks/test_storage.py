@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.machine.lock import locked
 from benchmarks.tuning import journal
-from benchmarks.tuning.storage import alone, check, dashboard, opened
+from benchmarks.tuning.storage import check, dashboard, exclusive, open_storage
 from gan.errors import InputError
 
 from .tuned import FEW, Engine, findings, search_of, tune, write
@@ -113,7 +113,7 @@ def test_another_run_directory_goes_on_with_the_trials_of_a_database(tmp_path: P
 
 def test_a_second_driver_of_a_database_is_refused(tmp_path: Path) -> None:
     path, url, engine = write(tmp_path, **FEW), f"sqlite:///{tmp_path}/trials.db", Engine()
-    with alone(url, "a search"):
+    with exclusive(url, "a search"):
         with pytest.raises(InputError, match="another driver is searching there; expected one at a time") as error:
             tune(path, tmp_path / "runs", engine, storage=url)
         assert "\n" not in str(error.value) and not engine.asked and not (tmp_path / "trials.db").exists()
@@ -128,7 +128,7 @@ def test_a_fresh_database_is_made_when_trials_are_written(tmp_path: Path, url: s
     database.touch()  # as a server's new database: it is there, and has no tables
     check(tmp_path, url.format(tmp_path), {"a": {}})
     assert database.read_bytes() == b""
-    assert opened(tmp_path, url.format(tmp_path), print).get_all_studies() == []
+    assert open_storage(tmp_path, url.format(tmp_path), print).get_all_studies() == []
 
 
 def test_a_database_in_memory_is_refused(tmp_path: Path) -> None:
@@ -187,12 +187,12 @@ LINE = b'{"op_code": 0}\n'
 def test_a_whole_journal_is_left_alone(tmp_path: Path, content: bytes) -> None:
     log = tmp_path / journal.JOURNAL
     log.write_bytes(content)
-    assert journal.mend(log) == "" and everything(tmp_path) == {journal.JOURNAL: content}
+    assert journal.repair(log) == "" and everything(tmp_path) == {journal.JOURNAL: content}
 
 
 def test_torn_lines_are_kept_one_by_one(tmp_path: Path) -> None:
     log = tmp_path / journal.JOURNAL
     for torn in (b"tw", b"thr"):
         log.write_bytes(LINE + torn)
-        assert "set aside" in journal.mend(log)
+        assert "set aside" in journal.repair(log)
     assert everything(tmp_path) == {"optuna.log": LINE, "optuna.log.torn-1": b"tw", "optuna.log.torn-2": b"thr"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tuning.candidates import candidates, finished_trials, names_of, notes_of, replicas_of, rows_of, seeds_of
+from benchmarks.tuning.candidates import candidates, names_of, notes_of, replicas_of, rows_of, seeds_of
 from benchmarks.tuning.journal import Damaged
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.trials import Trials
@@ -20,7 +20,7 @@ ROUNDING = 1e-12  # relative: another machine may add the same scores up in anot
 
 
 def check_drawn(trials: Mapping[str, Trials], search: Search) -> None:
-    """Check that trials are in their batches, and that finished ones have their names and replicas; of no results.
+    """Check that trials are in their batches, and have their names and replicas; of no results.
 
     Raises:
         Damaged: Naming the first trial of which something else is said.
@@ -29,11 +29,12 @@ def check_drawn(trials: Mapping[str, Trials], search: Search) -> None:
         first, size = 0, 0  # of the batch
         for trial in its.all():
             if trial.number == first + size:
-                first, size = trial.number, trial.notes["batch_size"]
-            if (trial.batch, trial.notes["batch_size"]) != (first, size):
+                first, size = trial.number, trial.batch_size
+            if (trial.batch, trial.batch_size) != (first, size):
                 raise Damaged(f"{its.name}: trial {trial.number} is not in the batch that it was drawn with")
-    names = names_of(candidates(trials, search))
-    for c in finished_trials(trials, search):
+    finished = candidates(trials, search)
+    names = names_of(finished)
+    for c in finished:
         expected = {"name": names[c.name], "replicas": replicas_of(c, seeds_of(c, search), search)}
         _compare(f"{trials[c.of].name}: trial {c.trial.number}", c.trial.notes, expected)
 
@@ -45,7 +46,7 @@ def check_results(trials: Mapping[str, Trials], search: Search) -> None:
         Damaged: Naming the first trial of which something else is said.
     """
     rows = rows_of(search.ledger.search())
-    for c in finished_trials(trials, search):
+    for c in candidates(trials, search):
         its = [rows[id] for id in c.trial.notes["replicas"]]
         scores, values = search.judge.scores(its), search.judge.values(its) if c.trial.state == "COMPLETE" else []
         place = f"{trials[c.of].name}: trial {c.trial.number}"

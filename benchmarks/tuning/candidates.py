@@ -37,16 +37,14 @@ class Candidate:
         return f"trial={self.trial.number} {self.of}".removesuffix(" base")
 
 
-def candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    """Return every trial of every variant, in the order they are trained."""
+def candidates(trials: Mapping[str, Trials], search: Search, batch: Sequence[Candidate] = ()) -> list[Candidate]:
+    """Return every finished trial of every variant, and those of a batch, in the order they are trained."""
     grid = search.resolved.variants
-    found = [Candidate(of, t, apply(grid[of], t.params)) for of, its in trials.items() for t in its.all()]
-    return sorted(found, key=lambda c: c.trial.batch)
-
-
-def finished_trials(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    """Return the trials that are over, in the order they were trained."""
-    return [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
+    every: list[Candidate] = []
+    for of, its in trials.items():
+        every += [Candidate(of, trial, apply(grid[of], trial.params)) for trial in its.all()]
+        every += [c for c in batch if c.of == of]
+    return sorted(every, key=lambda c: c.trial.batch)
 
 
 def seed_stages(tuning: Tuning) -> list[int]:

@@ -1,8 +1,8 @@
-"""The trials of one variant: drawn in batches, told, and drawn again exactly after a kill.
+"""The trials of one variant: drawn in batches, finished, and drawn again exactly after a kill.
 
 A batch is drawn in memory, from the finished trials before it, by a sampler seeded by the search's seed and the number
-of the batch's first trial; then each of its trials is written to the storage whole, in one operation that names the
-batch. So whatever was cut short, the same command draws the same trials, finds those that are there, and goes on.
+of the batch's first trial. When it is trained, each of its trials is written to the storage whole, in one operation
+that names the batch. So whatever was cut short, the same command draws the same trials and goes on.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ IMPORTANCE_SEED = 0
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were tried, and what became of them."""
+    """Settings to try, and what became of them."""
 
     number: int
     batch: int
     """Number of the first trial that was drawn with it."""
-    state: str
-    """RUNNING, COMPLETE, or PRUNED: stopped before all its seeds were trained."""
+    batch_size: int
+    state: Literal["RUNNING", "COMPLETE", "PRUNED"]
+    """RUNNING: drawn, and not in the storage yet; PRUNED: stopped before all its seeds were trained."""
     params: dict[str, Any]
     """Settings of the variant."""
     values: list[float]
     """The objective, and the second one where there are two; empty unless it is complete."""
     notes: dict[str, Any]
-    """What `Trials.tell` was given for a person, and how the trial was drawn."""
+    """What `Trials.finish` was given for a person, and the version of Optuna that drew it."""
     intermediate: dict[int, float]
     """Score of each seed, by its place; a pruner reads them."""
 
@@ -72,7 +73,7 @@ class Trials:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name, self.tuning, self.base = name, tuning, base
-        self._storage = storage
+        self._drawn: dict[int, optuna.trial.FrozenTrial] = {}
         self._kinds = {p.name: _distribution(p) for p in tuning.space}
         self.directions: list[Literal["minimize", "maximize"]] = [
             "maximize" if tuning.direction == "higher" else "minimize",
@@ -94,11 +95,11 @@ class Trials:
             self.study.set_user_attr(OURS_DIGEST, digest)
 
     def all(self, limit: int | None = None) -> list[Trial]:
-        """Return the trials by number, of a number below `limit`."""
+        """Return the finished trials by number, of a number below `limit`."""
         return [self._trial(t) for t in self.study.get_trials(deepcopy=False)[:limit]]
 
     def next_batch(self, limit: int) -> list[Trial]:
-        """Return the trials to train next: those that were drawn and not told, or a fresh batch; none at `limit`.
+        """Draw the trials to train next: the rest of a batch that was cut short, or a fresh one; none at `limit`.
 
         Raises:
             InputError: The storage holds trials that this study did not draw.
@@ -107,25 +108,25 @@ class Trials:
         import optuna
 
         known = self.all()
-        running = [t for t in known if t.state == "RUNNING"]
-        first = running[0].batch if running else len(known)
-        planned = [t.notes["batch_size"] for t in known if t.number == first]
-        size = planned[0] if planned else min(self.tuning.batch, limit - first)
+        first, size = len(known), min(self.tuning.batch, limit - len(known))
+        if known and known[-1].batch + known[-1].batch_size > len(known):
+            first, size = known[-1].batch, known[-1].batch_size
         if size <= 0 or first >= limit:
             return []
-        for i, drawn in enumerate(self._draw(first, size)):
-            if first + i >= len(known):
-                self.study.add_trial(drawn)
-            elif known[first + i].params != self._params(drawn.params):
-                if known[first + i].notes.get("optuna") == optuna.__version__:
-                    raise Damaged(f"{self.name}: trial {first + i} has not the settings that were drawn for it")
-                raise InputError(
-                    f"{self.name}: trial {first + i} is not the one that this study draws; expected the storage as "
-                    "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
-                )
-        return [t for t in self.all()[first : first + size] if t.state == "RUNNING"]
+        self._drawn = dict(enumerate(self._draw(first, size), start=first))
+        for trial in known[first:]:
+            if trial.params == self._params(self._drawn[trial.number].params):
+                continue
+            if trial.notes.get("optuna") == optuna.__version__:
+                raise Damaged(f"{self.name}: trial {trial.number} has not the settings that were drawn for it")
+            raise InputError(
+                f"{self.name}: trial {trial.number} is not the one that this study draws; expected the storage as "
+                "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
+            )
+        left = [(number, frozen) for number, frozen in self._drawn.items() if number >= len(known)]
+        return [Trial(n, first, size, "RUNNING", self._params(f.params), [], {}, {}) for n, f in left]
 
-    def tell(
+    def finish(
         self,
         trial: Trial,
         values: Sequence[float],
@@ -134,10 +135,10 @@ class Trials:
         *,
         pruned: bool = False,
     ) -> None:
-        """Finish a running trial.
+        """Write a trial that was trained to the storage.
 
         Args:
-            trial: One of `next_batch`.
+            trial: The first of `next_batch` that is not written yet.
             values: The objective, and the second one where there are two.
             scores: Of each seed, in order; they show as intermediate values.
             notes: What else is kept beside it.
@@ -145,15 +146,19 @@ class Trials:
         """
         import optuna
 
-        id = self.study.get_trials(deepcopy=False)[trial.number]._trial_id  # which a database is asked for
-        for key, value in notes.items():
-            self._storage.set_trial_user_attr(id, key, value)
-        for seed, score in enumerate(scores):
-            self._storage.set_trial_intermediate_value(id, seed, float(score))
-        if pruned:
-            self.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
-        else:
-            self.study.tell(trial.number, list(values))
+        drawn = self._drawn[trial.number]
+        how = {"batch": trial.batch, "batch_size": trial.batch_size, "optuna": optuna.__version__}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE,
+                values=None if pruned else list(values),
+                params=drawn.params,
+                distributions=drawn.distributions,
+                user_attrs={**how, **notes},
+                system_attrs=drawn.system_attrs,
+                intermediate_values={seed: float(score) for seed, score in enumerate(scores)},
+            )
+        )
 
     def hopeless(self, first: int, scores: Sequence[float]) -> bool:
         """Say whether Optuna's WilcoxonPruner would stop a trial of the batch `first` that has these scores so far.
@@ -217,62 +222,44 @@ class Trials:
 
     def _draw(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
         """Draw a batch in memory; the same trials whenever the trials before it are the same."""
-        if self.tuning.sampler == "grid":
-            return self._points(first, size)
-        study = self._copy(first, sampler=_sampler(self.tuning, first, size))
-        for _ in range(size):
-            _suggest(study.ask(), self.tuning, self.base)
-        drawn = study.get_trials()[first:]
-        return [self._running(t.params, t.distributions, first, size, t.system_attrs) for t in drawn]
+        import optuna
 
-    def _points(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
-        """Return the next points of the grid, which is drawn up for this variant and shuffled once.
-
-        Optuna's own grid has no conditions: it would take some points twice and others not at all.
-        """
+        if self.tuning.sampler != "grid":
+            study = self._copy(first, sampler=_sampler(self.tuning, first, size))
+            for _ in range(size):
+                _suggest(study.ask(), self.tuning, self.base)
+            return study.get_trials()[first:]
+        # The points of the grid are drawn up for this variant and shuffled once: Optuna's own grid has no conditions,
+        # and would take some points twice and others not at all.
         points = list(self.tuning.combinations(self.base, Parameter.grid))
         order = np.random.default_rng(self.tuning.seed).permutation(len(points))[first : first + size]
         chosen = [{name: _written(value) for name, value in points[i].items()} for i in order]
-        return [self._running(c, {name: self._kinds[name] for name in c}, first, size) for c in chosen]
-
-    def _running(
-        self,
-        params: Mapping[str, Any],
-        distributions: Mapping[str, BaseDistribution],
-        first: int,
-        size: int,
-        of_sampler: Mapping[str, Any] | None = None,
-    ) -> optuna.trial.FrozenTrial:
-        import optuna
-
-        return optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING,
-            params=dict(params),
-            distributions=dict(distributions),
-            user_attrs={"batch": first, "batch_size": size, "optuna": optuna.__version__},
-            system_attrs=dict(of_sampler or {}),
-        )
+        state = optuna.trial.TrialState.RUNNING
+        kinds = self._kinds
+        return [
+            optuna.trial.create_trial(state=state, params=c, distributions={name: kinds[name] for name in c})
+            for c in chosen
+        ]
 
     def _copy(self, limit: int, **options: Any) -> optuna.Study:
-        """Return the finished trials below `limit` as a study in memory."""
+        """Return the trials below `limit` as a study in memory."""
         import optuna
 
         options.setdefault("sampler", optuna.samplers.RandomSampler(seed=0))
         study = optuna.create_study(directions=self.directions, **options)
-        study.add_trials([t for t in self.study.get_trials()[:limit] if t.state.is_finished()])
+        study.add_trials(self.study.get_trials()[:limit])
         return study
 
     def _trial(self, frozen: optuna.trial.FrozenTrial) -> Trial:
-        notes = dict(frozen.user_attrs)
-        drawn = isinstance(notes.get("batch"), int) and isinstance(notes.get("batch_size"), int)
-        if not drawn or frozen.state.name not in ("RUNNING", "COMPLETE", "PRUNED"):
-            raise Damaged(f"{self.name}: trial {frozen.number} ({frozen.state.name}) was not drawn by this study")
+        notes, state = dict(frozen.user_attrs), frozen.state.name
+        batch, size = notes.get("batch"), notes.get("batch_size")
+        if not (isinstance(batch, int) and isinstance(size, int) and state in ("COMPLETE", "PRUNED")):
+            raise Damaged(f"{self.name}: trial {frozen.number} ({state}) was not written by this study")
         if any(self._kinds.get(name) != kind for name, kind in frozen.distributions.items()):
             raise Damaged(f"{self.name}: trial {frozen.number} was drawn from another space")
-        complete = frozen.state.name == "COMPLETE"
-        values = [float(v) for v in frozen.values or []] if complete else []
-        params, shown = self._params(frozen.params), dict(frozen.intermediate_values)
-        return Trial(frozen.number, notes["batch"], frozen.state.name, params, values, notes, shown)
+        values = [float(v) for v in frozen.values or []] if state == "COMPLETE" else []
+        scores = dict(frozen.intermediate_values)
+        return Trial(frozen.number, batch, size, state, self._params(frozen.params), values, notes, scores)
 
     def _params(self, written: Mapping[str, Any]) -> dict[str, Any]:
         return {p.name: _read(p, written[p.name]) for p in self.tuning.space if p.name in written}

@@ -21,7 +21,6 @@ from benchmarks.tuning.audit import check_drawn, check_results
 from benchmarks.tuning.candidates import (
     Candidate,
     candidates,
-    finished_trials,
     names_of,
     notes_of,
     replicas_of,
@@ -151,10 +150,14 @@ def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
 
 def next_batch(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     """Return the trials to train next, of the variants that are the least far, so that all search side by side."""
-    drawn = {of: its.next_batch(search.tuning.trials) for of, its in trials.items()}
-    first = min((batch[0].batch for batch in drawn.values() if batch), default=None)
-    asked = {(of, t.number) for of, batch in drawn.items() for t in batch if t.batch == first}
-    return [c for c in candidates(trials, search) if (c.of, c.trial.number) in asked]
+    grid = search.resolved.variants
+    drawn = [
+        Candidate(of, trial, apply(grid[of], trial.params))
+        for of, its in trials.items()
+        for trial in its.next_batch(search.tuning.trials)
+    ]
+    first = min((c.trial.batch for c in drawn), default=None)
+    return [c for c in drawn if c.trial.batch == first]
 
 
 def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
@@ -162,7 +165,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
     search, parts = driver.search, list[Summary]()
     tuning, ledger = search.tuning, search.ledger.search()
     ledger.directory.mkdir(parents=True, exist_ok=True)
-    every, finished = candidates(trials, search), finished_trials(trials, search)
+    finished, every = candidates(trials, search), candidates(trials, search, batch)
     names = names_of(every)
     seeds = {c.name: seeds_of(c, search) for c in finished}
     tags = {c.name: search.tags(c.of, c.trial) for c in every if names[c.name] == c.name}
@@ -185,7 +188,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
         scores = search.judge.scores(its)
         notes = {"name": name, **notes_of(its, scores), "replicas": replicas_of(c, len(its), search)}
         notes["mlflow_run"] = runs.get(name, "")
-        trials[c.of].tell(c.trial, search.judge.values(its), scores, notes, pruned=c not in left)
+        trials[c.of].finish(c.trial, search.judge.values(its), scores, notes, pruned=c not in left)
     return parts
 
 
@@ -199,7 +202,7 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
 def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
     """Say whether the ledger of the search holds the replicas of the finished trials, and their plan."""
     ledger = search.ledger.search()
-    needed = {id for c in finished_trials(trials, search) for id in c.trial.notes["replicas"]}
+    needed = {id for c in candidates(trials, search) for id in c.trial.notes["replicas"]}
     return needed <= ledger.finished() and (bool(ledger.plan()) or not needed)
 
 

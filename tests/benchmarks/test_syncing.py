@@ -121,7 +121,7 @@ def test_after_a_sync_the_trials_and_their_runs_name_each_other(folder: Callable
     runs = trained(folder("late"), "off", {"trials": "3"})
     ledger = ledger_in(runs)
     syncing.sync([ledger], runs, None)
-    client, known = client_of(runs), ledger.tuning()
+    client, known = client_of(runs), json.loads((ledger.directory / "tuning.json").read_text())
     for found in known["variants"].values():
         for trial in found["trials"]:
             run = client.get_run(trial["mlflow_run"])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
 from benchmarks.machine import system
-from benchmarks.running.runner import Summary
+from benchmarks.running.runner import Options, Summary, rehearse
 from benchmarks.tuning import Search, plan_summary
 from benchmarks.tuning.objective import Judge
 from gan.replica import Replica
+from gan.variant import Variant
 from studies import schema
 
 from .tuned import Engine, findings, record_of, score, search_of, trials_of, tune, with_few_trees, write
@@ -99,9 +101,8 @@ def test_more_trials_go_on_where_the_search_ended(whole: Whole, tmp_path: Path) 
 def test_a_failed_replica_counts_and_its_neighbours_do_not_change(whole: Whole, tmp_path: Path) -> None:
     victim = trials_of(whole.search)["loss=saturating"][1]["replicas"][0]
     search, _ = tune(write(tmp_path), tmp_path / "runs", Engine(lambda r: r.id == victim))
-    trials, clean = (
-        {(v, t["number"]): t for v, its in trials_of(s).items() for t in its[:3]} for s in (search, whole.search)
-    )
+    both = (trials_of(own) for own in (search, whole.search))
+    trials, clean = ({(v, t["number"]): t for v, its in own.items() for t in its[:3]} for own in both)
     trial = trials.pop(place := ("loss=saturating", 1))
     assert trial["scores"][0] is None and trial["statuses"] == ["diverged", "ok"]
     assert trial["values"] == [(1.0 + trial["scores"][1]) / 2]
@@ -220,6 +221,21 @@ def test_the_summary_counts_what_failed_in_both_grids(tmp_path: Path) -> None:
 
     _, summary = tune(write(tmp_path), tmp_path / "runs", Engine(fails))
     assert summary.diverged == 2
+
+
+def test_a_kind_of_replica_is_rehearsed_once_in_a_search(tmp_path: Path) -> None:
+    def cohort(steps: int, plugins: tuple[str, ...] = ("mine",)) -> Any:
+        replica = SimpleNamespace(variant=Variant(critic_steps=steps))
+        return SimpleNamespace(
+            replicas=[replica], target="gaussian", scoring="both", plugins=plugins, rehearsal=lambda _: steps
+        )
+
+    asked: list[int] = []
+    engine: Any = SimpleNamespace(run=lambda cohorts, *_: iter(asked.extend(cohorts) or []))
+    options, rehearsed = Options("smoke", "cpu", 1, tmp_path, tmp_path), set()
+    for steps in (1, 2, 1, 2, 3):
+        rehearse(engine, [cohort(steps), cohort(9, ())], options, rehearsed)
+    assert asked == [1, 2, 3]
 
 
 def test_a_dry_run_knows_what_is_left(whole: Whole, tmp_path: Path) -> None:

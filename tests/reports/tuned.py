@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -119,17 +120,25 @@ def mirrored(ledger: Ledger, directory: Path) -> Ledger:
             rows.loc[scored, "value"] = 1 - rows.loc[scored, "value"]
             rows["metric"] = rows["metric"].str.replace("/ks", "/coverage")
             rows.to_parquet(path, index=False)
-        plan = grid.plan()
-        plan["study"]["report"] |= {"score": "coverage", "reached": {"coverage": 0.95}}
-        grid.write_json("plan.json", plan)
+        report = {"score": "coverage", "reached": {"coverage": 0.95}}
+        change(grid, lambda plan, report=report: plan["study"]["report"].update(report), "plan.json")
         grid.write_json("references.json", {"coverage": COVERAGE})
-    record = copied.tuning()
-    record["tune"] |= {"score": "coverage", "label": COVERAGE["label"], "direction": "higher", "failed": 0.0}
-    for trial in (trial for search in record["variants"].values() for trial in search["trials"]):
-        trial["values"] = [1 - value for value in trial["values"][:1]] + trial["values"][1:]
-        trial["scores"] = [None if score is None else 1 - score for score in trial["scores"]]
-    copied.write_json("tuning.json", record)
-    return copied
+
+    def turn(record: dict[str, Any]) -> None:
+        record["tune"] |= {"score": "coverage", "label": COVERAGE["label"], "direction": "higher", "failed": 0.0}
+        for trial in (trial for search in record["variants"].values() for trial in search["trials"]):
+            trial["values"] = [1 - value for value in trial["values"][:1]] + trial["values"][1:]
+            trial["scores"] = [None if score is None else 1 - score for score in trial["scores"]]
+
+    return change(copied, turn)
+
+
+def change(ledger: Ledger, edit: Callable[[dict[str, Any]], object], name: str = "tuning.json") -> Ledger:
+    """Edit one of a ledger's JSON files."""
+    content = json.loads((ledger.directory / name).read_text())
+    edit(content)
+    ledger.write_json(name, content)
+    return ledger
 
 
 def name_of(levels: Levels) -> str:

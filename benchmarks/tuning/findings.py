@@ -54,18 +54,18 @@ def _search_record(its: Trials, search: Search, complete: bool) -> SearchRecord:
 
 def _trial_record(trial: Trial, runs: Mapping[str, str]) -> TrialRecord:
     notes = trial.notes
-    statuses, name = notes.get("statuses", []), notes.get("name", "")
+    outcomes = zip(notes["scores"], notes["statuses"], strict=True)
     return TrialRecord(
         number=trial.number,
         batch=trial.batch,
         state=trial.state,
         params=trial.params,
         values=trial.values,
-        scores=[s if status == "ok" else None for s, status in zip(notes.get("scores", []), statuses, strict=True)],
-        statuses=statuses,
-        replicas=notes.get("replicas", []),
-        variant=name,
-        mlflow_run=runs.get(name) or notes.get("mlflow_run", ""),
+        scores=[score if status == "ok" else None for score, status in outcomes],
+        statuses=notes["statuses"],
+        replicas=notes["replicas"],
+        variant=notes["name"],
+        mlflow_run=runs.get(notes["name"]) or notes["mlflow_run"],
     )
 
 

@@ -50,7 +50,7 @@ class Splits(NamedTuple):
 
     other: str
     """What the two do not share: "images" or "latents"."""
-    told: str
+    sentence: str
     """The same as a sentence."""
 
 
@@ -78,18 +78,16 @@ def splits_of(tuning: TunedStudy) -> Splits:
             "This target's distribution is known exactly: there are no data to hold out, and a validation score is of "
             "other latents than a test score, so that nothing here speaks of data.",
         )
-    if target.name == "digits":
-        _, validation, test = DIGITS_SPLIT
-        return Splits(
-            "images",
-            f"Of digits the {validation} validation images are a set of their own, and so are the {test} of the test: "
-            "training uses neither. The latents differ too.",
-        )
-    return Splits(
-        "images",
-        f"The validation images are the last {MNIST_VALIDATION:,} of train, so that every GAN was trained on them, and "
-        "on none of the test. The latents differ too.",
+    _, validation, test = DIGITS_SPLIT
+    own = (
+        f"Of digits the {validation} validation images are a set of their own, and so are the {test} of the test: "
+        "training uses neither."
     )
+    shared = (
+        f"The validation images are the last {MNIST_VALIDATION:,} of train, so that every GAN was trained on them, and "
+        "on none of the test."
+    )
+    return Splits("images", f"{own if target.name == 'digits' else shared} The latents differ too.")
 
 
 def held_out(tuning: TunedStudy) -> list[Held]:
@@ -187,22 +185,21 @@ def checkpoint_table(evidence: Evidence, curve: str, direction: str) -> pd.DataF
         Columns variant, seed, last (NaN for a replica that failed), best (on test data; NaN where there was no
         finite checkpoint) and step. A replica whose history is lost has no row.
     """
-    history = evidence.ledger.history([f"score/{curve}", f"validation/{curve}"])
+    columns = [f"validation/{curve}", f"score/{curve}"]
+    history = evidence.ledger.history(columns)
     points = history.pivot_table(index=["replica", "step"], columns="metric", values="value", aggfunc="last")
-    points = points.reindex(columns=[f"validation/{curve}", f"score/{curve}"])
-    points = points[np.isfinite(points).all(axis=1)]
-    curves = dict(iter(points.groupby(level="replica")))
+    points = points.reindex(columns=columns)
+    curves = dict(iter(points[np.isfinite(points).all(axis=1)].groupby(level="replica")))
     rows = []
     for replica, variant, seed, status in evidence.results[["replica", "variant", "seed", "status"]].itertuples(False):
-        if (own := curves.get(replica)) is None:
-            if status == "ok":
-                continue
-            rows.append((variant, seed, math.nan, math.nan, math.nan))
-            continue
-        steps = own.index.get_level_values("step").to_numpy(float)
-        validation, test = own.to_numpy(float).T
-        chosen = int(np.argmin(validation) if direction == "lower" else np.argmax(validation))
-        rows.append((variant, seed, test[-1] if status == "ok" else math.nan, test[chosen], steps[chosen]))
+        row = {"variant": variant, "seed": seed, "last": math.nan, "best": math.nan, "step": math.nan}
+        if replica in curves:
+            validation, test = curves[replica].to_numpy(float).T
+            chosen = int(np.argmin(validation) if direction == "lower" else np.argmax(validation))
+            steps = curves[replica].index.get_level_values("step").to_numpy(float)
+            row |= {"last": test[-1] if status == "ok" else math.nan, "best": test[chosen], "step": steps[chosen]}
+        if replica in curves or status != "ok":
+            rows.append(row)
     return pd.DataFrame(rows, columns=pd.Index(["variant", "seed", "last", "best", "step"]))
 
 

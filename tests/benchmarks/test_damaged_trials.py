@@ -30,16 +30,7 @@ Log = dict[str, Any]
 Which, Change = Callable[[Log], bool], Callable[[Log], object]
 
 
-def noted(key: str) -> Which:
-    """Of a finished trial, an operation that keeps something beside it."""
-    return lambda log: key in log.get("user_attr", {}) and "trial_id" in log
-
-
-def finished(log: Log) -> bool:
-    return bool(log.get("values"))
-
-
-def drawn(log: Log) -> bool:
+def trial(log: Log) -> bool:
     return "distributions" in log
 
 
@@ -52,21 +43,22 @@ def other_settings(log: Log) -> None:
 
 
 FLIPPED: dict[str, tuple[Which, Change]] = {
-    "worse": (finished, lambda log: log["values"].__setitem__(0, log["values"][0] + 1.0)),
-    "stopped": (finished, lambda log: log.update(state=2)),
-    "failed": (finished, lambda log: log.update(state=3)),
-    "other scores": (noted("scores"), lambda log: log["user_attr"]["scores"].insert(0, 0.1)),
-    "ends otherwise": (noted("statuses"), lambda log: log["user_attr"].update(statuses=["oj", "ok"])),
-    "other replicas": (noted("replicas"), lambda log: log["user_attr"]["replicas"].__setitem__(0, "0" * 16)),
-    "other name": (noted("name"), lambda log: log["user_attr"].update(name="trial=7 loss=saturating")),
-    "looks worse": (lambda log: "intermediate_value" in log, lambda log: log.update(intermediate_value=1.5)),
-    "drawn later": (drawn, lambda log: log["user_attrs"].update(batch=log["user_attrs"]["batch"] + 1)),
-    "larger space": (drawn, lambda log: log["distributions"].update(beta1=log["distributions"]["lr"])),
-    "other settings": (drawn, other_settings),
+    "worse": (trial, lambda log: log.update(value=log["value"] + 1.0)),
+    "stopped": (trial, lambda log: log.update(state=2)),
+    "failed": (trial, lambda log: log.update(state=3)),
+    "waits": (trial, lambda log: log.update(state=0, value=None)),  # as searches of before left trials in training
+    "other scores": (trial, lambda log: log["user_attrs"]["scores"].insert(0, 0.1)),
+    "ends otherwise": (trial, lambda log: log["user_attrs"].update(statuses=["oj", "ok"])),
+    "other replicas": (trial, lambda log: log["user_attrs"]["replicas"].__setitem__(0, "0" * 16)),
+    "other name": (trial, lambda log: log["user_attrs"].update(name="trial=7 loss=saturating")),
+    "looks worse": (trial, lambda log: log["intermediate_values"].update({"0": 1.5})),
+    "drawn later": (trial, lambda log: log["user_attrs"].update(batch=log["user_attrs"]["batch"] + 1)),
+    "larger space": (trial, lambda log: log["distributions"].update(beta1=log["distributions"]["lr"])),
+    "other settings": (trial, other_settings),
     "other target": (identity, lambda log: log["user_attr"]["gan_stability"]["target"].update(mean=3.5)),
     "other key": (identity, lambda log: log["user_attr"].update(gan_stabilitx=log["user_attr"].pop("gan_stability"))),
 }
-"""Which operation of a journal is changed, and how."""
+"""Which operation of a journal is changed, the first that is such, and how."""
 
 
 def flip(journal: Path, which: Which, change: Change) -> bytes:
@@ -98,20 +90,15 @@ def test_a_flipped_bit_of_a_journal_changes_no_finding(
     assert not journal.with_name(f"{JOURNAL}.set-aside-2").exists()
 
 
-def test_a_trial_that_waits_has_the_settings_that_are_drawn_for_it(tmp_path: Path, searched: Path) -> None:
-    class Interrupted(Engine):
-        def run(self, cohorts: Any, *others: Any) -> Any:
-            if any(r.seed >= 100_000 for c in cohorts for r in c.replicas):
-                raise KeyboardInterrupt
-            return super().run(cohorts, *others)
-
-    path, undisturbed = write(tmp_path, **FEW), search_of(searched / "made.toml", searched / "runs")
-    with pytest.raises(KeyboardInterrupt):
-        tune(path, tmp_path / "runs", Interrupted())
-    journal = tmp_path / "runs" / "made" / "smoke" / JOURNAL
-    spoiled = flip(journal, drawn, other_settings)
-    search, _ = tune(path, tmp_path / "runs")
-    assert findings(search) == findings(undisturbed)
+def test_a_batch_that_was_cut_short_is_not_gone_on_with_by_other_settings(tmp_path: Path, searched: Path) -> None:
+    path, search = copied(searched, tmp_path)
+    found, journal = findings(search), search.ledger.directory / JOURNAL
+    lines = journal.read_text().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if trial(json.loads(line)))
+    journal.write_text("".join(lines[: first + 1]))
+    spoiled = flip(journal, trial, other_settings)
+    again, summary = tune(path, tmp_path / "runs")
+    assert findings(again) == found and summary.trained == 0
     assert journal.with_name(f"{JOURNAL}.set-aside-1").read_bytes().startswith(spoiled)
 
 

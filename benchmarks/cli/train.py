@@ -34,7 +34,7 @@ from benchmarks.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from benchmarks.running.session import Asked
+    from benchmarks.running.session import TuneMode
 
 
 @app.command()
@@ -138,7 +138,7 @@ def tune(
 def _start(
     names: list[str],
     given: dict[str, Any],
-    asked: Asked,
+    asked: TuneMode,
     report: bool,
     dry_run: bool,
     nodes: int | None,

@@ -34,7 +34,7 @@ from gan.replica import MODES, Mode
 from reports.ledger.ledger import Ledger
 from studies import schema
 
-Asked = Literal["none", "too", "only"]
+TuneMode = Literal["none", "too", "only"]
 """Whether studies with `[tune]` are tuned: no; yes, beside others that are not; or they alone are meant."""
 
 GOES_ON = "what was finished is recorded: the same command goes on from there"
@@ -148,7 +148,7 @@ class Job:
                 raise CodeError(f"{error}; the traceback is in {log}; {GOES_ON}", error.details) from None
 
 
-def prepare(names: Sequence[str], options: Options, asked: Asked) -> list[Job]:
+def prepare(names: Sequence[str], options: Options, asked: TuneMode) -> list[Job]:
     """Choose studies and check and plan all of them; nothing is written.
 
     Raises:

@@ -6,12 +6,11 @@ judged. So a bit of a journal that was flipped, by a disk or a hand, shows befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks.tuning.candidates import candidates, names_of, notes_of, replicas_of, rows_of, seeds_of
+from benchmarks.tuning.candidates import candidates, finished, names_of, replicas_of, rows_of, seeds_of
 from benchmarks.tuning.journal import Damaged
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.trials import Trials
@@ -26,17 +25,16 @@ def check_drawn(trials: Mapping[str, Trials], search: Search) -> None:
         Damaged: Naming the first trial of which something else is said.
     """
     for its in trials.values():
-        first, size = 0, 0  # of the batch
-        for trial in its.all():
-            if trial.number == first + size:
-                first, size = trial.number, trial.batch_size
-            if (trial.batch, trial.batch_size) != (first, size):
-                raise Damaged(f"{its.name}: trial {trial.number} is not in the batch that it was drawn with")
-    finished = candidates(trials, search)
-    names = names_of(finished)
-    for c in finished:
-        expected = {"name": names[c.name], "replicas": replicas_of(c, seeds_of(c, search), search)}
-        _compare(f"{trials[c.of].name}: trial {c.trial.number}", c.trial.notes, expected)
+        its.check_batches()
+    every = candidates(trials, search)
+    names = names_of(every)
+    for c in every:
+        replicas = replicas_of(c, seeds_of(c, search), search)
+        if (c.trial.variant, c.trial.replicas) != (names[c.name], replicas):
+            raise Damaged(
+                f"{trials[c.of].name}: trial {c.trial.number} is {c.trial.variant!r} of the replicas "
+                f"{c.trial.replicas}, and not {names[c.name]!r} of {replicas}"
+            )
 
 
 def check_results(trials: Mapping[str, Trials], search: Search) -> None:
@@ -47,22 +45,11 @@ def check_results(trials: Mapping[str, Trials], search: Search) -> None:
     """
     rows = rows_of(search.ledger.search())
     for c in candidates(trials, search):
-        its = [rows[id] for id in c.trial.notes["replicas"]]
-        scores, values = search.judge.scores(its), search.judge.values(its) if c.trial.state == "COMPLETE" else []
-        place = f"{trials[c.of].name}: trial {c.trial.number}"
-        _compare(place, c.trial.notes, notes_of(its, scores))
-        seen = [c.trial.intermediate.get(seed, np.nan) for seed in range(len(c.trial.intermediate))]
-        for what, said, known in (("values", c.trial.values, values), ("intermediate values", seen, scores)):
-            if not _close(said, known):
-                raise Damaged(f"{place} has {what} {said}, and its replicas give {known}")
-
-
-def _compare(place: str, notes: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    for what, known in expected.items():
-        if notes.get(what) != known:
-            raise Damaged(f"{place} has {what} {notes.get(what)!r}, and not {known!r}")
-
-
-def _close(said: Sequence[float], known: Sequence[float]) -> bool:
-    """Say whether numbers are the same but for rounding."""
-    return len(said) == len(known) and np.allclose(said, known, rtol=ROUNDING, atol=0)
+        said, its = c.trial, [rows[id] for id in c.trial.replicas]
+        pruned = said.state == "PRUNED"
+        known = finished(c, its, said.variant, search, pruned=pruned, mlflow_run=said.mlflow_run)
+        close = len(said.values) == len(known.values) and np.allclose(said.values, known.values, rtol=ROUNDING, atol=0)
+        for what in ("values", "scores", "statuses"):
+            if getattr(said, what) != getattr(known, what) and not (what == "values" and close):
+                place = f"{trials[c.of].name}: trial {said.number}"
+                raise Damaged(f"{place} has {what} {getattr(said, what)}, and its replicas give {getattr(known, what)}")

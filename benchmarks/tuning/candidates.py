@@ -6,15 +6,15 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks.tuning.journal import Damaged
 from benchmarks.tuning.objective import Row
 from benchmarks.tuning.search import Search
-from benchmarks.tuning.trials import Trial, Trials
+from benchmarks.tuning.trials import Trials
 from gan.replica import Scoring, replica_id
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
+from reports.ledger.tuning_record import TrialRecord
 from studies.schema import Resolved
 from studies.tune import FIRST_VALIDATION_SEED, Tuning, apply
 
@@ -27,7 +27,7 @@ class Candidate:
 
     of: str
     """The variant."""
-    trial: Trial
+    trial: TrialRecord
     variant: Variant
     """With the trial's settings."""
 
@@ -65,9 +65,28 @@ def seeds_of(candidate: Candidate, search: Search) -> int:
     return first if candidate.trial.state == "PRUNED" else search.tuning.seeds
 
 
-def notes_of(rows: Sequence[Row], scores: Sequence[float]) -> dict[str, Any]:
-    """Return what is kept of a trial's results, beside its values: what its replicas scored, and how they ended."""
-    return {"scores": list(scores), "statuses": [row["status"] for row in rows]}
+def finished(
+    candidate: Candidate, rows: Sequence[Row], name: str, search: Search, *, pruned: bool, mlflow_run: str
+) -> TrialRecord:
+    """Return a trial with its results.
+
+    Args:
+        candidate: The trial.
+        rows: The ledger's, of its replicas, by seed.
+        name: What it is called in the grid of the search.
+        search: What it is a trial of.
+        pruned: It was stopped before all its seeds were trained: then it has no value.
+        mlflow_run: Its run in the mirror, if that is known.
+    """
+    pairs = zip(rows, search.judge.scores(rows), strict=True)
+    results = {
+        "state": "PRUNED" if pruned else "COMPLETE",
+        "values": [] if pruned else search.judge.values(rows),
+        "scores": [score if row["status"] == "ok" else None for row, score in pairs],
+        "statuses": [row["status"] for row in rows],
+        "replicas": [row["replica"] for row in rows],
+    }
+    return candidate.trial.model_copy(update={**results, "variant": name, "mlflow_run": mlflow_run})
 
 
 def names_of(every: Sequence[Candidate]) -> dict[str, str]:

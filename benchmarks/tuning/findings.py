@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.running.runner import Summary
 from benchmarks.tuning.objective import Judge, Row
 from benchmarks.tuning.search import Search, trial_tags
-from benchmarks.tuning.trials import Trial, Trials
+from benchmarks.tuning.trials import Trials
 from reports.ledger.ledger import Ledger
 from reports.ledger.tuning_record import SearchRecord, TrialRecord, TuningRecord
 from studies.tune import FIRST_VALIDATION_SEED
@@ -43,29 +43,12 @@ def _search_record(its: Trials, search: Search, complete: bool) -> SearchRecord:
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
     return SearchRecord(
         optuna_study=its.name,
-        trials=[_trial_record(trial, runs) for trial in its.all(limit)],
+        trials=[t.model_copy(update={"mlflow_run": runs.get(t.variant) or t.mlflow_run}) for t in its.all(limit)],
         importances=shares,
         importances_note=why,
         best=best.number if best else None,
         front=its.front(limit),
         settings=best.params if best else {},
-    )
-
-
-def _trial_record(trial: Trial, runs: Mapping[str, str]) -> TrialRecord:
-    notes = trial.notes
-    outcomes = zip(notes["scores"], notes["statuses"], strict=True)
-    return TrialRecord(
-        number=trial.number,
-        batch=trial.batch,
-        state=trial.state,
-        params=trial.params,
-        values=trial.values,
-        scores=[score if status == "ok" else None for score, status in outcomes],
-        statuses=notes["statuses"],
-        replicas=notes["replicas"],
-        variant=notes["name"],
-        mlflow_run=runs.get(notes["name"]) or notes["mlflow_run"],
     )
 
 
@@ -128,5 +111,5 @@ def add_up(parts: list[Summary], trials: Mapping[str, Trials], search: Search) -
     )
 
 
-def _settings(trial: Trial) -> str:
+def _settings(trial: TrialRecord) -> str:
     return ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in trial.params.items())

@@ -16,7 +16,6 @@ from benchmarks.running.runner import Options
 from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.objective import Judge
 from benchmarks.tuning.storage import check
-from benchmarks.tuning.trials import Trial
 from gan.errors import InputError
 from gan.plugins import used
 from gan.replica import ENGINE_VERSION, Mode
@@ -24,6 +23,7 @@ from gan.scores import scoring_digest
 from gan.targets import changed
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
+from reports.ledger.tuning_record import TrialRecord
 from studies import schema
 from studies.schema import Resolved
 from studies.tune import Tuning, apply
@@ -82,7 +82,7 @@ class Search:
             **({"plugins": sorted(plugins)} if plugins else {}),
         }
 
-    def tags(self, variant: str, trial: Trial) -> dict[str, str]:
+    def tags(self, variant: str, trial: TrialRecord) -> dict[str, str]:
         """Return what leads from a run in the mirror to a trial of a variant."""
         return trial_tags(self.name(variant), trial.number, self.kept_in)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from benchmarks.tuning.storage import OURS, OURS_DIGEST, compare
 from gan.errors import InputError
 from gan.replica import digest_of
 from gan.variant import Variant
+from reports.ledger.tuning_record import TrialRecord
 from studies.tune import Parameter, Tuning
 
 if TYPE_CHECKING:
@@ -29,26 +29,6 @@ if TYPE_CHECKING:
 
 PRUNING_P = 0.1  # of the signed-rank test by which a trial is stopped as worse than the best one
 IMPORTANCE_SEED = 0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Settings to try, and what became of them."""
-
-    number: int
-    batch: int
-    """Number of the first trial that was drawn with it."""
-    batch_size: int
-    state: Literal["RUNNING", "COMPLETE", "PRUNED"]
-    """RUNNING: drawn, and not in the storage yet; PRUNED: stopped before all its seeds were trained."""
-    params: dict[str, Any]
-    """Settings of the variant."""
-    values: list[float]
-    """The objective, and the second one where there are two; empty unless it is complete."""
-    notes: dict[str, Any]
-    """What `Trials.finish` was given for a person, and the version of Optuna that drew it."""
-    intermediate: dict[int, float]
-    """Score of each seed, by its place; a pruner reads them."""
 
 
 class Trials:
@@ -74,6 +54,8 @@ class Trials:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name, self.tuning, self.base = name, tuning, base
         self._drawn: dict[int, optuna.trial.FrozenTrial] = {}
+        """The batch in training, by number."""
+        self._size = 0
         self._kinds = {p.name: _distribution(p) for p in tuning.space}
         self.directions: list[Literal["minimize", "maximize"]] = [
             "maximize" if tuning.direction == "higher" else "minimize",
@@ -94,11 +76,25 @@ class Trials:
         if self.study.user_attrs.get(OURS_DIGEST) != (digest := digest_of(identity)):
             self.study.set_user_attr(OURS_DIGEST, digest)
 
-    def all(self, limit: int | None = None) -> list[Trial]:
+    def all(self, limit: int | None = None) -> list[TrialRecord]:
         """Return the finished trials by number, of a number below `limit`."""
-        return [self._trial(t) for t in self.study.get_trials(deepcopy=False)[:limit]]
+        return [self._record(t) for t in self.study.get_trials(deepcopy=False)[:limit]]
 
-    def next_batch(self, limit: int) -> list[Trial]:
+    def check_batches(self) -> None:
+        """Check that trials are in their batches.
+
+        Raises:
+            Damaged: Naming the first that is not.
+        """
+        first, size = 0, 0  # of the batch
+        for trial in self.study.get_trials(deepcopy=False):
+            its = self._record(trial).batch, trial.user_attrs["batch_size"]
+            if trial.number == first + size:
+                first, size = trial.number, its[1]
+            if its != (first, size):
+                raise Damaged(f"{self.name}: trial {trial.number} is not in the batch that it was drawn with")
+
+    def next_batch(self, limit: int) -> list[TrialRecord]:
         """Draw the trials to train next: the rest of a batch that was cut short, or a fresh one; none at `limit`.
 
         Raises:
@@ -107,54 +103,43 @@ class Trials:
         """
         import optuna
 
-        known = self.all()
+        known = self.study.get_trials(deepcopy=False)
         first, size = len(known), min(self.tuning.batch, limit - len(known))
-        if known and known[-1].batch + known[-1].batch_size > len(known):
-            first, size = known[-1].batch, known[-1].batch_size
+        if known and (last := known[-1].user_attrs)["batch"] + last["batch_size"] > len(known):
+            first, size = last["batch"], last["batch_size"]
         if size <= 0 or first >= limit:
             return []
-        self._drawn = dict(enumerate(self._draw(first, size), start=first))
+        self._drawn, self._size = dict(enumerate(self._draw(first, size), start=first)), size
         for trial in known[first:]:
-            if trial.params == self._params(self._drawn[trial.number].params):
+            if self._params(trial) == self._params(self._drawn.pop(trial.number)):
                 continue
-            if trial.notes.get("optuna") == optuna.__version__:
+            if trial.user_attrs.get("optuna") == optuna.__version__:
                 raise Damaged(f"{self.name}: trial {trial.number} has not the settings that were drawn for it")
             raise InputError(
                 f"{self.name}: trial {trial.number} is not the one that this study draws; expected the storage as "
                 "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
             )
-        left = [(number, frozen) for number, frozen in self._drawn.items() if number >= len(known)]
-        return [Trial(n, first, size, "RUNNING", self._params(f.params), [], {}, {}) for n, f in left]
+        return [drawn_trial(number, first, self._params(drawn)) for number, drawn in self._drawn.items()]
 
-    def finish(
-        self,
-        trial: Trial,
-        values: Sequence[float],
-        scores: Sequence[float],
-        notes: Mapping[str, Any],
-        *,
-        pruned: bool = False,
-    ) -> None:
-        """Write a trial that was trained to the storage.
+    def finish(self, trial: TrialRecord, scores: Sequence[float]) -> None:
+        """Write a trial to the storage that was trained.
 
         Args:
-            trial: The first of `next_batch` that is not written yet.
-            values: The objective, and the second one where there are two.
-            scores: Of each seed, in order; they show as intermediate values.
-            notes: What else is kept beside it.
-            pruned: It was stopped before all its seeds were trained: then it has no value.
+            trial: The first of `next_batch` that is not written yet, with its results.
+            scores: Of each seed, in order, of a failed replica too; they show as intermediate values.
         """
         import optuna
 
         drawn = self._drawn[trial.number]
-        how = {"batch": trial.batch, "batch_size": trial.batch_size, "optuna": optuna.__version__}
+        results = {"name": trial.variant, "scores": list(scores), "statuses": trial.statuses}
+        results |= {"replicas": trial.replicas, "mlflow_run": trial.mlflow_run}
         self.study.add_trial(
             optuna.trial.create_trial(
-                state=optuna.trial.TrialState.PRUNED if pruned else optuna.trial.TrialState.COMPLETE,
-                values=None if pruned else list(values),
+                state=optuna.trial.TrialState[trial.state],
+                values=trial.values or None,
                 params=drawn.params,
                 distributions=drawn.distributions,
-                user_attrs={**how, **notes},
+                user_attrs={"batch": trial.batch, "batch_size": self._size, "optuna": optuna.__version__, **results},
                 system_attrs=drawn.system_attrs,
                 intermediate_values={seed: float(score) for seed, score in enumerate(scores)},
             )
@@ -175,7 +160,7 @@ class Trials:
             trial.report(float(score), seed)
         return trial.should_prune()
 
-    def best(self, limit: int) -> Trial | None:
+    def best(self, limit: int) -> TrialRecord | None:
         """Return the best complete trial below `limit`; with two objectives that of the front with the least second.
 
         Ties go to the better first objective, then to the earlier trial.
@@ -250,19 +235,39 @@ class Trials:
         study.add_trials(self.study.get_trials()[:limit])
         return study
 
-    def _trial(self, frozen: optuna.trial.FrozenTrial) -> Trial:
-        notes, state = dict(frozen.user_attrs), frozen.state.name
-        batch, size = notes.get("batch"), notes.get("batch_size")
-        if not (isinstance(batch, int) and isinstance(size, int) and state in ("COMPLETE", "PRUNED")):
-            raise Damaged(f"{self.name}: trial {frozen.number} ({state}) was not written by this study")
+    def _record(self, frozen: optuna.trial.FrozenTrial) -> TrialRecord:
+        place, notes, state = f"{self.name}: trial {frozen.number}", frozen.user_attrs, frozen.state.name
         if any(self._kinds.get(name) != kind for name, kind in frozen.distributions.items()):
-            raise Damaged(f"{self.name}: trial {frozen.number} was drawn from another space")
-        values = [float(v) for v in frozen.values or []] if state == "COMPLETE" else []
-        scores = dict(frozen.intermediate_values)
-        return Trial(frozen.number, batch, size, state, self._params(frozen.params), values, notes, scores)
+            raise Damaged(f"{place} was drawn from another space")
+        try:
+            written = isinstance(notes["batch_size"], int) and state in ("COMPLETE", "PRUNED")
+            if not written or frozen.intermediate_values != dict(enumerate(notes["scores"])):
+                raise ValueError(state)
+            outcomes = zip(notes["scores"], notes["statuses"], strict=True)
+            return TrialRecord(
+                number=frozen.number,
+                batch=notes["batch"],
+                state=state,
+                params=self._params(frozen),
+                values=(frozen.values or []) if state == "COMPLETE" else [],
+                scores=[score if status == "ok" else None for score, status in outcomes],
+                statuses=notes["statuses"],
+                replicas=notes["replicas"],
+                variant=notes["name"],
+                mlflow_run=notes["mlflow_run"],
+            )
+        except (KeyError, TypeError, ValueError):
+            raise Damaged(f"{place} ({state}) is not as this study writes its trials") from None
 
-    def _params(self, written: Mapping[str, Any]) -> dict[str, Any]:
+    def _params(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        written = frozen.params
         return {p.name: _read(p, written[p.name]) for p in self.tuning.space if p.name in written}
+
+
+def drawn_trial(number: int, batch: int, params: dict[str, Any]) -> TrialRecord:
+    """Return a trial that was drawn, and has no results yet."""
+    nothing: dict[str, Any] = {"values": [], "scores": [], "statuses": [], "replicas": []}
+    return TrialRecord(number=number, batch=batch, state="RUNNING", params=params, variant="", mlflow_run="", **nothing)
 
 
 def _suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> None:

@@ -21,8 +21,8 @@ from benchmarks.tuning.audit import check_drawn, check_results
 from benchmarks.tuning.candidates import (
     Candidate,
     candidates,
+    finished,
     names_of,
-    notes_of,
     replicas_of,
     rows_of,
     seed_stages,
@@ -165,15 +165,15 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
     search, parts = driver.search, list[Summary]()
     tuning, ledger = search.tuning, search.ledger.search()
     ledger.directory.mkdir(parents=True, exist_ok=True)
-    finished, every = candidates(trials, search), candidates(trials, search, batch)
+    before, every = candidates(trials, search), candidates(trials, search, batch)
     names = names_of(every)
-    seeds = {c.name: seeds_of(c, search) for c in finished}
+    seeds = {c.name: seeds_of(c, search) for c in before}
     tags = {c.name: search.tags(c.of, c.trial) for c in every if names[c.name] == c.name}
     results: dict[str, list[Row]] = {}
     left = batch
     for upto in seed_stages(tuning):
         seeds |= {c.name: upto for c in left}
-        stage = stage_of([*finished, *batch], seeds, every, search)
+        stage = stage_of([*before, *batch], seeds, every, search)
         plan = search.plan_stage(stage, ledger, tuning.batch * tuning.seeds)
         of_stage = {name: tags[name] for name in stage.variants}
         parts.append(driver.train(ledger, plan, home=search.ledger, trials=of_stage, objective=search.judge.metrics))
@@ -184,11 +184,9 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
     runs = ledger.provenance().get("mlflow", {}).get("parents", {})
     driver.check_exclusive()
     for c in batch:
-        its, name = results[c.name], names[c.name]
-        scores = search.judge.scores(its)
-        notes = {"name": name, **notes_of(its, scores), "replicas": replicas_of(c, len(its), search)}
-        notes["mlflow_run"] = runs.get(name, "")
-        trials[c.of].finish(c.trial, search.judge.values(its), scores, notes, pruned=c not in left)
+        name, its = names[c.name], results[c.name]
+        trial = finished(c, its, name, search, pruned=c not in left, mlflow_run=runs.get(name, ""))
+        trials[c.of].finish(trial, search.judge.scores(its))
     return parts
 
 
@@ -202,7 +200,7 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
 def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
     """Say whether the ledger of the search holds the replicas of the finished trials, and their plan."""
     ledger = search.ledger.search()
-    needed = {id for c in candidates(trials, search) for id in c.trial.notes["replicas"]}
+    needed = {id for c in candidates(trials, search) for id in c.trial.replicas}
     return needed <= ledger.finished() and (bool(ledger.plan()) or not needed)
 
 

@@ -62,17 +62,15 @@ def test_a_search_is_whole_and_apart_from_the_report(whole: Whole) -> None:
         assert abs(sum(found["importances"].values()) - 1) < 1e-9
 
 
-def test_what_was_found_is_read_back_as_it_was_written(whole: Whole, tmp_path: Path) -> None:
-    ledger = search_of(whole.copied(tmp_path), tmp_path / "runs").ledger
-    path = ledger.directory / "tuning.json"
-    before, record = path.read_bytes(), ledger.tuning()
+def test_a_finished_search_is_read_back_as_it_was_written_and_trains_nothing_again(
+    whole: Whole, tmp_path: Path
+) -> None:
+    path, engine = whole.copied(tmp_path), Engine()
+    ledger = search_of(path, tmp_path / "runs").ledger
+    before, record = (ledger.directory / "tuning.json").read_bytes(), ledger.tuning()
     assert record is not None and record.tune == whole.search.tuning
     ledger.write_tuning(record)
-    assert path.read_bytes() == before
-
-
-def test_a_finished_search_trains_nothing_again(whole: Whole, tmp_path: Path) -> None:
-    path, engine = whole.copied(tmp_path), Engine()
+    assert (ledger.directory / "tuning.json").read_bytes() == before
     again, summary = tune(path, tmp_path / "runs", engine)
     assert engine.asked == [] and summary.trained == 0
     assert findings(whole.search) == findings(again)

@@ -15,7 +15,7 @@ from gan.scores import scores_of
 from gan.targets import TARGETS, make_target
 from gan.variant import BUILT_IN, Variant
 from studies import schema
-from studies.fit import CHECK_KINDS, FITTED, UNEVEN, check_device, check_fit, check_theory
+from studies.fit import CHECK_KINDS, FITTED, NON_MONOTONE, check_device, check_fit, check_theory
 from studies.tune import Parameter
 
 
@@ -108,7 +108,7 @@ def test_what_decides_a_fit_is_known() -> None:
         with contextlib.suppress(InputError):
             check_fit(cast("Variant", watched), Scoring(), target, "x.toml")
         asked |= watched.asked
-    assert asked - {"own"} == FITTED and BUILT_IN.keys() | UNEVEN < FITTED  # own() looks at what BUILT_IN names
+    assert asked - {"own"} == FITTED and BUILT_IN.keys() | NON_MONOTONE < FITTED  # own() looks at what BUILT_IN names
 
 
 def test_every_check_has_a_target_to_measure_on() -> None:

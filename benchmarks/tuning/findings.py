@@ -37,7 +37,7 @@ def write_findings(trials: Mapping[str, Trials], search: Search, *, complete: bo
 def _search_record(its: Trials, search: Search, complete: bool) -> SearchRecord:
     limit = search.tuning.trials
     best = its.best(limit)
-    # Runs in MLflow may be made after their trials were told, when it was away; or made again, in another store.
+    # Runs in MLflow may be made after their trials finished, when it was away; or made again, in another store.
     runs = search.ledger.search().provenance().get("mlflow", {}).get("parents", {})
     # Importances take seconds: once, at the end.
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")

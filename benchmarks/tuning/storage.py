@@ -22,10 +22,10 @@ from gan.replica import digest_of
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-OURS = "gan_stability"
+IDENTITY = "gan_stability"
 """User attribute of an Optuna study: all that makes its trials comparable."""
 
-OURS_DIGEST = f"{OURS}_digest"
+IDENTITY_DIGEST = f"{IDENTITY}_digest"
 """Another: the digest of that. Where the two disagree the storage is damaged, and no other search's."""
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def check(directory: Path, url: str | None, wanted: Mapping[str, Mapping[str, An
         place = url or str(file)
         storage = _connect(place, create=False)
         for study in _ask(place, storage.get_all_studies):
-            # One that is empty may be ours, of a process that was killed before it said so; it has nothing to lose.
+            # An empty one may be of a process of this search that was killed at its start; it has nothing to lose.
             empty = not study.user_attrs and storage.get_n_trials(study._study_id) == 0
             if study.study_name in wanted and not empty:
                 compare(place, study.study_name, study.user_attrs, wanted[study.study_name])
@@ -253,16 +253,16 @@ def compare(place: str, name: str, attributes: Mapping[str, Any], wanted: Mappin
     Args:
         place: The storage, for the message.
         name: Of the Optuna study.
-        attributes: Of that study, a person's and ours.
+        attributes: Of that study, a person's and this program's.
         wanted: What makes trials comparable now.
 
     Raises:
         Damaged: They are of this search, and something else was made of what says so.
         InputError: Naming the first key that differs.
     """
-    shown, there = without_credentials(place), attributes.get(OURS)
+    shown, there = without_credentials(place), attributes.get(IDENTITY)
     old, new = _flat(there), _flat(json.loads(json.dumps(wanted)))
-    if old != new and attributes.get(OURS_DIGEST) == digest_of(wanted):
+    if old != new and attributes.get(IDENTITY_DIGEST) == digest_of(wanted):
         raise Damaged(f"{shown}: what makes the trials of {name!r} comparable is not what was written")
     if not isinstance(there, dict):
         raise InputError(f"{shown}: the study {name!r} there is not one of ours; expected another --storage")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from benchmarks.tuning.journal import Damaged
-from benchmarks.tuning.storage import OURS, OURS_DIGEST, compare
+from benchmarks.tuning.storage import IDENTITY, IDENTITY_DIGEST, compare
 from gan.errors import InputError
 from gan.replica import digest_of
 from gan.variant import Variant
@@ -68,13 +68,13 @@ class Trials:
             sampler=optuna.samplers.RandomSampler(),  # never asked: batches are drawn by `_draw`
             load_if_exists=True,
         )
-        if OURS not in self.study.user_attrs and not self.study.get_trials(deepcopy=False):
+        if IDENTITY not in self.study.user_attrs and not self.study.get_trials(deepcopy=False):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 self.study.set_metric_names(_objective_names(tuning))
-            self.study.set_user_attr(OURS, dict(identity))  # last: without it the study is as good as new
+            self.study.set_user_attr(IDENTITY, dict(identity))  # last: without it the study is as good as new
         compare("the storage", name, self.study.user_attrs, identity)
-        if self.study.user_attrs.get(OURS_DIGEST) != (digest := digest_of(identity)):
-            self.study.set_user_attr(OURS_DIGEST, digest)
+        if self.study.user_attrs.get(IDENTITY_DIGEST) != (digest := digest_of(identity)):
+            self.study.set_user_attr(IDENTITY_DIGEST, digest)
 
     def all(self, limit: int | None = None) -> list[TrialRecord]:
         """Return the finished trials by number, of a number below `limit`."""

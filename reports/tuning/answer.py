@@ -255,7 +255,7 @@ def _bounds(found: Findings) -> str:
 
 
 def _failures(tuning: TunedStudy) -> str:
-    """How many of the search's replicas failed; not told of a search that was cut short where they do."""
+    """How many of the search's replicas failed; empty for a search that prunes where they do."""
     if tuning.tune.pruning != "none":
         return ""
     replicas, failed = tuning.search_replicas

@@ -161,7 +161,7 @@ def next_batch(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
 
 
 def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
-    """Train a batch side by side, stop what is hopeless where the study says so, and write the trials to their storage."""
+    """Train a batch side by side, stop what is hopeless where the study says so, and store the trials."""
     search, parts = driver.search, list[Summary]()
     tuning, ledger = search.tuning, search.ledger.search()
     ledger.directory.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,11 @@ values are allowed; `studies/schema.py` checks them where a person's file comes 
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
+import inspect
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, cast, get_args
@@ -68,15 +71,20 @@ class Variant:
     latent: Literal["normal", "uniform"] = "normal"
     """The latent z ~ N(0, I), or uniform in [-1, 1]."""
     latent_dim: Width = 20
+    """Dimension of z."""
     generator: GeneratorName | str = "mlp"
     """Beside an mlp two generators for theory: N(fixed_mean, fixed_std²), never trained; or one number, x; or the
     name of a plugin's."""
     fixed_mean: Finite = 0.0
+    """Mean of a generator fixed_gaussian."""
     fixed_std: Positive = 1.0
+    """Standard deviation of a generator fixed_gaussian."""
     generator_hidden: Widths = (32, 32)
+    """Widths of an mlp generator."""
     generator_norm: Norm = "none"
     """BatchNorm on each hidden layer."""
     generator_activation: Activation = "relu"
+    """Of each hidden layer."""
     generator_output: Literal["linear", "tanh", "sigmoid"] = "linear"
     """Last activation; it sets the data's range: images in [-1, 1] for tanh, in [0, 1] for sigmoid."""
     discriminator: DiscriminatorName | str = "mlp"
@@ -89,6 +97,7 @@ class Variant:
     discriminator_norm: Norm = "none"
     """BatchNorm on each hidden layer (conv: on all but the first)."""
     discriminator_activation: Activation = "relu"
+    """Of each hidden layer."""
     batchnorm_momentum: Annotated[float, Gt(0), Le(1)] = 0.1
     """Weight of the new batch in BatchNorm's running statistics (PyTorch's convention)."""
     initialisation: Literal["default", "normal_002"] = "default"
@@ -102,12 +111,15 @@ class Variant:
     lr_ratio: Positive = 1.0
     """Learning rate of D over that of G, at the fixed geometric mean."""
     beta1: Annotated[float, Ge(0), Lt(1)] = 0.9
+    """Of Adam: the decay of the mean of gradients."""
     beta2: Annotated[float, Gt(0), Lt(1)] = 0.999
+    """Of Adam: the decay of the mean of squared gradients."""
     schedule: Literal["constant", "linear"] = "constant"
     """Learning rates constant, or linear from 1 to 0.001 of themselves over the run."""
 
     # The training step.
     batch_size: Annotated[int, Ge(2), Le(1_000_000)] = 128
+    """Samples a step, of real data and of fakes each."""
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """The generator's step sees the discriminator after its step, or both step from the same point."""
     critic_steps: Annotated[int, Ge(1), Le(10_000)] = 1
@@ -173,6 +185,19 @@ class Variant:
 @functools.cache
 def _defaults(kind: type[Variant]) -> dict[str, Any]:
     return kind().settings()
+
+
+@functools.cache
+def setting_meanings() -> dict[str, str]:
+    """Return what each setting means: the docstring under its field, on one line."""
+    (definition,) = ast.parse(inspect.getsource(Variant)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in itertools.pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 FIELDS = tuple(f.name for f in dataclasses.fields(Variant))

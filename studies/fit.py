@@ -12,7 +12,6 @@ from gan.replica import Scoring
 from gan.scores import sample_sizes, scores_of
 from gan.targets import Images, Target
 from gan.variant import Variant, refused_precision
-from studies.grid import COLUMNS
 from studies.tune import Parameter
 
 # Kinds of targets on which a check has something to measure.
@@ -190,8 +189,6 @@ def check_scores(scores: Sequence[str], target: Target, place: str) -> None:
             raise InputError(f"{said}: no such score; expected one of a plugin; {valid}")
         if scores.count(name) > 1:
             raise InputError(f"{said}: stands there twice; expected distinct scores")
-        if name in COLUMNS:
-            raise InputError(f"{said}: a column of results.csv; expected another name in the plugin")
         if target.kind not in (kinds := plugins.score(name).targets):
             expected = " or ".join(TARGETS[kind] for kind in kinds)
             raise InputError(f"{said}: not for {target.name}; expected the target {expected}")

@@ -11,19 +11,11 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan import plugins
+from gan import columns, plugins
 from gan.errors import InputError, nearest, shown
 from gan.variant import BUILT_IN, FIELDS, Variant
 from studies.sections import expectation, one_of
 
-# Columns of results.csv that a factor's name must leave alone; a target's scores come on top.
-COLUMNS = frozenset(
-    {
-        *("study", "scale", "target", "variant", "seed", "status", "verdict", "steps", "replica", "cohort", "device"),
-        *("time_to_goal", "drift", "oscillation", "time_to_collapse", "value_discriminator"),
-        *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
-    }
-)
 MOST_VARIANTS = 5_000
 """Of a grid: all of them are spelled out and checked before anything is trained."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")  # of a factor or a bundle: a variant's name is made of them
@@ -99,7 +91,7 @@ def _bundles(name: str, content: dict[str, Any], place: str) -> list[Level]:
             f"{place}: {key}: named bundles need a name of their own, and {name} is a setting; "
             "expected another name, or a list of its levels"
         )
-    if name in COLUMNS or not _NAME.fullmatch(name):
+    if name in columns.NAMES or not _NAME.fullmatch(name):
         raise InputError(
             f"{place}: {key}: not a name for a factor; expected letters, digits and '_', and no column of results.csv"
         )

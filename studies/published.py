@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from annotated_types import Ge, Gt, Lt, MinLen
 from pydantic import Field, ValidationError
 
+from gan.columns import NUMBERS
 from gan.errors import InputError, nearest, shown
 from gan.scores import scores_of
 from gan.targets import Images, Target
@@ -19,21 +20,13 @@ from studies.sections import CLAIMS, Section, explain
 PUBLISHED: Final = STUDIES_DIR / "published.toml"
 CLAIM_TEXTS: Final = STUDIES_DIR / "claims.toml"
 
-# Columns of a result that are losses; the final scores of a study's target come on top.
-LOSSES: Final = (
-    *(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator")),
-    "value_discriminator",
-)
-
 _Text = Annotated[str, MinLen(1)]
 _Finite = Annotated[float, Gt(-float("inf")), Lt(float("inf"))]
 
 
-class Figure(Section):
-    """One published number, `[[figures]]`."""
+class PublishedFigure(Section):
+    """A published number that a study measures again."""
 
-    study: _Text
-    """The study that measures it again."""
     quantity: _Text
     """The column of its results to hold against it: a loss or a final score."""
     label: _Text
@@ -52,6 +45,13 @@ class Figure(Section):
     """Why it cannot be held against ours number by number; empty where it can."""
     variant_levels: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The levels of the replicas it is about; all of the study where it is empty."""
+
+
+class Figure(PublishedFigure):
+    """One of `[[figures]]`."""
+
+    study: _Text
+    """The study that measures it again."""
 
 
 class _Published(Section):
@@ -98,7 +98,7 @@ def figures_of(
         InputError: A figure is of a quantity that the study does not measure, or of a level that it has not.
     """
     found: list[dict[str, Any]] = []
-    known = (*LOSSES, *(score.name for score in scores_of(target) if score.final))
+    known = (*NUMBERS, *(score.name for score in scores_of(target) if score.final))
     for i, figure in enumerate(_read(path)):
         if figure.study != study:
             continue

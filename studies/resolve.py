@@ -66,7 +66,7 @@ def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | No
 
     Args:
         study: As loaded.
-        scale: ``smoke``, ``laptop`` or ``full``.
+        scale: One of `studies.scales.SCALES`.
         seeds: Instead of the scale's number of seeds.
         trials: Instead of the scale's number of trials of a variant, where it is tuned.
 

@@ -18,7 +18,8 @@ from studies.files import RESERVED, STUDIES_DIR, available, check_name, groups, 
 from studies.grid import variant_name
 from studies.parts import split
 from studies.resolve import Resolved, resolve
-from studies.sections import CHECKS, NOT_WRITTEN, SCALES, Study, explain
+from studies.scales import SCALES
+from studies.sections import CHECKS, NOT_WRITTEN, Study, explain
 
 __all__ = [
     "CHECKS",

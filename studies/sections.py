@@ -13,10 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gan.errors import LONGEST, nearest, shown
 from gan.variant import Finite
+from studies.scales import ScaleName
 from studies.tune import FIRST_VALIDATION_SEED, Aggregate, Pruning, Sampler, Second
-
-SCALES = ("smoke", "laptop", "full")
-ScaleName = Literal["smoke", "laptop", "full"]
 
 CheckName = Literal["logit_gradient", "jensen_shannon", "optimal_discriminator", "bilinear", "layer_gradients"]
 CHECKS = get_args(CheckName)
@@ -176,6 +174,8 @@ def expectation(error: Any) -> str:
         return one_of(valid, got)
     if error["type"] in ("model_type", "dict_type"):
         return f"expected a table, got {shown(got)}"
+    if error["type"] == "list_type":
+        return f"expected a list, got {shown(got)}"
     if error["type"] == "too_short":
         return f"expected at least {error['ctx']['min_length']} of them, got {shown(got)}"
     if isinstance(got, float) and not math.isfinite(got):

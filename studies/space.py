@@ -11,7 +11,8 @@ from gan.scores import scores_of
 from gan.targets import Target
 from gan.variant import FIELDS, Variant
 from studies.grid import Factors, check_value
-from studies.sections import ParameterSection, ScaleName, Study, TuneSection
+from studies.scales import ScaleName
+from studies.sections import ParameterSection, Study, TuneSection
 from studies.trials import check_grid_size, check_trials
 from studies.tune import MOST_SEARCHED, Kind, Parameter, Tuning, number_type, typed
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import typer
 
-from benchmarks.cli.options import Json, Plugins, app, emit
+from benchmarks.cli.app import app, emit
+from benchmarks.options import Json, Plugins
 
 
 @app.command()

@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import Json, Names, RunsDir, Scale, TrackingUri, app, emit
+from benchmarks.cli.app import app, emit
+from benchmarks.options import Json, Names, RunsDir, Scale, TrackingUri
+from studies.scales import SCALES
 
-AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]
+AnyScale = Annotated[str | None, typer.Option(help=f"{', '.join(SCALES)}; by default all of them.")]
 
 
 @contextmanager
@@ -111,9 +113,9 @@ def export(
     from benchmarks.planning import choosing
     from benchmarks.upkeep import exporting
 
-    wish = exporting.Wish(format, samples, weights)
+    options = exporting.ExportOptions(format, samples, weights)
     with _writing(out or Path.cwd(), "nothing is left of the archive"):
-        done = exporting.export(choosing.runs(names, runs_dir, scale), out, wish, force=force)
+        done = exporting.export(choosing.runs(names, runs_dir, scale), out, options, force=force)
     emit([dataclasses.asdict(a) for a in done], as_json, lambda _: print("\n".join(a.archive for a in done)))
     lacking = [line for a in done for line in a.incomplete]
     print("\n".join(lacking), file=sys.stderr, end="\n" if lacking else "")

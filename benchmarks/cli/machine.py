@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Device, Json, RunsDir, app, emit
+from benchmarks.cli.app import app, emit
+from benchmarks.options import DataDir, Device, Json, RunsDir
 
 
 @app.command()

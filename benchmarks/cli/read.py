@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Json, Plugins, RunsDir, Scale, app, emit
+from benchmarks.cli.app import app, emit
+from benchmarks.options import DataDir, Json, Plugins, RunsDir, Scale
+from studies.scales import SCALES
 
 
 @app.command()
@@ -67,8 +69,9 @@ def report(
     ledgers = choosing.runs(names, runs_dir, scale)
     if out is not None and publish:
         raise InputError("--out and --publish: expected one of the two")
-    if publish and scale == "smoke":
-        raise InputError("--publish: a smoke run answers nothing; expected --scale laptop or full")
+    if publish and not SCALES[scale].answers:
+        large = " or ".join(name for name, known in SCALES.items() if known.answers)
+        raise InputError(f"--publish: a {scale} run answers nothing; expected --scale {large}")
     written, gaps = reporting.compile_all(ledgers, out, publish, html)
     emit(written, as_json, lambda paths: print("\n".join(paths)))
     for gap in gaps:

@@ -30,8 +30,9 @@ from gan.replica import (
 )
 from gan.targets import make_target
 from gan.variant import PER_REPLICA, Variant
-from reports.ledger.schema import decided_by
+from reports.ledger.records import PlannedCohort, PlannedReplica, PlannedReport, PlannedStudy, PlanRecord, decided_by
 from studies.fit import check_device
+from studies.published import PublishedFigure
 from studies.schema import Resolved
 
 # Replicas side by side. On a CPU the gain has flattened out by 32; on a GPU a wider program fills the machine.
@@ -69,8 +70,8 @@ class Plan:
     """Replica id to (variant name, seed), in the study's order: what the report is about."""
     cohorts: tuple[Cohort, ...]
     """Largest first, so that the last worker to finish is not late; among them any of earlier runs."""
-    retired: tuple[dict[str, Any], ...] = ()
-    """Cohorts of earlier plans with replicas that are not asked for now, as `plan.json` has them."""
+    retired: tuple[PlannedCohort, ...] = ()
+    """Cohorts of earlier plans with replicas that are not asked for now."""
 
     def missing(self, finished: set[str]) -> list[Cohort]:
         """Return what there is to train: cohorts without a result, and of those recorded in part the rest."""
@@ -83,40 +84,44 @@ class Plan:
         needed = [p for variant in study.variants.values() for p in used(variant.own(), study.scoring.scores)]
         return {plugin.module: plugin.sha256 for plugin in needed}
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
-        study = self.study
-        content = {
-            "study": {
-                "name": study.name,
-                "title": study.title,
-                "question": study.question,
-                "scale": study.scale,
-                "stage": study.stage,
-                "target": study.target_settings,
-                "target_label": study.target.label,
-                "steps": study.steps,
-                "first_seed": study.first_seed,
-                "scoring": dataclasses.asdict(study.scoring),
-                "factors": study.factors,
-                "reference": study.reference,
-                "overrides": study.overrides,
-                "report": study.report,
-                "claims": list(study.claims),
-                "claim_texts": {str(number): text for number, text in study.claims.items()},
-                "checks": study.checks,
-                "published": study.published,
-            },
-            "device": self.device,
-            "command": self.command,
-            "plugins": self.plugins(),
-            "variants": {name: variant.settings() for name, variant in study.variants.items()},
-            "levels": study.levels,
-            "replicas": [{"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()],
-            "cohorts": [_cohort_json(c) for c in self.cohorts],
-            "retired": list(self.retired),
-        }
-        return content | {"decided": decided_by(content)}
+    def record(self) -> PlanRecord:
+        """Return the run directory's `plan.json`."""
+        study, retired = self.study, list(self.retired)
+        cohorts = [
+            PlannedCohort(id=c.id, mode=c.mode, compiled=c.compiled, width=c.width, replicas=[r.id for r in c.replicas])
+            for c in self.cohorts
+        ]
+        return PlanRecord(
+            study=PlannedStudy(
+                name=study.name,
+                title=study.title,
+                question=study.question,
+                scale=study.scale,
+                stage=study.stage,
+                target=study.target_settings,
+                target_label=study.target.label,
+                steps=study.steps,
+                first_seed=study.first_seed,
+                scoring=dataclasses.asdict(study.scoring) | {"scores": list(study.scoring.scores)},
+                factors=study.factors,
+                reference=study.reference,
+                overrides=study.overrides,
+                report=PlannedReport(**study.report),
+                claims=list(study.claims),
+                claim_texts={str(number): text for number, text in study.claims.items()},
+                checks=study.checks,
+                published=[PublishedFigure(**figure) for figure in study.published],
+            ),
+            device=self.device,
+            command=self.command,
+            plugins=self.plugins(),
+            variants={name: variant.settings() for name, variant in study.variants.items()},
+            levels=study.levels,
+            replicas=[PlannedReplica(id, variant, seed) for id, (variant, seed) in self.replicas.items()],
+            cohorts=cohorts,
+            retired=retired,
+            decided=decided_by(cohorts, retired),
+        )
 
 
 def make_plan(
@@ -125,7 +130,7 @@ def make_plan(
     command: str,
     *,
     compiler: bool,
-    earlier: dict[str, Any] | None = None,
+    earlier: PlanRecord | None = None,
     finished: Collection[str] = (),
     mode: Mode | None = None,
     rounds: int = 1,
@@ -137,7 +142,7 @@ def make_plan(
         device: ``cpu`` or ``cuda``.
         command: What a person types to run this again.
         compiler: Whether torch.compile has what it needs here.
-        earlier: The `plan.json` already in the run directory: its cohorts stay as they are.
+        earlier: The plan already in the run directory: its cohorts stay as they are.
         finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
         mode: Instead of the mode chosen by measurement.
         rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
@@ -155,16 +160,16 @@ def make_plan(
             replicas[id] = Replica(id, variant, seed)
 
     kept: list[Cohort] = []
-    retired: list[dict[str, Any]] = []
+    retired: list[PlannedCohort] = []
     placed: set[str] = set()
-    for old in _decided(earlier or {}):
+    for _, old in earlier.every_cohort() if earlier else ():
         # A cohort with a replica that is not asked for today waits for the day it is.
-        if not all(id in replicas for id in old["replicas"]):
+        if not all(id in replicas for id in old.replicas):
             retired.append(old)
-        elif placed.isdisjoint(old["replicas"]):
-            members = [replicas[id] for id in old["replicas"]]
-            kept.append(_cohort(members, study, old["mode"], old["compiled"], old["width"]))
-            placed.update(old["replicas"])
+        elif placed.isdisjoint(old.replicas):
+            members = [replicas[id] for id in old.replicas]
+            kept.append(_cohort(members, study, old.mode, old.compiled, old.width))
+            placed.update(old.replicas)
     settled = placed.union(finished)
     groups: dict[tuple[Any, ...], list[Replica]] = defaultdict(list)
     for replica in replicas.values():
@@ -180,10 +185,6 @@ def rounds(study: Resolved, replicas: int) -> int:
     if study.tune is None or any(p.name not in PER_REPLICA for p in study.tune.space):
         return 1  # where shapes are searched, none may come again
     return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
-
-
-def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
 
 
 def _partition(
@@ -243,39 +244,28 @@ def _work(cohort: Cohort) -> tuple[int, int, str, str]:
     return int(variant.discriminator == "conv"), len(cohort.replicas) * cohort.steps, repr(variant.shape()), cohort.id
 
 
-def _cohort_json(cohort: Cohort) -> dict[str, Any]:
-    return {
-        "id": cohort.id,
-        "mode": cohort.mode,
-        "compiled": cohort.compiled,
-        "width": cohort.width,
-        "replicas": [r.id for r in cohort.replicas],
-    }
-
-
-def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
-    """Return a cohort that trains one replica of a `plan.json` again, as planned: in its mode, width and place.
+def cohort_of_one(plan: PlanRecord, id: str) -> Cohort:
+    """Return a cohort that trains one replica of a plan again, as planned: in its mode, width and place.
 
     Raises:
         InputError: The plan does not know the replica.
     """
-    planned = next((r for r in plan["replicas"] if r["id"] == id), None)
-    trained = next((c for c in _decided(plan) if id in c["replicas"]), None)
+    planned = next((replica for replica in plan.replicas if replica.id == id), None)
+    trained = next((cohort for _, cohort in plan.every_cohort() if id in cohort.replicas), None)
     if planned is None or trained is None:
         raise InputError(f"{id}: not in the present plan of its study; run the study with the seeds that had it")
-    study = plan["study"]
-    target = dict(study["target"])
-    variant = Variant.from_settings(plan["variants"][planned["variant"]])
-    scoring = Scoring.from_settings(study["scoring"])
+    target = dict(plan.study.target)
+    variant = Variant.from_settings(plan.variants[planned.variant])
+    scoring = Scoring.from_settings(plan.study.scoring)
     return Cohort(
         id=id,
-        replicas=(Replica(id, variant, planned["seed"]),),
+        replicas=(Replica(id, variant, planned.seed),),
         target=make_target(target.pop("name"), **target),
-        steps=study["steps"],
+        steps=plan.study.steps,
         scoring=scoring,
-        mode=trained["mode"],
-        compiled=trained["compiled"],
-        width=trained["width"],
-        places=() if trained["mode"] == "loop" else (trained["replicas"].index(id),),
+        mode=trained.mode,
+        compiled=trained.compiled,
+        width=trained.width,
+        places=() if trained.mode == "loop" else (trained.replicas.index(id),),
         plugins=plugins_of(variant, scoring),
     )

@@ -9,9 +9,10 @@ import pandas as pd
 
 from benchmarks.engines import Outcome
 from benchmarks.planning.plan import Plan
+from gan.columns import COLUMNS, NUMBERS
 from gan.replica import Cohort, ReplicaResult
 from gan.scores import scores_of
-from reports.ledger.ledger import HISTORY, LOSSES, Arrays, Ledger
+from reports.ledger.ledger import HISTORY, Arrays, Ledger
 
 
 def record(ledger: Ledger, plan: Plan, outcome: Outcome) -> pd.DataFrame:
@@ -35,7 +36,7 @@ def record(ledger: Ledger, plan: Plan, outcome: Outcome) -> pd.DataFrame:
     )[HISTORY]
     ledger.write_cohort(
         cohort.id,
-        rows.assign(failed_step=rows["failed_step"].astype("Int64")),
+        rows.astype({column.name: column.dtype for column in COLUMNS if column.dtype == "Int64"}),
         history,
         _joined(results, "samples"),
         _joined(results, "weights"),
@@ -61,7 +62,7 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
     finals = [s.name for s in scores_of(study.target, study.scoring.scores) if s.final]
     repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
     beside = [f"validation/{name}" for name in finals if study.scoring.split == "both" and study.target.kind != "point"]
-    empty = dict.fromkeys((*LOSSES, "value_discriminator", *finals, *repeats, *beside), np.nan)
+    empty = dict.fromkeys((*NUMBERS, *finals, *repeats, *beside), np.nan)
     settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
     return identity | empty | result.row | settings
 

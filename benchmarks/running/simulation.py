@@ -26,15 +26,16 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome
 from benchmarks.planning import choosing, listing
-from benchmarks.running import reporting, runner, session
+from benchmarks.running import reporting, runner
 from benchmarks.running.progress import Progress
 from benchmarks.tracking import OFF
-from benchmarks.upkeep.integrity import mend
+from benchmarks.upkeep.integrity import repair
+from gan.columns import NUMBERS
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 
 STUDY, SCALE = "gaussian", "laptop"
 METRICS = ("value/discriminator", "loss/discriminator", "loss/generator", "gradient/discriminator")
@@ -76,7 +77,7 @@ class SimulatedEngine:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Hand out a result for each cohort, in their order."""
         for cohort in cohorts[: self._most]:
@@ -109,7 +110,7 @@ def _made_up(replica: Replica, cohort: Cohort, size: Size) -> ReplicaResult:
         "status": "diverged" if diverged else "ok",
         "failed_step": int(windows[-1]) if diverged else None,
         "reason": "made up" if diverged else "",
-        **dict.fromkeys((*LOSSES, "value_discriminator"), float(curves["value/discriminator"][1][-1])),
+        **dict.fromkeys(NUMBERS, float(curves["value/discriminator"][1][-1])),
         **{s.name: math.nan if diverged else float(ks[-1]) for s in scores_of(cohort.target) if s.final},
         "train_seconds": 0.0,
     }
@@ -131,16 +132,8 @@ def options_for(runs_dir: Path, replicas: int) -> runner.Options:
     """Return the options of a run of the study with as many seeds as make at least so many replicas."""
     (chosen,), _ = choosing.studies([STUDY], SCALE, Path("data"))
     variants = math.prod(map(len, chosen.study.grid.values()))
-    return session.make_options(
-        scale=SCALE,
-        device="cpu",
-        workers=1,
-        runs_dir=runs_dir,
-        data_dir=Path("data"),
-        mode=None,
-        tracking_uri=OFF,
-        seeds=math.ceil(replicas / variants),
-    )
+    seeds = math.ceil(replicas / variants)
+    return runner.Options(SCALE, "cpu", 1, runs_dir, Path("data"), tracking_uri=OFF, seeds=seeds)
 
 
 def plan(options: runner.Options) -> dict[str, Any]:
@@ -151,11 +144,11 @@ def plan(options: runner.Options) -> dict[str, Any]:
 
 
 def train(options: runner.Options, engine: SimulatedEngine) -> runner.Summary:
-    """Do what `ganbench run` does with a study: plan, mend what is there, plan again, train what is missing."""
+    """Do what `ganbench run` does with a study: plan, repair what is there, plan again, train what is missing."""
     (chosen,), _ = choosing.studies([STUDY], SCALE, options.data_dir)
     ledger, planned = runner.prepare(chosen.study, chosen.source, options)
     listing.plan_summary(planned, ledger)
-    mend(ledger)
+    repair(ledger)
     ledger, planned = runner.prepare(chosen.study, chosen.source, options)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         return runner.run(ledger, planned, options, engine, Progress(Console(file=nowhere)))

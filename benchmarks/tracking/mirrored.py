@@ -6,15 +6,14 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.machine.databases import INSTALL
 from benchmarks.machine.redaction import without_credentials
 from gan.errors import InputError, nearest
+from reports.ledger.records import PlannedStudy
 
 OFF = "off"
 """Instead of a store: no mirror."""
@@ -59,7 +58,7 @@ def default_tracking_uri(runs_dir: Path) -> str:
     return f"sqlite:///{runs_dir.resolve().as_posix()}/mlflow.db"
 
 
-def catch_up(study: Mapping[str, Any], runs_dir: Path, tracking_uri: str | None) -> str:
+def catch_up(study: PlannedStudy, runs_dir: Path, tracking_uri: str | None) -> str:
     """Return what a person types to mirror what is missing, in words of a message.
 
     Args:
@@ -67,7 +66,7 @@ def catch_up(study: Mapping[str, Any], runs_dir: Path, tracking_uri: str | None)
         runs_dir: As it was given.
         tracking_uri: As it was given; one that holds a credential is not said, and with it struck out it is of no use.
     """
-    words = ["ganbench", "sync", study["name"], "--scale", study["scale"]]
+    words = ["ganbench", "sync", study.name, "--scale", study.scale]
     words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
     secret = tracking_uri is not None and without_credentials(tracking_uri) != tracking_uri
     words += ["--tracking-uri", tracking_uri] if tracking_uri and not secret else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.running.runner import Summary
@@ -31,19 +31,19 @@ def write_findings(trials: Mapping[str, Trials], search: Search, *, complete: bo
         storage=search.kept_in,
         variants={of: _search_record(its, search, complete) for of, its in trials.items()},
     )
-    search.ledger.write_tuning(record)
+    search.ledger.write_json("tuning.json", record)
 
 
 def _search_record(its: Trials, search: Search, complete: bool) -> SearchRecord:
     limit = search.tuning.trials
     best = its.best(limit)
     # Runs in MLflow may be made after their trials finished, when it was away; or made again, in another store.
-    runs = search.ledger.search().provenance().get("mlflow", {}).get("parents", {})
+    runs = search.ledger.search().provenance().mlflow.parents
     # Importances take seconds: once, at the end.
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
     return SearchRecord(
         optuna_study=its.name,
-        trials=[t.model_copy(update={"mlflow_run": runs.get(t.variant) or t.mlflow_run}) for t in its.all(limit)],
+        trials=_linked(its.all(limit), runs),
         importances=shares,
         importances_note=why,
         best=best.number if best else None,
@@ -80,17 +80,22 @@ def links(home: Ledger, record: TuningRecord) -> Links:
         for variant, own in record.variants.items()
         if own.best is not None
     }
-    reached = home.search().plan().get("study", {}).get("report", {}).get("reached", {})
-    directions = {name: reference["direction"] for name, reference in home.search().references().items()}
+    reached = plan.study.report.reached if (plan := home.search().find_plan()) else {}
+    directions = {name: reference.direction for name, reference in home.search().references().items()}
     return Links(trials, winners, Judge(record.tune, reached, directions).metrics)
 
 
 def relink(home: Ledger, runs: Mapping[str, str]) -> None:
     """Write to `tuning.json` which run each trial has in the mirror, by the trial's name in the search's grid."""
     if record := home.tuning():
-        for trial in (trial for own in record.variants.values() for trial in own.trials):
-            trial.mlflow_run = runs.get(trial.variant, trial.mlflow_run)
-        home.write_tuning(record)
+        found = record.variants.items()
+        variants = {of: own.model_copy(update={"trials": _linked(own.trials, runs)}) for of, own in found}
+        home.write_json("tuning.json", record.model_copy(update={"variants": variants}))
+
+
+def _linked(trials: Sequence[TrialRecord], runs: Mapping[str, str]) -> list[TrialRecord]:
+    """Return trials, each with its run in the mirror where that is known by the trial's name."""
+    return [t.model_copy(update={"mlflow_run": runs.get(t.variant) or t.mlflow_run}) for t in trials]
 
 
 def add_up(parts: list[Summary], trials: Mapping[str, Trials], search: Search) -> Summary:

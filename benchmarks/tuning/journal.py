@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from gan.errors import InputError
-from gan.files import set_aside
+from gan.files import quarantine
 
 JOURNAL = "optuna.log"
 """Its name in a run directory."""
@@ -75,7 +75,7 @@ def repair(path: Path) -> str:
     return f"{path}: the last line was cut short; what it said is done again"
 
 
-def quarantine(path: Path, why: str) -> str:
+def quarantine_journal(path: Path, why: str) -> str:
     """Set the whole journal aside; return one line that says so."""
     why = why.removeprefix(f"{path}: ")
-    return f"{path}: {why}; set aside as {set_aside(path).name}, and its trials are drawn again"
+    return f"{path}: {why}; set aside as {quarantine(path).name}, and its trials are drawn again"

@@ -30,7 +30,7 @@ from benchmarks.tuning.candidates import (
     stage_of,
 )
 from benchmarks.tuning.findings import add_up, write_findings
-from benchmarks.tuning.journal import JOURNAL, Damaged, quarantine
+from benchmarks.tuning.journal import JOURNAL, Damaged, quarantine_journal
 from benchmarks.tuning.objective import Row
 from benchmarks.tuning.search import Search
 from benchmarks.tuning.storage import exclusive, open_storage, translate_storage_errors
@@ -81,7 +81,7 @@ def tune(
             if search.storage is not None:
                 raise
             damage = error.what
-        progress.say(quarantine(search.ledger.directory / JOURNAL, damage))
+        progress.say(quarantine_journal(search.ledger.directory / JOURNAL, damage))
         return _tune(parts, driver)
 
 
@@ -181,7 +181,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
         results |= {c.name: [rows[id] for id in replicas_of(c, upto, search)] for c in left}
         if upto < tuning.seeds:
             left = [c for c in left if not _hopeless(results[c.name], c, trials[c.of], search)]
-    runs = ledger.provenance().get("mlflow", {}).get("parents", {})
+    runs = ledger.provenance().mlflow.parents
     driver.check_exclusive()
     for c in batch:
         name, its = names[c.name], results[c.name]
@@ -201,7 +201,7 @@ def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
     """Say whether the ledger of the search holds the replicas of the finished trials, and their plan."""
     ledger = search.ledger.search()
     needed = {id for c in candidates(trials, search) for id in c.trial.replicas}
-    return needed <= ledger.finished() and (bool(ledger.plan()) or not needed)
+    return needed <= ledger.finished() and (ledger.find_plan() is not None or not needed)
 
 
 def _winners(trials: Mapping[str, Trials], search: Search) -> tuple[Plan, dict[str, dict[str, str]]]:

@@ -19,8 +19,9 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, cast
 
+from gan.columns import NAMES
 from gan.errors import InputError, nearest, shown
 from gan.plugins import registry
 from gan.plugins.components import Component, Kind, check
@@ -28,9 +29,6 @@ from gan.plugins.registry import Plugin
 from gan.scores import scores_of
 from gan.targets import TARGETS, make_target
 from gan.variant import BUILT_IN
-
-_COLUMNS: Final = ("failed_step", "reason", "train_seconds")
-"""Columns of the ledger that no score may have for a name."""
 
 _digested: dict[str, bytes] = {}
 """Sources of plugins, by the path of the file."""
@@ -189,4 +187,4 @@ def _taken(kind: Kind) -> Sequence[str]:
     """Return the names of ours that no plugin may have."""
     if kind != "score":
         return BUILT_IN.get(kind, ())
-    return [*_COLUMNS, *(score.name for target in TARGETS for score in scores_of(make_target(target)))]
+    return [*NAMES, *(score.name for target in TARGETS for score in scores_of(make_target(target)))]

@@ -1,38 +1,22 @@
-"""What the columns of exported tables and the metrics of a history mean, and in what unit."""
+"""What the columns of exported tables and the metrics of a history mean, and in what unit.
+
+The columns of a result are those of `gan.columns`; what settings mean, `gan/variant.py` says.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-STEPS, NATS, NONE = "steps", "nats", ""
+from gan.columns import COLUMNS, NATS, NONE
+from gan.variant import setting_meanings
+from reports.ledger.records import PlanRecord, References, ScoreReference
 
 _RESULTS = {
-    "study": ("name of the study", NONE),
-    "scale": ("its scale: how many seeds and steps", NONE),
-    "target": ("the data that are learned", NONE),
-    "variant": ("the configuration, by its level of each factor", NONE),
-    "seed": ("training seed: variants of one seed share initial values, data order and latents, so they pair", NONE),
-    "status": ("ok; diverged: turned non-finite; failed: could not be run", NONE),
-    "verdict": ("what became of it: converged, unsettled, oscillating, starved, collapsed or diverged", NONE),
-    "time_to_goal": ("first evaluated step at which every score of the goal was met; empty: never, or no goal", STEPS),
-    "drift": ("how much worse the leading goal score ended than its best since the goal was met", "as the score"),
-    "oscillation": ("half the 5 to 95 % range of value/discriminator over the last quarter, less its line", NATS),
-    "time_to_collapse": ("evaluated step at which half or more of the target was lost for good; empty: never", STEPS),
-    "steps": ("steps it was to be trained for", STEPS),
-    "value_discriminator": ("mean of value/discriminator over the last 100 steps", NATS),
-    "replica": ("its id: a hash of everything that decides its result", NONE),
-    "failed_step": ("first step at which it was not finite", STEPS),
-    "reason": ("why it ended early", NONE),
-    "device": ("kind of device: cpu and cuda draw other random numbers", NONE),
-    "cohort": ("id of the replicas it was trained side by side with", NONE),
-    "tuned": ("whether its settings won a search", NONE),
-}
+    column.name: (f"{column.meaning}{f'; {column.direction} is better' if column.direction else ''}", column.unit)
+    for column in COLUMNS
+} | {"tuned": ("whether its settings won a search", NONE)}
 _RESULT_PATTERNS = {
-    r"loss_(discriminator|generator)": (r"loss of the \1 as trained, mean of the last 100 steps", NATS),
-    r"loss_(discriminator|generator)_last": (r"loss of the \1 at the last step", NATS),
-    r"loss_(discriminator|generator)_epoch": (r"loss of the \1, mean of the last epoch of an image data set", NATS),
     r"repeat/(.+)": (r"\1 of the same generator on other latents: how much a score varies by its samples", "as \\1"),
     r"validation/(.+)": (r"\1 against validation data, which settings may be chosen by", "as \\1"),
     r"variant/(.+)": ("setting: {setting}", NONE),
@@ -66,58 +50,20 @@ _METRICS = {
     r"score/(.+)": (r"\1 of the generator at that step", NONE),
     r"validation/(.+)": (r"the same against validation data", NONE),
 }
-_SETTINGS = {
-    "loss": "what the generator minimises",
-    "reduction": "how a batch's losses are added up",
-    "discriminator_output": "whether the loss sees a logit or a probability",
-    "penalty": "penalty on the discriminator's gradient",
-    "penalty_weight": "weight of the penalty",
-    "latent": "distribution of z",
-    "latent_dim": "dimension of z",
-    "generator": "the generator's kind of network",
-    "fixed_mean": "mean of a generator fixed_gaussian",
-    "fixed_std": "standard deviation of a generator fixed_gaussian",
-    "generator_hidden": "widths of the generator's hidden layers",
-    "generator_norm": "normalisation of the generator's hidden layers",
-    "generator_activation": "activation of the generator's hidden layers",
-    "generator_output": "the generator's last activation",
-    "discriminator": "the discriminator's kind of network",
-    "discriminator_hidden": "widths of an mlp discriminator's hidden layers",
-    "discriminator_channels": "channels of a conv discriminator's layers",
-    "discriminator_norm": "normalisation of the discriminator's hidden layers",
-    "discriminator_activation": "activation of the discriminator's hidden layers",
-    "batchnorm_momentum": "weight of the new batch in running statistics",
-    "initialisation": "how weights are drawn at first",
-    "optimiser": "how both players step",
-    "lr": "geometric mean of the two learning rates",
-    "lr_ratio": "learning rate of D over that of G",
-    "beta1": "of Adam: how slowly its mean forgets",
-    "beta2": "of Adam: how slowly its mean square forgets",
-    "schedule": "how the learning rates change through training",
-    "batch_size": "samples a step and side",
-    "updates": "whether the players step in turn or from the same point",
-    "critic_steps": "steps of the discriminator for one of the generator",
-    "passes": "real and generated samples in one batch or in two",
-    "latents": "whether the generator's step draws its own",
-    "last_batch": "whether an epoch's partial last batch is trained on",
-    "precision": "in which layers that have weights multiply",
-}
-
 Meaning = tuple[str, str, str]
 """Name, what it is, and its unit."""
 
 
-def of_results(
-    names: Iterable[str], plan: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
-) -> list[Meaning]:
+def of_results(names: Iterable[str], plan: PlanRecord, references: References) -> list[Meaning]:
     """Return what the columns of a table of results or of variants mean."""
-    factors = plan["study"]["factors"]
+    factors = plan.study.factors
     found: list[Meaning] = []
     for name in names:
         if name in references:
             found.append((name, *_score(references[name])))
         elif name in factors:
-            found.append((name, f"factor of the grid: {_SETTINGS.get(name, 'a bundle of settings, by name')}", NONE))
+            meaning = setting_meanings().get(name, "a bundle of settings, by name")
+            found.append((name, f"factor of the grid: {meaning}", NONE))
         else:
             found.append((name, *_look_up(name, _RESULTS, _RESULT_PATTERNS)))
     return found
@@ -135,12 +81,11 @@ def of_metrics(names: Iterable[str]) -> list[Meaning]:
     return [(name, *_look_up(name, {}, _METRICS)) for name in names]
 
 
-def _score(reference: Mapping[str, Any]) -> tuple[str, str]:
-    floor = reference.get("floor")
-    real = f"; real data score {floor:.4g}" if isinstance(floor, int | float) else ""
-    better = f"{reference['direction']} is better"
-    of = f"of {reference['n']:,} samples; " if isinstance(reference.get("n"), int) else ""
-    return f"{reference['label']}, at the end of training, {of}{better}{real}", NONE
+def _score(reference: ScoreReference) -> tuple[str, str]:
+    real = f"; real data score {reference.floor:.4g}" if reference.floor is not None else ""
+    better = f"{reference.direction} is better"
+    of = f"of {reference.n:,} samples; " if reference.n is not None else ""
+    return f"{reference.label}, at the end of training, {of}{better}{real}", NONE
 
 
 def _look_up(
@@ -150,6 +95,6 @@ def _look_up(
         return known[name]
     for pattern, (text, unit) in patterns.items():
         if match := re.fullmatch(pattern, name):
-            setting = _SETTINGS.get(match[1], "one of the study's own") if match.groups() else ""
+            setting = setting_meanings().get(match[1], "one of the study's own") if match.groups() else ""
             return match.expand(text).format(setting=setting), match.expand(unit)
     return "one of the study's own", NONE

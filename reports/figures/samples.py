@@ -29,7 +29,7 @@ def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
 
     Nor where no generator is trained: its samples are known.
     """
-    settings = dict(evidence.study["target"])
+    settings = dict(evidence.study.target)
     target = make_target(settings.pop("name"), **settings)
     if isinstance(target, Point):
         yield from orbits(evidence, ledger)
@@ -93,7 +93,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
         draw.place_legend(fig, labelled.get_legend_handles_labels()[0])
     caption = (
         "Generated samples of the seeds that are best, in the middle and worst by "
-        f"{evidence.label(evidence.primary)}, against the exact density of {evidence.study['target_label']}. "
+        f"{evidence.label(evidence.primary)}, against the exact density of {evidence.study.target_label}. "
         f"Replicas, row by row: {', '.join(shown)}."
     )
     return Picture("samples.png", "Generated against real", caption, fig)
@@ -175,7 +175,7 @@ def orbits(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     for ax in planes.flat[len(paths) :]:
         ax.set_visible(False)
     for ax, (variant, (steps, positions)) in zip(planes.flat, paths.items(), strict=False):
-        own = Variant.from_settings(evidence.plan["variants"][variant])
+        own = Variant.from_settings(evidence.plan.variants[variant])
         # A step of size h turns the point by about h radians; beyond a quarter turn a line would mislead.
         joined = len(steps) < 2 or own.lr * float(np.diff(steps).max()) < math.pi / 2
         apart |= not joined

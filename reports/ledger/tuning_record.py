@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import model_validator
 
-from studies.sections import expectation
+from reports.ledger.records import Record
 from studies.tune import Tuning
 
 
-class TrialRecord(BaseModel):
+class TrialRecord(Record):
     """One setting that a search tried."""
 
     number: int
@@ -49,7 +48,7 @@ class TrialRecord(BaseModel):
         return self.state == "COMPLETE" and bool(self.values) and self.failures < max(len(self.statuses), 1)
 
 
-class SearchRecord(BaseModel):
+class SearchRecord(Record):
     """What was found for one variant of the grid."""
 
     optuna_study: str
@@ -85,7 +84,7 @@ class SearchRecord(BaseModel):
         return [trial for trial in self.trials if trial.state != "RUNNING"]
 
 
-class TuningRecord(BaseModel):
+class TuningRecord(Record):
     """The whole file."""
 
     study: str
@@ -103,19 +102,3 @@ class TuningRecord(BaseModel):
     """The journal's name or the database's URL, without credentials."""
     variants: dict[str, SearchRecord]
     """By name, in the grid's order."""
-
-
-def read_record(path: Path) -> TuningRecord:
-    """Read a `tuning.json`.
-
-    Raises:
-        OSError: The file cannot be read.
-        ValueError: It is not what tuning wrote; the message names the place of the first difference.
-    """
-    try:
-        return TuningRecord.model_validate_json(path.read_bytes(), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        said = first["msg"] if first["type"] in ("value_error", "json_invalid") else expectation(first)
-        raise ValueError(": ".join(filter(None, [place, said.removeprefix("Value error, ")]))) from None

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan.columns import NUMBERS
 from gan.errors import InputError
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 from reports.stats.intervals import Interval, interval_kind, iqm_interval
 from reports.stats.paired import holm, signed_rank
 from reports.study.effects import effect_interval, p_value
@@ -76,12 +77,12 @@ def settings(one: Evidence, other: Evidence) -> list[dict[str, str]]:
         if ours != theirs:
             rows.append({"setting": setting, "a": _said(ours), "b": _said(theirs)})
 
-    note("study", one.study["name"], other.study["name"])
-    note("scale", one.study["scale"], other.study["scale"])
-    note("device", one.plan.get("device"), other.plan.get("device"))
+    note("study", one.study.name, other.study.name)
+    note("scale", one.study.scale, other.study.scale)
+    note("device", one.plan.device, other.plan.device)
     note("seeds", len(one.seeds), len(other.seeds))
     for key in COMPARED:
-        ours, theirs = one.study.get(key), other.study.get(key)
+        ours, theirs = (plain(getattr(evidence.study, key)) for evidence in (one, other))
         if isinstance(ours, dict) and isinstance(theirs, dict):
             for name in dict.fromkeys([*ours, *theirs]):
                 if (key, name) != ("report", "notes"):
@@ -89,9 +90,9 @@ def settings(one: Evidence, other: Evidence) -> list[dict[str, str]]:
         else:
             note(key, ours, theirs)
     found: dict[tuple[str, Any, Any], list[str]] = {}
-    shared = [name for name in one.plan["variants"] if name in other.plan["variants"]]
+    shared = [name for name in one.plan.variants if name in other.plan.variants]
     for variant in shared:
-        ours, theirs = one.plan["variants"][variant], other.plan["variants"][variant]
+        ours, theirs = one.plan.variants[variant], other.plan.variants[variant]
         for name in dict.fromkeys([*ours, *theirs]):
             if ours.get(name) != theirs.get(name):
                 found.setdefault((name, _said(ours.get(name)), _said(theirs.get(name))), []).append(variant)
@@ -108,13 +109,12 @@ def _said(value: Any) -> str:
 
 
 def _described(evidence: Evidence) -> dict[str, Any]:
-    sessions = evidence.ledger.provenance().get("sessions", [])
-    commits = dict.fromkeys(s.get("commit", "")[:10] for s in sessions if s.get("trained"))
+    commits = dict.fromkeys(session.commit[:10] for session in evidence.ledger.provenance().trained)
     return {
         "directory": str(evidence.ledger.directory),
-        "study": evidence.study["name"],
-        "scale": evidence.study["scale"],
-        "device": evidence.plan.get("device", ""),
+        "study": evidence.study.name,
+        "scale": evidence.study.scale,
+        "device": evidence.plan.device,
         "commits": [commit for commit in commits if commit],
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),
@@ -181,7 +181,7 @@ def _bits(one: Evidence, other: Evidence) -> dict[str, Any]:
     """Which replicas, matched by variant and seed, have the same results to the last bit."""
     scores = [s for s in one.scores if s in other.scores]
     repeats = [f"repeat/{s}" for s in scores if f"repeat/{s}" in one.results and f"repeat/{s}" in other.results]
-    columns = ["status", "steps", *LOSSES, "value_discriminator", *scores, *repeats]
+    columns = ["status", "steps", *NUMBERS, *scores, *repeats]
     keys = ["variant", "seed"]
     both = one.results[keys + columns].merge(other.results[keys + columns], on=keys, suffixes=("/a", "/b"))
     equal = np.ones(len(both), dtype=bool)

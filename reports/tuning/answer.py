@@ -38,7 +38,7 @@ def tuning_sentences(found: Findings) -> list[str]:
 
 def _headline(found: Findings) -> str:
     own = found.tuning
-    where = f"on {own.untuned.study['target_label']}"
+    where = f"on {own.untuned.study.target_label}"
     trials = _counted(own.tune.trials, "trial")
     if own.tuned is None:
         ended = [len(search.finished) for search in own.searches.values()]

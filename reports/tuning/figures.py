@@ -147,7 +147,7 @@ def trials(found: Findings) -> Picture:
     log, limits = score_axis(own.untuned, own.score, scored)
     fig, axes = _panels(len(parameters), 3, 0.9, 1.8)
     for ax, parameter in zip(axes, parameters, strict=True):
-        before = {v: own.untuned.plan["variants"].get(v, {}).get(parameter.name) for v in own.variants}
+        before = {v: own.untuned.plan.variants.get(v, {}).get(parameter.name) for v in own.variants}
         marks = [_mark(v, t, parameter.name) for v, t in finished if parameter.name in t.params]
         plot_trials(ax, marks, parameter, before, colours, limits, own.direction, log)
         ax.set_xlabel(parameter.name)

@@ -39,8 +39,9 @@ def with_primary(evidence: Evidence, score: str) -> Evidence:
         )
     if evidence.primary == score:
         return evidence
-    report = {**evidence.study["report"], "score": score}
-    return replace(evidence, plan={**evidence.plan, "study": {**evidence.study, "report": report}})
+    report = evidence.study.report.model_copy(update={"score": score})
+    study = evidence.study.model_copy(update={"report": report})
+    return replace(evidence, plan=evidence.plan.model_copy(update={"study": study}))
 
 
 def tuned_grid(ledger: Ledger, untuned: Evidence, score: str, winners: Mapping[str, Mapping[str, Any]]) -> TunedGrid:
@@ -55,7 +56,7 @@ def tuned_grid(ledger: Ledger, untuned: Evidence, score: str, winners: Mapping[s
         score: That was tuned.
         winners: Each variant's searched settings.
     """
-    if not ledger.plan() or not ledger.finished_cohorts():
+    if ledger.find_plan() is None or not ledger.finished_cohorts():
         return TunedGrid(None, None, ["`tuned/`: no replica with tuned settings has finished yet."])
     try:
         gathered = gather(ledger)
@@ -64,13 +65,13 @@ def tuned_grid(ledger: Ledger, untuned: Evidence, score: str, winners: Mapping[s
         why = str(error).replace(f"{ledger.directory}: ", "").rstrip(".")
         return TunedGrid(None, None, [f"`tuned/`: {why}."])
     for key in SHARED:
-        has, should = tuned.study.get(key), untuned.study.get(key)
+        has, should = getattr(tuned.study, key), getattr(untuned.study, key)
         if has != should:
             why = f"its `{key}` is {_text(has)} and that of the untuned grid {_text(should)}, so it is left out"
             return TunedGrid(None, None, [f"`tuned/`: {why}."])
-    reasons = {name: _mismatch(name, tuned, untuned, winners.get(name, {})) for name in tuned.plan["variants"]}
+    reasons = {name: _mismatch(name, tuned, untuned, winners.get(name, {})) for name in tuned.plan.variants}
     said = {name: f"{why}, so it is left out" for name, why in reasons.items() if why}
-    said |= {name: "not in its plan" for name in untuned.plan["variants"] if name not in reasons}
+    said |= {name: "not in its plan" for name in untuned.plan.variants if name not in reasons}
     complaints = [f"`tuned/`: {name or 'the one variant'}: {why}." for name, why in said.items()]
     belongs = tuned.results["variant"].map(lambda name: not reasons[name])
     if not belongs.any():
@@ -80,9 +81,9 @@ def tuned_grid(ledger: Ledger, untuned: Evidence, score: str, winners: Mapping[s
 
 def _mismatch(name: str, tuned: Evidence, untuned: Evidence, won: Mapping[str, Any]) -> str:
     """Say in what a tuned variant is not the untuned one with its winner's settings; empty where it is."""
-    if name not in untuned.plan["variants"]:
+    if name not in untuned.plan.variants:
         return "the untuned grid has no such variant"
-    expected, settings = {**untuned.plan["variants"][name], **won}, tuned.plan["variants"][name]
+    expected, settings = {**untuned.plan.variants[name], **won}, tuned.plan.variants[name]
     for key in [*expected, *settings]:
         if settings.get(key) != expected.get(key):
             whose = "its winner" if key in won else "the untuned grid"

@@ -70,7 +70,7 @@ class CheckpointGain(NamedTuple):
 
 def splits_of(tuning: TunedStudy) -> Splits:
     """Say what a validation score is of, and so what a test score may differ from it by."""
-    settings = dict(tuning.untuned.study["target"])
+    settings = dict(tuning.untuned.study.target)
     target = make_target(settings.pop("name"), **settings)
     if not isinstance(target, Images):
         return Splits(

@@ -173,7 +173,7 @@ def search_table(found: Findings) -> pd.DataFrame:
 def cost_table(found: Findings) -> pd.DataFrame:
     """One row a ledger: settings tried, replicas, and training steps of them all."""
     tuning = found.tuning
-    steps, grid = tuning.untuned.study["steps"], len(tuning.variants)
+    steps, grid = tuning.untuned.study.steps, len(tuning.variants)
     trials = sum(len(search.finished) for search in tuning.searches.values())
     counts = {f"{name} grid": (grid, len(evidence.results)) for name, evidence in tuning.grids.items()}
     untuned = counts.pop("untuned grid")
@@ -198,7 +198,7 @@ def winners_table(found: Findings) -> pd.DataFrame:
     for variant, search in tuning.searches.items():
         if search.winner is None:
             continue
-        before = tuning.untuned.plan["variants"].get(variant, {})
+        before = tuning.untuned.plan.variants.get(variant, {})
         row = {"variant": variant_name(tuning, variant)}
         for name in tuning.parameters:
             flag = " †" if (variant, name) in ends else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.engines import Keeping, Outcome
-from benchmarks.engines.retries import Attempt
-from benchmarks.engines.work import Job, trained
+from benchmarks.engines import CheckpointConfig, Outcome
+from benchmarks.engines.retries import CohortQueue
+from benchmarks.engines.work import Job, train_job
 from benchmarks.running import session
 from gan.replica import Cohort
 
@@ -26,22 +25,16 @@ class EngineHere:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`."""
         from gan.engine.cohort import train
 
-        waiting = deque(Attempt(cohort) for cohort in cohorts)
-        while waiting:
-            attempt = waiting.popleft()
-            outcome = trained(Job(attempt.cohort, data_dir, device, keeping), train, on_progress, print, lambda: False)
-            if isinstance(outcome, Exception):
-                raise outcome
-            assert isinstance(outcome, Outcome), outcome
-            again = [] if outcome.result else attempt.after_error(broken=outcome.broken)
-            waiting.extendleft(reversed(again))
-            if not again:
-                yield outcome
+        queue = CohortQueue(cohorts)
+        while queue:
+            attempt = queue.take()
+            job = Job(attempt.cohort, data_dir, device, checkpoints)
+            yield from queue.returned(attempt, train_job(job, train, on_progress, print, lambda: False))
 
 
 def train_here(patch: pytest.MonkeyPatch) -> None:
@@ -50,4 +43,4 @@ def train_here(patch: pytest.MonkeyPatch) -> None:
     def engine(*_: Any) -> AbstractContextManager[EngineHere]:
         return nullcontext(EngineHere())
 
-    patch.setattr(session, "_engine", engine)
+    patch.setattr(session, "open_engine", engine)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan.columns import LOSSES
 from gan.replica import digest_of
 from gan.variant import Variant
-from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.ledger import Ledger
 
 LOSS_NAMES = ("non_saturating", "saturating")
 SCORING = {"evaluations": 2, "sampling": "eval", "seed": 0, "split": "test"}

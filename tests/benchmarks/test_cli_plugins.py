@@ -52,10 +52,10 @@ def test_a_study_that_uses_all_three_is_trained_reported_and_trained_again(
     ledger = Ledger(Path("runs/mine/smoke"))
     plan, rows = ledger.plan(), ledger.results()
     digest = loader.load(["mine_plugin"])[0].sha256
-    assert plan["plugins"] == {"mine_plugin": digest} and plan["command"].endswith("--plugin mine_plugin")
+    assert plan.plugins == {"mine_plugin": digest} and plan.command.endswith("--plugin mine_plugin")
     assert set(rows["variant/loss"]) == {"non_saturating", "hinge"} and (rows["status"] == "ok").all()
     assert rows["transport"].notna().all() and rows["repeat/transport"].notna().all()
-    assert ledger.references()["transport"]["floor"] > 0
+    assert ledger.references()["transport"].floor > 0
 
     # A finished study trains nothing, and one replica alone gives the same numbers.
     (again,) = json.loads(ganbench(*RUN, *WITH, "--no-report", "--json").out)
@@ -98,10 +98,10 @@ def test_another_source_makes_other_replicas(ganbench: Ganbench, no_plugins: Non
 
 def test_a_plugin_that_is_not_used_changes_nothing(load: Load) -> None:
     study = schema.resolve(schema.load("gaussian"), "smoke")
-    before = make_plan(study, "cpu", "", compiler=True).to_json()
+    before = make_plan(study, "cpu", "", compiler=True).record()
     load(templates.PLUGIN.read_text())
-    after = make_plan(study, "cpu", "", compiler=True).to_json()
-    assert before == after and after["plugins"] == {}
+    after = make_plan(study, "cpu", "", compiler=True).record()
+    assert before == after and after.plugins == {}
 
 
 def test_trials_are_comparable_under_one_source_alone(load: Load, tmp_path: Path) -> None:

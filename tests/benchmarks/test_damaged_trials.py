@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from benchmarks import tuning
 from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.storage import StorageLost, translate_storage_errors
-from benchmarks.upkeep.integrity import mend_findings
+from benchmarks.upkeep.integrity import repair_findings
 from gan.errors import InputError
 from gan.replica import Cohort
 
@@ -177,5 +177,5 @@ def test_findings_that_were_spoiled_are_refused_with_their_place_and_set_aside(
     assert shown and "\n" not in str(error.value)
     # Until it is set aside it says nothing of what is left to train.
     assert [row["to_train"] for row in tuning.plan_summary(search_of(path, tmp_path / "runs"))] == [0, 0, 4]
-    (said,) = mend_findings(ledger)
+    (said,) = repair_findings(ledger)
     assert "set aside" in said and ledger.tuning() is None

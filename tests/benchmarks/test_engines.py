@@ -14,13 +14,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.engines import Keeping, Outcome, WorkerDied
+from benchmarks.engines import CheckpointConfig, Outcome, WorkerDied
 from benchmarks.engines.local import LocalEngine
-from benchmarks.engines.retries import Attempt
 from gan.errors import InputError
 from gan.replica import Cohort
 
-from .worker_doings import cohort_of
+from .worker_doings import cohort_of, seeds_of
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +35,6 @@ def run(doing: str, cohorts: list[Cohort], data: Path, workers: int = 1) -> tupl
     with LocalEngine(workers, said.append, train=train) as engine:
         outcomes = list(engine.run(cohorts, data, "cpu", steps.append))
     return outcomes, said, sum(steps)
-
-
-def seeds_of(outcomes: list[Outcome]) -> list[int]:
-    return sorted(r.seed for o in outcomes for r in o.cohort.replicas)
 
 
 @pytest.mark.parametrize("doing", ["kill_at_seed_3", "raise_at_seed_3"])
@@ -61,31 +56,6 @@ def test_one_death_costs_a_cohort_nothing_but_time(doing: str, tmp_path: Path) -
     assert sorted(outcomes[i].cohort.id for i in range(2)) == ["other", "whole"] and len(outcomes) == 2
     assert all(o.result for o in outcomes) and steps == 70
     assert len(said) == (2 if doing == "kill_once" else 1) and all("tried again" in line for line in said)
-
-
-def test_a_cohort_is_halved_until_one_replica_is_left() -> None:
-    whole = Attempt(cohort_of(range(5)))
-    (again,) = whole.after_death()
-    assert again.cohort is whole.cohort
-    pieces = again.after_death()
-    assert [[r.seed for r in p.cohort.replicas] for p in pieces] == [[0, 1, 2], [3, 4]]
-    assert [p.cohort.width for p in pieces] == [3, 2] and len({p.cohort.id for p in pieces}) == 2
-    alone = pieces[1].after_death()[0]
-    assert alone.cohort.width == 2 and [r.seed for r in alone.cohort.replicas] == [3]
-    (last,) = alone.after_death()  # one death may still be another's fault
-    assert last.cohort is alone.cohort and last.after_death() == []
-
-
-def test_an_exception_halves_at_once_and_blames_who_is_alone_in_a_sound_process() -> None:
-    first, second = Attempt(cohort_of(range(2))).after_error(broken=False)
-    assert first.after_error(broken=False) == []
-    (again,) = second.after_error(broken=True)
-    assert again.cohort is second.cohort and again.after_error(broken=True) == []
-
-
-def test_pieces_of_a_loop_stay_loops() -> None:
-    pieces = Attempt(cohort_of(range(2), mode="loop")).after_error(broken=False)
-    assert [(p.cohort.mode, p.cohort.width, p.cohort.as_planned) for p in pieces] == [("loop", 1, True)] * 2
 
 
 def test_what_a_person_gave_is_refused_as_it_was_there(tmp_path: Path) -> None:
@@ -137,7 +107,7 @@ def test_a_request_to_stop_ends_the_training_and_loses_nothing_that_is_finished(
 
     engine = LocalEngine(1, stopping=stopping, train=doings.wait_to_be_stopped)
     with engine, pytest.raises(KeyboardInterrupt):
-        for outcome in engine.run(cohorts, tmp_path, "cpu", lambda _: None, Keeping(tmp_path / "kept", 60.0)):
+        for outcome in engine.run(cohorts, tmp_path, "cpu", lambda _: None, CheckpointConfig(tmp_path / "kept", 60.0)):
             outcomes.append(outcome)  # noqa: PERF402, for `stopping` looks at it meanwhile
     assert [o.cohort.id for o in outcomes] == ["quick"] and not (tmp_path / "never begun").exists()
 
@@ -146,13 +116,13 @@ SCRIPT = """
 import time
 from pathlib import Path
 from worker_doings import cohort_of, wait_to_be_stopped
-from benchmarks.engines import Keeping
+from benchmarks.engines import CheckpointConfig
 from benchmarks.engines.local import LocalEngine
 
 if __name__ == "__main__":
     with LocalEngine(1, train=wait_to_be_stopped) as engine:
         here = Path(__file__).parent
-        for _ in engine.run([cohort_of([0], "slow")], here, "cpu", print, Keeping(here, 60.0)):
+        for _ in engine.run([cohort_of([0], "slow")], here, "cpu", print, CheckpointConfig(here, 60.0)):
             pass
 """
 

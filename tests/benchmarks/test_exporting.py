@@ -28,6 +28,7 @@ from reports.export import columns
 from reports.export.archive import archive
 from reports.figures.layout import Picture
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import PlannedReport, PlannedStudy, PlanRecord
 from reports.pages.study import compile_report
 from reports.pages.tuning import compile_tuning
 
@@ -124,7 +125,7 @@ def test_the_same_ledger_gives_the_same_bytes(ledger: Ledger, tmp_path: Path, fo
 
 def test_two_runs_with_equal_results_differ_in_their_provenance_alone(ledger: Ledger, tmp_path: Path) -> None:
     export([ledger], tmp_path / "one.zip", Wish())
-    provenance = ledger.provenance()
+    provenance = ledger.provenance().to_json()
     provenance["sessions"][0] |= {"started": "2032-01-01T00:00:00+00:00", "wall_seconds": 3.5}
     ledger.write_json("provenance.json", provenance)
     path = next((ledger.directory / "cohorts").iterdir())
@@ -196,7 +197,12 @@ def test_the_readme_names_every_file_column_and_metric(ledger: Ledger, tmp_path:
 
 def test_every_setting_and_metric_of_ours_has_a_meaning() -> None:
     names = [*(f"variant/{name}" for name in FIELDS), *(f"param/{name}" for name in FIELDS)]
-    plan = {"study": {"factors": {}}}
+    plan = PlanRecord(
+        study=PlannedStudy(name="made", scale="laptop", steps=1, factors={}, report=PlannedReport()),
+        variants={},
+        replicas=[],
+        cohorts=[],
+    )
     said = [*columns.of_results(names[: len(FIELDS)], plan, {}), *columns.of_trials(names[len(FIELDS) :], [])]
     said += columns.of_metrics([*METRICS, "epoch/loss/generator", "score/ks", "gradient/generator/2"])
     assert [name for name, text, _ in said if "one of the study's own" in text] == []
@@ -232,7 +238,7 @@ def test_weights_that_were_cleaned_away_are_said_to_be_missing_only_where_they_a
 
 
 def test_replicas_that_the_plan_no_longer_has_are_left_out(ledger: Ledger, tmp_path: Path) -> None:
-    plan = ledger.plan()
+    plan = ledger.plan().to_json()
     gone = plan["cohorts"].pop()
     plan["replicas"] = [replica for replica in plan["replicas"] if replica["id"] not in gone["replicas"]]
     ledger.write_json("plan.json", plan)
@@ -261,7 +267,7 @@ def test_a_replica_that_two_files_hold_is_there_once(ledger: Ledger, tmp_path: P
 
 
 def test_a_level_of_mixed_kinds_is_text_in_every_format(ledger: Ledger, tmp_path: Path) -> None:
-    plan = ledger.plan()
+    plan = ledger.plan().to_json()
     plan["study"]["factors"] = {"width": [0.5, "wide"]}
     plan["study"]["report"] |= {"factor": "width"}
     plan["levels"] = {name: {"width": level} for name, level in zip(plan["levels"], [0.5, "wide"], strict=True)}

@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 
 from benchmarks import tuning
+from benchmarks.options import RunOptions
 from benchmarks.running import session
 from benchmarks.tracking import MirrorStats, check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
+from reports.ledger.records import PlannedReport, PlannedStudy
 
 from ..typed import Ganbench
 
+STUDY = PlannedStudy(name="gaussian", scale="smoke", steps=1, factors={}, report=PlannedReport())
 GOOD = [
     None,
     "off",
@@ -71,7 +74,7 @@ def test_it_is_refused_before_anything_is_planned(ganbench: Ganbench, tmp_path: 
     assert said.err.count("\n") == 1 and "secret" not in said.err + said.out
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="--tracking-uri"):
-        session.make_options(device="cpu", workers=1, data_dir=None, mode=None, tracking_uri="mlruns")
+        session.resolve(RunOptions(device="cpu", tracking_uri="mlruns"))
 
 
 def test_a_server_s_pages_are_its_own(ganbench: Ganbench) -> None:
@@ -81,7 +84,7 @@ def test_a_server_s_pages_are_its_own(ganbench: Ganbench) -> None:
 
 
 def test_the_warning_says_what_to_type() -> None:
-    typed = catch_up({"name": "gaussian", "scale": "smoke"}, Path("runs"), None)
+    typed = catch_up(STUDY, Path("runs"), None)
     stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up=typed)
     assert stats.warning == (
         "MLflow: 3 finished replicas are not mirrored yet (the ledger has them): OSError: no route; "
@@ -101,7 +104,7 @@ def test_the_warning_says_what_to_type() -> None:
     ],
 )
 def test_what_to_type_finds_the_runs_and_the_store_again(runs: str, uri: str | None, more: str) -> None:
-    said = catch_up({"name": "gaussian", "scale": "smoke"}, Path(runs), uri)
+    said = catch_up(STUDY, Path(runs), uri)
     assert said == f"`ganbench sync gaussian --scale smoke{more}"
 
 

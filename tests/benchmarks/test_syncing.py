@@ -132,10 +132,10 @@ def test_after_a_sync_the_trials_and_their_runs_name_each_other(folder: Callable
             assert run.data.metrics["objective"] == trial["values"][0]
     winners = {
         variant: client.get_run(run).data.tags["optuna_trial"]
-        for variant, run in ledger.tuned().provenance()["mlflow"]["parents"].items()
+        for variant, run in ledger.tuned().provenance().mlflow.parents.items()
     }
     assert winners == {variant: str(found["best"]) for variant, found in known["variants"].items()}
-    assert set(ledger.provenance()["mlflow"]["replicas"]) == ledger.finished()
+    assert set(ledger.provenance().mlflow.replicas) == ledger.finished()
 
 
 def test_only_what_is_missing_is_written(folder: Callable[[str], Path]) -> None:
@@ -171,10 +171,10 @@ def test_an_unreachable_store_leaves_the_records_as_they_are(
 def test_a_run_without_its_store_forgets_no_ids(folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     live = folder("live")
     runs = trained(live, None, {}, tuned=False)
-    before = ledger_in(runs).provenance()["mlflow"]
+    before = ledger_in(runs).provenance().mlflow
     monkeypatch.setattr(runner, "Mirror", functools.partial(Mirror, retry_pauses=()))
     trained(live, "http://127.0.0.1:9", {}, tuned=False)
-    assert ledger_in(runs).provenance()["mlflow"] == before
+    assert ledger_in(runs).provenance().mlflow == before
 
 
 def test_the_command_says_what_it_did(folder: Callable[[str], Path], ganbench: Ganbench) -> None:
@@ -201,7 +201,7 @@ def test_what_is_synced_without_provenance_can_be_read(folder: Callable[[str], P
     (ledger_in(runs).directory / "provenance.json").unlink()  # or set aside, when it was damaged
     (done,) = syncing.sync([ledger_in(runs)], runs, None)
     provenance = ledger_in(runs).provenance()
-    assert not done.problem and provenance["sessions"] == [] and len(provenance["mlflow"]["replicas"]) == 4
+    assert not done.problem and provenance.sessions == [] and len(provenance.mlflow.replicas) == 4
 
 
 def test_a_full_disk_is_one_message(

@@ -19,9 +19,9 @@ import typer.main
 from benchmarks import cli
 from benchmarks.engines import Outcome
 from benchmarks.running import session
+from gan.columns import LOSSES
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
-from reports.ledger.ledger import LOSSES
 
 from ..typed import Said, built
 
@@ -151,6 +151,6 @@ def ganbench(folder: Path, *typed: str, engine: Engine | None = None, name: str 
         patch.setattr(typer.main, "get_command", built)
         if verb == "tune":
             with_few_trees(patch)
-        patch.setattr(session, "LocalEngine", lambda *_, **__: engine or Engine())
+        patch.setattr(session, "open_engine", lambda *_: engine or Engine())
         cli.main()
     return Said(int(done.value.code or 0), out.getvalue(), err.getvalue())

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from gan.columns import LOSSES
 from gan.variant import Variant
 from reports.figures.samples import spiral_step
-from reports.ledger.ledger import HISTORY, LOSSES, Ledger
+from reports.ledger.ledger import HISTORY, Ledger
 from reports.stats.intervals import Interval
 from reports.study.evidence import gather
 from reports.study.tables import spread
@@ -70,7 +71,9 @@ def run_check(
     study |= {"report": {"score": "ks", "factor": next(iter(factors), None), "reached": {"ks": 0.2}, "notes": ""}}
     study |= {"reference": {f: levels[0] for f, levels in factors.items()}, "overrides": {}, "published": []}
     plan = {"study": study, "device": "cpu", "command": "", "replicas": replicas, "levels": names}
-    plan |= {"cohorts": [{"id": "c", "replicas": [r["id"] for r in replicas]}]}
+    plan |= {
+        "cohorts": [{"id": "c", "mode": "loop", "compiled": False, "width": 1, "replicas": [r["id"] for r in replicas]}]
+    }
     plan["variants"] = {label: variant.settings() for label, variant in variants.items()}
     ledger.write_json("plan.json", plan)
     ledger.write_json("references.json", {s: SCORES[s] for s in SCORES if s in rows[0] or s == "jsd_10k"})

@@ -186,7 +186,7 @@ def test_a_sampler_that_learns_is_judged_in_the_order_it_drew(tmp_path: Path, sa
             search |= {"best": 7, "settings": winners[name]}
 
     def retrain(plan: dict[str, Any]) -> None:
-        plan["variants"] = {name: own | winners[name] for name, own in ledger.plan()["variants"].items()}
+        plan["variants"] = {name: own | winners[name] for name, own in ledger.plan().variants.items()}
 
     change(ledger, improve)
     change(ledger.tuned(), retrain, "plan.json")

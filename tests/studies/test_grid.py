@@ -8,9 +8,7 @@ import pytest
 
 from gan.errors import InputError
 from gan.variant import Variant
-from reports.ledger.ledger import LOSSES
-from reports.ledger.verdicts import JUDGED
-from studies import grid, published, schema
+from studies import schema
 
 GOOD = """
 title = "t"
@@ -115,9 +113,3 @@ def test_bad_bundles_are_refused_with_their_place(case: str, tmp_path: Path) -> 
     assert message.startswith(path) and "\n" not in message
     for word in words:
         assert word in message, message
-
-
-def test_no_factor_hides_a_column_of_the_results() -> None:
-    columns = {"study", "scale", "target", "variant", "seed", "status", "steps", "replica"}
-    assert columns | {*LOSSES, *JUDGED, "value_discriminator"} <= grid.COLUMNS
-    assert set(published.LOSSES) == {*LOSSES, "value_discriminator"}

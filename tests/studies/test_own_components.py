@@ -121,7 +121,6 @@ def test_what_does_not_fit_is_refused(load: Load, change: dict[str, str], expect
     assert said.startswith(str(tmp_path / "mine.toml")) and all(part in said for part in expected), said
 
 
-def test_a_score_with_the_name_of_a_column_or_of_a_factor_is_refused(load: Load, tmp_path: Path) -> None:
-    load(SOURCE.replace('PluginScore("transport"', 'PluginScore("drift"'))
-    with pytest.raises(InputError, match=r"scoring\.scores: 'drift': a column of results\.csv"):
-        resolved(tmp_path, scores='["drift"]', score="drift")
+def test_a_score_with_the_name_of_a_column_is_refused(load: Load) -> None:
+    with pytest.raises(InputError, match="drift"):
+        load(SOURCE.replace('PluginScore("transport"', 'PluginScore("drift"'))

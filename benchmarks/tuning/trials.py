@@ -240,9 +240,10 @@ class Trials:
         if any(self._kinds.get(name) != kind for name, kind in frozen.distributions.items()):
             raise Damaged(f"{place} was drawn from another space")
         try:
-            written = isinstance(notes["batch_size"], int) and state in ("COMPLETE", "PRUNED")
-            if not written or frozen.intermediate_values != dict(enumerate(notes["scores"])):
+            if state not in ("COMPLETE", "PRUNED") or not isinstance(notes["batch_size"], int):
                 raise ValueError(state)
+            if frozen.intermediate_values != dict(enumerate(notes["scores"])):
+                raise ValueError(notes["scores"])
             outcomes = zip(notes["scores"], notes["statuses"], strict=True)
             return TrialRecord(
                 number=frozen.number,

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 Log = dict[str, Any]
 
 
-Which, Change = Callable[[Log], bool], Callable[[Log], object]
+Which = Callable[[Log], bool]
+Change = Callable[[Log], object]
 
 
 def trial(log: Log) -> bool:

@@ -204,7 +204,7 @@ def test_every_figure_keeps_its_texts_on_the_page(case: str, tmp_path: Path) -> 
 @pytest.mark.usefixtures("style")
 def test_crosses_and_hollow_marks_count_the_trials_they_stand_for(tmp_path: Path) -> None:
     found = Findings(gather_tuning(write_tuned(tmp_path / "run", FEW, seeds=3, trials=20, failing=0.4)))
-    ended = [t for search in found.tuning.searches.values() for t in search.ended]
+    ended = [t for search in found.tuning.searches.values() for t in search.finished]
     panel = named(tuning_pictures(found), "trials.png").figure.axes[0]
     crosses = [c for c in panel.collections if len(c.get_paths()[0]) == 4]  # a cross has two strokes, a dot a circle
     assert len(panel.collections) == len(ended)

@@ -11,9 +11,11 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan import columns, plugins
+from gan.columns import NAMES
 from gan.errors import InputError, nearest, shown
-from gan.variant import BUILT_IN, FIELDS, Variant
+from gan.plugins import registry
+from gan.plugins.components import Kind
+from gan.variant import COMPONENT_FIELDS, FIELDS, Variant
 from studies.sections import expectation, one_of
 
 MOST_VARIANTS = 5_000
@@ -91,7 +93,7 @@ def _bundles(name: str, content: dict[str, Any], place: str) -> list[Level]:
             f"{place}: {key}: named bundles need a name of their own, and {name} is a setting; "
             "expected another name, or a list of its levels"
         )
-    if name in columns.NAMES or not _NAME.fullmatch(name):
+    if name in NAMES or not _NAME.fullmatch(name):
         raise InputError(
             f"{place}: {key}: not a name for a factor; expected letters, digits and '_', and no column of results.csv"
         )
@@ -177,10 +179,10 @@ def check_value(name: str, value: Any, key: str, place: str) -> None:
 
 def _validated(settings: Mapping[str, Any], keys: Mapping[str, str], place: str) -> Variant:
     """Build a variant, or say which key holds what it cannot."""
-    for field, ours in BUILT_IN.items():
-        valid = [*ours, *plugins.names(cast("plugins.Kind", field))]
+    for field in COMPONENT_FIELDS:
+        valid = [*(["none"] if field == "penalty" else []), *registry.names(cast(Kind, field))]
         if field in settings and settings[field] not in valid:
-            raise InputError(f"{place}: {keys[field]}: {one_of(valid, settings[field])}; {plugins.NEEDS_PLUGIN}")
+            raise InputError(f"{place}: {keys[field]}: {one_of(valid, settings[field])}; {registry.NEEDS_PLUGIN}")
     # Through JSON, because only there are types strict and lists still welcome as tuples.
     content = json.dumps(settings, default=str)
     try:

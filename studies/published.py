@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from gan.columns import NUMBERS
 from gan.errors import InputError, nearest, shown
 from gan.scores import scores_of
-from gan.targets import Images, Target
+from gan.targets import Target
 from studies.files import STUDIES_DIR, available, read_toml
 from studies.sections import CLAIMS, Section, explain
 
@@ -108,7 +108,7 @@ def figures_of(
                 f"{place}.quantity: {shown(figure.quantity)} is not measured on {target.name}; "
                 f"{nearest(figure.quantity, known)}"
             )
-        if figure.at_epoch is not None and not (figure.quantity.endswith("_epoch") and isinstance(target, Images)):
+        if figure.at_epoch is not None and not (figure.quantity.endswith("_epoch") and target.train_size is not None):
             raise InputError(
                 f"{place}.at_epoch: {shown(figure.quantity)} on {target.name} has no epochs; expected the mean of an "
                 "epoch, such as loss_discriminator_epoch, of an image target"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.app import app, emit
+from benchmarks.cli.application import app, emit
 from benchmarks.options import DataDir, Device, Json, RunsDir
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.app import app, emit
+from benchmarks.cli.application import app, emit
 from benchmarks.options import DataDir, Json, Plugins, RunsDir, Scale
 from studies.scales import SCALES
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli.app import app, emit, train_command
+from benchmarks.cli.application import app, emit, train_command
 from benchmarks.options import Json, RunOptions
 
 if TYPE_CHECKING:

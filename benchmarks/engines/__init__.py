@@ -9,6 +9,11 @@ from typing import Any, Protocol
 
 from gan.replica import Cohort, CohortResult
 
+Say = Callable[[str], None]
+"""Called with a line that a person should know of."""
+Stopping = Callable[[], bool]
+"""Says whether a person asked to stop."""
+
 
 @dataclass(frozen=True)
 class CheckpointConfig:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.engines import CheckpointConfig, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome, Say, Stopping
 from benchmarks.engines.retries import CohortQueue
 from benchmarks.engines.work import ONE_THREAD, Job, Train
 from benchmarks.engines.worker import Ready, Worker
@@ -35,8 +35,8 @@ class LocalEngine:
     def __init__(
         self,
         workers: int,
-        say: Callable[[str], None] = print,
-        stopping: Callable[[], bool] = lambda: False,
+        say: Say = print,
+        stopping: Stopping = lambda: False,
         train: Train | None = None,
     ) -> None:
         os.environ.update(ONE_THREAD)

@@ -31,14 +31,13 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmarks.engines import CheckpointConfig, Outcome, WorkerDied, remote
+from benchmarks.engines import CheckpointConfig, Outcome, Say, Stopping, WorkerDied, remote
 from benchmarks.engines.ray_task import ProgressActor, is_there, task
 from benchmarks.engines.retries import Attempt, CohortQueue, slots
 from benchmarks.engines.work import Job, Train
 from gan.errors import InputError
 from gan.files import digest
 from gan.replica import Cohort
-from gan.targets import Images
 
 POLL_SECONDS = 0.5
 NODE = "ray.io/node-id"
@@ -80,8 +79,8 @@ class RayEngine:
     def __init__(
         self,
         gpus_per_cohort: float = 1.0,
-        say: Callable[[str], None] = print,
-        stopping: Callable[[], bool] = lambda: False,
+        say: Say = print,
+        stopping: Stopping = lambda: False,
         train: Train | None = None,
     ) -> None:
         self._share, self._say, self._stopping, self._train = gpus_per_cohort, say, stopping, train
@@ -182,7 +181,7 @@ class RayEngine:
             job=dataclasses.replace(self._job.job, cohort=attempt.cohort),
             plugins=remote.plugins_of(attempt.cohort),
         )
-        sent = [self._sent[target.digest]] if isinstance(target, Images) and target.digest in self._sent else []
+        sent = [self._sent[target.digest]] if target.digest in self._sent else []
         cuda = job.job.device == "cuda"
         handed = task.options(
             **({"num_cpus": 0, "num_gpus": self._share} if cuda else {"num_cpus": 1}),

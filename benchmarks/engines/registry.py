@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from benchmarks.engines import Engine
+from benchmarks.engines import Engine, Say, Stopping
 from benchmarks.machine import system
 from benchmarks.options import Options, RunOptions
 from gan.errors import InputError, nearest
@@ -20,8 +20,7 @@ class EngineKind:
     name: str
     resources: Callable[[RunOptions], tuple[str, int]]
     """The device to train on, and how many cohorts train at once; raises an InputError where they cannot be had."""
-    open: Callable[[Options, Callable[[str], None], Callable[[], bool]], AbstractContextManager[Engine]]
-    """Makes the engine, with what says a line to a person, and what says whether a person asked to stop."""
+    open: Callable[[Options, Say, Stopping], AbstractContextManager[Engine]]
     options: frozenset[str] = frozenset()
     """Fields of `RunOptions` that no other engine has; None where they are not given."""
 
@@ -32,9 +31,7 @@ def this_machine(asked: RunOptions) -> tuple[str, int]:
     return device, asked.workers or system.default_workers(device)
 
 
-def _local(
-    options: Options, say: Callable[[str], None], stopping: Callable[[], bool]
-) -> AbstractContextManager[Engine]:
+def _local(options: Options, say: Say, stopping: Stopping) -> AbstractContextManager[Engine]:
     from benchmarks.engines.local import LocalEngine
 
     return LocalEngine(options.workers, say, stopping)
@@ -51,7 +48,7 @@ def _cluster(asked: RunOptions) -> tuple[str, int]:
     return ray_cluster.device_of_cluster(asked.device), ray_cluster.cpus()
 
 
-def _ray(options: Options, say: Callable[[str], None], stopping: Callable[[], bool]) -> AbstractContextManager[Engine]:
+def _ray(options: Options, say: Say, stopping: Stopping) -> AbstractContextManager[Engine]:
     from benchmarks.engines.ray import RayEngine
 
     return RayEngine(options.gpus_per_cohort, say, stopping)
@@ -79,16 +76,3 @@ def engine_of(asked: RunOptions) -> EngineKind:
                 word = option.replace("_", "-")
                 raise InputError(f"--{word}: the engine {kind.name} has no such option; expected --engine {other.name}")
     return kind
-
-
-def open_engine(
-    options: Options, say: Callable[[str], None], stopping: Callable[[], bool]
-) -> AbstractContextManager[Engine]:
-    """Open the engine of a session.
-
-    Args:
-        options: The session's.
-        say: Called with a line that a person should know of.
-        stopping: Says whether a person asked to stop.
-    """
-    return ENGINES[options.engine].open(options, say, stopping)

@@ -28,7 +28,7 @@ from gan.errors import InputError
 from gan.files import digest, write_atomically
 from gan.plugins import loader
 from gan.replica import ENGINE_VERSION, Cohort
-from gan.targets import Images
+from gan.targets import Target
 from gan.targets.idx_files import cache_dir
 
 CODE = ("*.py", "*.cpp", "scores/weights/*")
@@ -112,11 +112,11 @@ def plugins_of(cohort: Cohort) -> dict[str, Plugin]:
     found: dict[str, Plugin] = {}
     for plugin in loader.load(cohort.plugins):
         source = plugin.path.read_bytes() if plugin.module.endswith(".py") else None
-        found[plugin.anywhere] = Plugin(plugin.sha256, source)
+        found[plugin.import_spec] = Plugin(plugin.sha256, source)
     return found
 
 
-def files_of(target: Images, data_dir: Path) -> dict[str, bytes]:
+def files_of(target: Target, data_dir: Path) -> dict[str, bytes]:
     """Return the files of a data set, to be sent to a machine that lacks them."""
     return {path.relative_to(data_dir).as_posix(): path.read_bytes() for path in target.files(data_dir)}
 
@@ -225,7 +225,7 @@ def _data_of(cohort: Cohort, data_dir: Path, sent: Callable[[], Files] | None) -
         InputError: They are here, and are not the pinned ones.
     """
     target = cohort.target
-    if not isinstance(target, Images):
+    if not target.digest:
         return data_dir
     if target.digest not in _found:
         cached = cache_dir() / "sent" / target.digest[:16]
@@ -234,7 +234,7 @@ def _data_of(cohort: Cohort, data_dir: Path, sent: Callable[[], Files] | None) -
             if sent is None:
                 return None
             _unpack(sent(), cached)
-        target.load(place or cached)
+        target.check_data(place or cached)
         _found[target.digest] = place or cached
     return _found[target.digest]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.engines import Outcome, WorkerDied
+from benchmarks.engines import Outcome, Say, WorkerDied
 from benchmarks.engines.work import Interrupted
 from gan.replica import Cohort, digest_of, width_for
 
@@ -67,7 +67,7 @@ class Attempt:
                     replicas=part,
                     places=(),
                     as_planned=cohort.mode == "loop",
-                    width=1 if cohort.mode == "loop" else width_for(part[0].variant, len(part)),
+                    width=1 if cohort.mode == "loop" else width_for(part[0].variant, cohort.target.shape, len(part)),
                 ),
                 piece=True,
             )
@@ -83,7 +83,7 @@ class CohortQueue:
         say: Called with a line that a person should know of.
     """
 
-    def __init__(self, cohorts: Sequence[Cohort], say: Callable[[str], None] = print) -> None:
+    def __init__(self, cohorts: Sequence[Cohort], say: Say = print) -> None:
         self._waiting = deque(Attempt(cohort) for cohort in cohorts)
         self._say = say
         self._failed_starts = 0  # in a row

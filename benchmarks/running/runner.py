@@ -23,8 +23,8 @@ from benchmarks.running.provenance import Session
 from benchmarks.running.recording import record
 from benchmarks.tracking import OFF, Mirror
 from gan.errors import InputError
-from gan.replica import Cohort
-from gan.targets import Images
+from gan.replica import Cohort, cohort_shape
+from gan.targets import Target
 from reports.ledger.ledger import Ledger
 from reports.ledger.records import MirrorRecord
 from studies import schema
@@ -105,17 +105,16 @@ def command(source: str, options: Options, verb: str = "run") -> str:
     return shlex.join(words)
 
 
-def check_data(study: schema.Study, target: Any, data_dir: Path) -> None:
+def check_data(study: schema.Study, target: Target, data_dir: Path) -> None:
     """Make sure a target's data are there, downloading what can be downloaded, before anything is written.
 
     Raises:
         InputError: They are not, or are corrupt; the message names the ways out.
     """
-    if isinstance(target, Images):
-        try:
-            target.load(data_dir, download=True)
-        except InputError as error:
-            raise InputError(f"{study.name}: {error}") from None
+    try:
+        target.check_data(data_dir, download=True)
+    except InputError as error:
+        raise InputError(f"{study.name}: {error}") from None
 
 
 def run(
@@ -217,7 +216,7 @@ def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options, rehear
     Raises:
         CodeError: One of them has an error.
     """
-    kinds = {(c.replicas[0].variant.shape(), c.target, c.scoring): c for c in cohorts if c.plugins}
+    kinds = {(cohort_shape(c.replicas[0].variant), c.target, c.scoring): c for c in cohorts if c.plugins}
     rehearsals = [c.rehearsal(options.device) for kind, c in kinds.items() if kind not in rehearsed]
     if rehearsals:
         for _ in engine.run(rehearsals, options.data_dir, options.device, lambda _: None):

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from benchmarks import tuning
 from benchmarks.engines import Engine, WorkerDied
-from benchmarks.engines.registry import engine_of, open_engine, this_machine
+from benchmarks.engines.registry import ENGINES, engine_of, this_machine
 from benchmarks.machine import disk, system
 from benchmarks.machine.interrupts import Interrupts, gracefully
 from benchmarks.machine.lock import locked
@@ -168,7 +168,7 @@ def train(jobs: Sequence[Job], options: Options) -> list[dict[str, Any]]:
 
 def _train(jobs: Sequence[Job], options: Options, progress: Progress, interrupts: Interrupts) -> list[dict[str, Any]]:
     summaries: list[dict[str, Any]] = []
-    with open_engine(options, progress.say, interrupts.stopping) as engine:
+    with ENGINES[options.engine].open(options, progress.say, interrupts.stopping) as engine:
         for job in jobs:
             if interrupts.stopping():
                 raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,22 +94,18 @@ def check_uri(uri: str | None) -> None:
     if not colon or (kind not in DATABASES and scheme not in SERVERS):
         hint = nearest(scheme.lower() if colon else kind.lower(), [OFF, *SERVERS, *DATABASES])
         raise InputError(f"{place}: not a tracking store; expected the URI of a database or a server, {like}; {hint}")
-    problem = _server_problem(uri) if scheme in SERVERS else _database_problem(uri)
-    if problem:
+    if problem := _server_problem(uri) if scheme in SERVERS else _database_problem(uri):
         raise InputError(f"{place}: {problem}, {like}")
 
 
 def _server_problem(uri: str) -> str:
     """Say what keeps a URI from being a server's; empty where nothing does."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    # A slash in a password ends the host.
-    if host is None or port == 0 or "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        return "no such host or port; expected a server's URI, special characters of a password as %40 and the like"
-    return ""
+        # A slash in a password ends the host.
+        if parts.hostname and parts.port != 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}":
+            return ""
+    return "no such host or port; expected a server's URI, special characters of a password as %40 and the like"
 
 
 def _database_problem(uri: str) -> str:

@@ -14,8 +14,7 @@ from rich.table import Table
 
 from benchmarks.machine import system
 from gan.errors import InputError
-from gan.targets import TARGETS, Images
-from gan.targets.images import DATASETS
+from gan.targets.images import DATASETS, Dataset, Images
 
 Check = dict[str, str]
 """name, status (ok, missing: something optional; broken: nothing runs), detail, remedy."""
@@ -92,14 +91,8 @@ def _packages(names: tuple[str, ...], without: str, remedy: str) -> Finding:
         return "missing", f"{error.name}: {without}", remedy
 
 
-def _images(name: str) -> Images:
-    target = TARGETS[name]()
-    assert isinstance(target, Images)
-    return target
-
-
-def _data(name: str, data_dir: Path) -> Finding:
-    target = _images(name)
+def _data(name: Dataset, data_dir: Path) -> Finding:
+    target = Images(name)
     if not target.available(data_dir):
         return "missing", f"not in {data_dir}", "set GAN_DATA_DIR, or `ganbench run` a study of it to download"
     try:
@@ -109,11 +102,11 @@ def _data(name: str, data_dir: Path) -> Finding:
     return "ok", f"{len(data.train):,} training and {len(data.test):,} test images, digest as pinned", ""
 
 
-def _classifier(name: str) -> Finding:
+def _classifier(name: Dataset) -> Finding:
     from gan.scores.classifier import load_classifier
 
     try:
-        load_classifier(_images(name))
+        load_classifier(Images(name))
     except InputError as error:
         return "broken", str(error), "restore gan/scores/weights from the repository"
     return "ok", "weights' digest as recorded", ""

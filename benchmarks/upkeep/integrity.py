@@ -1,4 +1,4 @@
-"""Repair a run directory before it is trained on: what is damaged is set aside, never trusted, never deleted.
+"""Repair a run directory before training: what is damaged or foreign is set aside, never trusted, never deleted.
 
 Everything that a run needs can be made again from the study; what was recorded of its sessions, in `provenance.json`,
 cannot. Call this under the run directory's lock, with no worker left.

@@ -58,6 +58,8 @@ class PlannedCohort(Record):
     compiled: bool
     width: int
     replicas: list[str]
+    losses: list[str] = []
+    """Names of the losses that its step chooses between; one is not written."""
 
     def problem(self) -> str:
         """Say what contradicts itself; empty where nothing does."""

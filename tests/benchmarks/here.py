@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.engines import CheckpointConfig, Outcome
+from benchmarks.engines.registry import ENGINES, EngineKind, this_machine
 from benchmarks.engines.retries import CohortQueue
 from benchmarks.engines.work import Job, train_job
-from benchmarks.running import session
 from gan.replica import Cohort
 
 
@@ -40,7 +39,4 @@ class EngineHere:
 def train_here(patch: pytest.MonkeyPatch) -> None:
     """Have the command line train in this process."""
 
-    def engine(*_: Any) -> AbstractContextManager[EngineHere]:
-        return nullcontext(EngineHere())
-
-    patch.setattr(session, "open_engine", engine)
+    patch.setitem(ENGINES, "local", EngineKind("local", this_machine, lambda *_: nullcontext(EngineHere())))

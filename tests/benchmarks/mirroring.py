@@ -37,13 +37,7 @@ def make_plan(seeds: int = 3, stage: str = "") -> dict[str, Any]:
 
 
 def record_of(plan: dict[str, Any]) -> PlanRecord:
-    """Return a plan as it is read from its file."""
     return PlanRecord.model_validate_json(json.dumps(plan))
-
-
-def mirror_of(plan: dict[str, Any], runs_dir: Path = Path("runs"), **options: Any) -> Mirror:
-    """Open the mirror of a plan."""
-    return Mirror(runs_dir, record_of(plan), **options)
 
 
 def make_results(plan: dict[str, Any], diverged: str = "") -> pd.DataFrame:
@@ -104,7 +98,7 @@ def mirror(
     **options: Any,
 ) -> MirrorStats:
     """Mirror a cohort of a plan's replicas to MLflow."""
-    writer = mirror_of(plan, runs_dir, git_commit="abc123", **options)
+    writer = Mirror(runs_dir, record_of(plan), git_commit="abc123", **options)
     results = make_results(plan) if results is None else results
     writer.push(results, lambda: make_history(plan) if history is None else history, make_samples)
     return writer.close()

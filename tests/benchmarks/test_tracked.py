@@ -14,9 +14,7 @@ from benchmarks.running.recording import _flat
 from benchmarks.tracking import tracked
 from gan.variant import Variant
 
-from .mirroring import make_history, make_plan, make_results
-
-REFERENCES = {"ks": {"direction": "lower", "floor": 0.009}, "coverage": {"direction": "higher", "floor": 1.0}}
+from .mirroring import STEPS, make_plan, record_of
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 10, 11, 19, 200])
@@ -29,30 +27,11 @@ def test_thinning_keeps_both_ends_and_repeats_nothing(count: int) -> None:
     assert count < 20 or max(np.diff([step for step, _ in thin])) < 2 * count / tracked.POINTS
 
 
-def test_without_history_or_training_nothing_is_judged() -> None:
-    row, study = {"status": "failed", "steps": 10}, make_plan()["study"]
-    assert tracked.verdict(row, {"score/ks": [(10, 0.01)]}, study, REFERENCES) == ""
-    assert tracked.verdict({**row, "status": "ok"}, {}, study, REFERENCES) == ""
-
-
-def test_the_verdict_is_the_report_s_own() -> None:
-    from reports.ledger.verdicts import COVERING, judgements
-
-    assert tracked.COVERING == COVERING
-    plan = make_plan()
-    study = plan["study"] | {"report": {"reached": {"ks": 0.05}}}
-    results, history = make_results(plan), make_history(plan)
-    rows = [{str(k): v for k, v in row.items()} for _, row in results.iterrows()]
-    curves = tracked.split_curves(history)
-    ours = [tracked.verdict(row, curves[row["replica"]], study, REFERENCES) for row in rows]
-    assert ours == judgements(results, [history], study, REFERENCES)["verdict"].tolist()
-
-
 def test_what_is_planned_of_a_variant_is_what_its_results_say() -> None:
     variant = Variant(lr=0.01, lr_ratio=4.0)
-    said = tracked.planned({"target": {"name": "gaussian"}, "steps": 10}, "v", variant.settings())
+    said = tracked.planned(record_of(make_plan()).study, "v", variant.settings())
     row = {f"variant/{name}": _flat(value) for name, value in variant.settings().items()}
-    wanted = {**row, "target": "gaussian", "steps": 10}
+    wanted = {**row, "target": "gaussian", "steps": STEPS}
     assert tracked.params(said, ("target", "steps")) == tracked.params(wanted, ("target", "steps"))
 
 

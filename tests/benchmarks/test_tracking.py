@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 import os
@@ -17,11 +18,11 @@ import pandas as pd
 import pytest
 import sqlalchemy
 
-from benchmarks.tracking import MirrorStats, tracked
+from benchmarks.tracking import Mirror, MirrorStats, tracked
 from benchmarks.tracking.mirrored import default_tracking_uri
 from benchmarks.tracking.reported import mirror_report
 from benchmarks.tracking.store import ASKED, PARENT, Store
-from reports.ledger.records import REFERENCES
+from reports.ledger.records import ScoreReference
 
 from .flaky import FlakyStore, Server
 from .mirroring import (
@@ -33,13 +34,15 @@ from .mirroring import (
     make_results,
     make_samples,
     mirror,
-    mirror_of,
     record_of,
     remember,
     runs_of,
 )
 
-FLOORS = {"ks": {"direction": "lower", "floor": 0.009}, "coverage": {"direction": "higher", "floor": 1.0}}
+REFERENCES = {
+    "ks": ScoreReference(direction="lower", floor=0.009),
+    "coverage": ScoreReference(direction="higher", floor=1.0),
+}
 
 
 class Mirrored(NamedTuple):
@@ -47,7 +50,7 @@ class Mirrored(NamedTuple):
 
     server: Server
     stats: MirrorStats
-    rows: dict[str, dict[str, Any]]
+    rows: dict[Any, dict[Any, Any]]
     lost: str
     good: str
     flat: str
@@ -63,7 +66,7 @@ def mirrored() -> Mirrored:
     history.loc[history["replica"].eq(good) & history["metric"].eq("score/ks"), "value"] = 0.02
     results = make_results(plan, lost).assign(**{"repeat/ks": 0.01, "validation/ks": 0.5})
     results.loc[results["replica"] == flat, "ks"] = 0.3
-    stats = remember(server, plan, results, history, references=lambda: REFERENCES.validate_python(FLOORS))
+    stats = remember(server, plan, results, history, references=lambda: REFERENCES)
     rows = {row["replica"]: row for row in results.to_dict("records")}
     return Mirrored(server, stats, rows, lost, good, flat)
 
@@ -136,11 +139,25 @@ def test_a_parent_sums_up_when_all_its_replicas_are_there() -> None:
     assert {run.state for run in server.parents} == {"FINISHED"}
 
 
+def test_pushing_again_writes_nothing_and_reads_no_history(mirrored: Mirrored) -> None:
+    def unread() -> pd.DataFrame:
+        raise AssertionError("the history of a mirrored cohort is not read")
+
+    before = copy.deepcopy(mirrored.server.all)
+    again = Mirror(Path("runs"), record_of(make_plan()), store=lambda _: FlakyStore(mirrored.server))
+    for _ in range(2):
+        again.push(pd.DataFrame(list(mirrored.rows.values())), unread)
+    stats = again.close()
+    assert (stats.warning, stats.runs_created) == ("", 0)
+    assert (stats.parents, stats.replicas) == (mirrored.stats.parents, mirrored.stats.replicas)
+    assert mirrored.server.all == before
+
+
 def test_the_experiment_carries_question_answer_and_report() -> None:
     plan, server = make_plan(1), Server()
     remember(server, plan)
     assert "Does it fail?" in server.note
-    writer = mirror_of(plan, store=lambda _: FlakyStore(server))
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: FlakyStore(server))
     writer.describe(answer="It does not.", report="reports/gaussian/report.md")
     writer.close()
     assert all(part in server.note for part in ("Does it fail?", "It does not.", "reports/gaussian/report.md"))
@@ -166,7 +183,7 @@ class Frame:
 
 def test_of_a_written_cohort_only_ids_and_scores_stay() -> None:
     plan, store = make_plan(2), FlakyStore(Server())
-    writer = mirror_of(plan, store=lambda _: store)
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: store)
     results, frames = make_results(plan), []
     watched = weakref.ref(results)
 
@@ -208,23 +225,6 @@ def test_mlflow_has_the_runs_their_points_and_their_files(runs_dir: Path, tmp_pa
     curves = pd.read_csv(client.download_artifacts(child.info.run_id, "curves.csv", str(tmp_path)))
     assert len(curves) == 60 and np.allclose(curves["loss/discriminator"], curves["step"] / 7)
     assert "Does it fail?" in client.get_experiment_by_name("gaussian").tags["mlflow.note.content"]
-
-
-def test_pushing_again_writes_nothing(runs_dir: Path) -> None:
-    def unread() -> pd.DataFrame:
-        raise AssertionError("the history of a mirrored cohort is not read")
-
-    plan, before = make_plan(1), runs_of(runs_dir)
-    again = mirror_of(plan, runs_dir)
-    for _ in range(2):
-        again.push(make_results(plan), unread)
-    stats = again.close()
-    assert (stats.warning, stats.runs_created) == ("", 0)
-    assert stats.parents == {run.data.tags["variant"]: run.info.run_id for run in before[0]}
-    assert stats.replicas == {run.data.tags["replica"]: run.info.run_id for run in before[1]}
-    assert [[run.to_dictionary() for run in runs] for runs in runs_of(runs_dir)] == [
-        [run.to_dictionary() for run in runs] for runs in before
-    ]
 
 
 def test_the_same_points_written_again_are_there_once(runs_dir: Path) -> None:
@@ -300,7 +300,7 @@ from benchmarks.tracking import Mirror
 from reports.ledger.records import PlanRecord
 assert 'mlflow' not in sys.modules
 plan, rows = json.loads(sys.argv[1])
-mirror = Mirror(pathlib.Path('runs'), PlanRecord.model_validate_json(json.dumps(plan)))
+mirror = Mirror(pathlib.Path('runs'), PlanRecord.model_validate_json(plan))
 mirror.push(pd.DataFrame(rows), lambda: pd.DataFrame(columns=['replica', 'step', 'metric', 'value']))
 stats = mirror.close()
 assert stats.runs_created == 4 and not stats.warning, stats
@@ -309,7 +309,7 @@ assert stats.runs_created == 4 and not stats.warning, stats
 
 def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
     plan = make_plan(1)
-    given = json.dumps([plan, make_results(plan).drop(columns="failed_step").to_dict("records")])
+    given = json.dumps([json.dumps(plan), make_results(plan).drop(columns="failed_step").to_dict("records")])
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": ""}
     words = [sys.executable, "-c", SILENT, given]
     done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)

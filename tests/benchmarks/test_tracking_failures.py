@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import re
 import socket
-import sqlite3
 import threading
 import time
 from collections import Counter
@@ -17,15 +15,13 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
-from benchmarks.tracking import MirrorStats, background
+from benchmarks.tracking import Mirror, MirrorStats, background
 from benchmarks.tracking.background import Background
 from benchmarks.tracking.store import PARENT, Run, deduplicate
 
 from .flaky import FlakyStore, Server, StoredRun
-from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, mirror_of, remember, runs_of
+from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, record_of, remember
 
 QUICK = (0.0,) * 3
 
@@ -45,7 +41,7 @@ def push(server: Server, plan: dict[str, Any], kind: type[FlakyStore] = FlakySto
     """Mirror all of a plan, in two cohorts, as a session or a `sync` does."""
     store = kind(server, **flaky)
     trials = {name: {"optuna_trial": str(k)} for k, name in enumerate(VARIANTS)} if plan["study"].get("stage") else None
-    writer = mirror_of(plan, store=lambda _: store, retry_pauses=QUICK, trials=trials)
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: store, retry_pauses=QUICK, trials=trials)
     results, history = trained()
     for rows in (results.iloc[::2], results.iloc[1::2]):
         writer.push(rows, lambda: history, make_samples)
@@ -147,7 +143,7 @@ def test_a_replica_that_was_trained_after_it_failed_replaces_its_run() -> None:
     assert [run.metrics["failures"] for run in server.parents] == [0, 0]
 
 
-def test_a_write_that_failed_half_way_is_finished_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_failed_half_way_is_finished_not_repeated() -> None:
     class Forgetful(FlakyStore):
         full = True
 
@@ -189,46 +185,6 @@ def test_of_two_runs_the_finished_one_is_kept_else_the_earlier() -> None:
         assert sorted(extra.id for extra in extras) == ["a", "c", "d", "q"]
 
 
-# With MLflow itself.
-
-
-def test_a_database_locked_in_the_middle_is_caught_up_with(runs_dir: Path) -> None:
-    @event.listens_for(Engine, "before_cursor_execute", retval=True)
-    def impatient(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> tuple[str, Any]:
-        return re.sub("busy_timeout = [0-9]+", "busy_timeout = 20", statement), parameters  # not MLflow's 20 seconds
-
-    locked = sqlite3.connect(runs_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
-    failed = threading.Event()
-
-    def history() -> Any:
-        """Lock the database between making the parents and the first replica."""
-        if not failed.is_set():
-            locked.execute("begin exclusive")
-            failed.set()
-        return make_history(plan)
-
-    plan = make_plan()
-    writer = mirror_of(plan, runs_dir)
-    try:
-        writer.push(make_results(plan).iloc[:3], lambda: make_history(plan))
-        writer.push(make_results(plan).iloc[3:], history)
-        assert failed.wait(60)
-        give_up = time.monotonic() + 30
-        while not writer._jobs.error:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
-        assert "locked" in writer._jobs.error
-        locked.rollback()
-        stats = writer.close()
-    finally:
-        locked.close()
-        event.remove(Engine, "before_cursor_execute", impatient)
-    assert (stats.warning, stats.missing, stats.removed) == ("", 0, 0)
-    parents, children = runs_of(runs_dir)
-    assert sorted(run.data.tags["replica"] for run in children) == sorted(stats.replicas)
-    assert {run.info.status for run in [*parents, *children]} == {"FINISHED"} and len(parents) == 2
-
-
 def test_a_server_that_accepts_and_never_answers_costs_a_few_timeouts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -236,7 +192,9 @@ def test_a_server_that_accepts_and_never_answers_costs_a_few_timeouts(
     monkeypatch.setattr(background, "PAUSE", 60.0)
     plan = make_plan()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        writer = mirror_of(plan, tmp_path, tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", retry_pauses=())
+        writer = Mirror(
+            tmp_path, record_of(plan), tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", retry_pauses=()
+        )
         for k in range(6):
             writer.push(make_results(plan).iloc[[k]], lambda: make_history(plan))
         stats = writer.close()

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.tracking import MirrorStats
+from benchmarks.tracking import Mirror, MirrorStats
 from benchmarks.tracking.store import PARENT
 from gan.variant import Variant
 
 from .flaky import FlakyStore, Server
-from .mirroring import STEPS, VARIANTS, make_plan, make_results, mirror, mirror_of, remember, runs_of
+from .mirroring import STEPS, VARIANTS, make_plan, make_results, record_of, remember
 
 TRIALS = {
     name: {"optuna_study": "gaussian smoke: " + name, "optuna_trial": str(k + 5), "optuna_storage": "optuna.log"}
@@ -28,37 +28,32 @@ def unread() -> Any:
 
 
 def searched(server: Server, plan: dict[str, Any], rows: slice = slice(None), **options: Any) -> MirrorStats:
-    writer = mirror_of(plan, trials=TRIALS, **{"store": lambda _: FlakyStore(server)} | options)
+    writer = Mirror(Path("runs"), record_of(plan), trials=TRIALS, store=lambda _: FlakyStore(server), **options)
     writer.push(make_results(plan).iloc[rows], unread)
     return writer.close()
 
 
-def test_three_stages_stand_side_by_side_in_one_experiment(tmp_path: Path, migrated: Path) -> None:
-    (tmp_path / "mlflow.db").write_bytes(migrated.read_bytes())
+def test_three_stages_stand_side_by_side_in_one_experiment() -> None:
+    server = Server()
 
     def all_three() -> list[MirrorStats]:
-        writer = mirror_of(make_plan(2, "search"), tmp_path, trials=TRIALS)
-        writer.push(make_results(make_plan(2, "search")), unread)
-        stages = [mirror(tmp_path, make_plan(2)), writer.close()]
-        return [*stages, mirror(tmp_path, make_plan(2, "tuned"), trials=TRIALS)]
+        tuned = remember(server, make_plan(2, "tuned"), trials=TRIALS)
+        return [remember(server, make_plan(2)), searched(server, make_plan(2, "search")), tuned]
 
     first = all_three()
     assert [(s.warning, s.runs_created, s.missing) for s in first] == [("", 6, 0), ("", 2, 0), ("", 6, 0)]
-    assert len({run for stats in first for run in stats.parents.values()}) == 6
-    parents, children = runs_of(tmp_path)
-    assert (len(parents), len(children)) == (6, 8)
-    assert {run.info.status for run in parents} == {"FINISHED"}
-    named = {(run.data.tags.get("stage", ""), run.info.run_name) for run in parents}
-    assert named == {
+    assert len({run for stats in first for run in stats.parents.values()}) == len(server.parents) == 6
+    assert len(server.children) == 8 and {run.state for run in server.runs} == {"FINISHED"}
+    assert {(run.tags.get("stage", ""), run.name) for run in server.parents} == {
         (stage, prefix + name.removeprefix("loss="))
         for stage, prefix in (("", ""), ("search", ""), ("tuned", "tuned "))
         for name in VARIANTS
     }
-    for child in children:
-        stage, name = child.data.tags.get("stage", ""), child.data.tags["variant"]
-        assert child.data.tags[PARENT] == first[2 if stage else 0].parents[name]
+    for child in server.children:
+        stage, name = child.tags.get("stage", ""), child.tags["variant"]
+        assert child.tags[PARENT] == first[2 if stage else 0].parents[name]
         title = f"{'tuned ' if stage else ''}{name.removeprefix('loss=')}"
-        assert child.info.run_name == f"seed={child.data.tags['seed']} {title}"
+        assert child.name == f"seed={child.tags['seed']} {title}"
     again = all_three()
     assert [s.runs_created for s in again] == [0, 0, 0]
     assert [(s.parents, s.replicas) for s in again] == [(s.parents, s.replicas) for s in first]
@@ -66,7 +61,7 @@ def test_three_stages_stand_side_by_side_in_one_experiment(tmp_path: Path, migra
 
 def test_a_trial_has_its_run_before_it_is_trained() -> None:
     server = Server()
-    stats = mirror_of(make_plan(2, "search"), trials=TRIALS, store=lambda _: FlakyStore(server)).close()
+    stats = remember(server, make_plan(2, "search"), make_results(make_plan()).iloc[:0], trials=TRIALS)
     assert (stats.warning, stats.missing, server.children) == ("", 0, [])
     assert {run.tags["variant"]: run.id for run in server.parents} == stats.parents
     assert set(stats.parents) == set(VARIANTS)
@@ -104,13 +99,6 @@ def test_trials_that_share_their_replicas_each_have_a_run() -> None:
     plan["replicas"] = [*plan["replicas"][:2], *twin]
     assert searched(server, plan, slice(0, 2)).warning == ""
     assert [run.metrics["median/ks"] for run in server.parents] == pytest.approx([0.015, 0.015])
-
-
-def test_trials_that_could_not_be_mirrored_are_counted() -> None:
-    dead = FlakyStore(Server(), dies=True)
-    stats = searched(Server(), make_plan(2, "search"), store=lambda _: dead, retry_pauses=())
-    assert (stats.missing, stats.runs_created) == (4, 0)
-    assert "4 finished replicas are not mirrored yet" in stats.warning
 
 
 def test_a_tuned_variant_leads_to_the_trial_that_won() -> None:

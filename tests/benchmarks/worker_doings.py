@@ -107,6 +107,14 @@ def break_at_seed_1(cohort: Cohort, data: Path, device: str, tell: Tell, kept: A
     return honest(cohort, data, device, tell, kept)
 
 
+def leave(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    raise Stopped
+
+
+def forget_a_key(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    raise KeyError("key")
+
+
 def fill_the_disk(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
     raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from gan.engine import checkpoint
@@ -21,31 +22,27 @@ from gan.engine.checkpoint import Checkpoints
 from gan.engine.cohort import train
 from gan.errors import Stopped
 from gan.replica import Cohort, CohortResult, Replica, Scoring
-from gan.targets import Gaussian, Images, Target
 from gan.variant import Variant
+
+from .games import GAMES, SMALL, Settings, cohort_of, run_of
 
 STEPS = 70  # latents come in blocks of 64: cuts fall before, at and after its end
 CUT = 40  # where one cut is enough
 NEVER = 1e9  # seconds
-IMAGE: dict[str, Any] = {"generator_output": "tanh", "batch_size": 32, "generator_hidden": (32,), "passes": "separate"}
 
-COHORTS: dict[str, tuple[dict[str, Any], Target, dict[str, Any]]] = {
-    "plain": ({"batch_size": 32}, Gaussian(), {}),
-    "BatchNorm": ({"batch_size": 32, "generator_norm": "batch", "discriminator_norm": "batch"}, Gaussian(), {}),
-    "critic steps and a schedule": (
-        {"batch_size": 32, "critic_steps": 3, "schedule": "linear", "penalty": "wgan_gp", "loss": "wasserstein"},
-        Gaussian(),
-        {"scoring": Scoring(evaluations=4, split="both")},
-    ),
-    "a loop": ({"batch_size": 32}, Gaussian(), {"mode": "loop", "width": 1}),
-    "images": ({**IMAGE, "discriminator": "conv", "discriminator_channels": (4, 8)}, Images("digits"), {}),
+COHORTS: dict[str, tuple[str, Settings]] = {
+    "mapped": ("BatchNorm", {"width": 3}),
+    "critic steps and a schedule": ("wgan_gp as published", {"scoring": Scoring(evaluations=4, split="both")}),
+    "a loop": ("sum", {"mode": "loop", "width": 1}),
+    "images": ("images with BatchNorm", {}),
 }
 
 
-def cohort_of(settings: dict[str, Any], target: Target, **changes: Any) -> Cohort:
-    replicas = tuple(Replica(f"{seed}", Variant(**settings), seed) for seed in range(2))
-    given: dict[str, Any] = dict(steps=STEPS, scoring=Scoring(evaluations=3), mode="vmap", compiled=False, width=3)
-    return Cohort(id="test", replicas=replicas, target=target, **(given | changes))
+def kept_cohort(name: str = "mapped", **changes: Any) -> Cohort:
+    game, given = COHORTS[name]
+    settings, target = GAMES[game]
+    replicas = [Replica(f"{seed}", Variant(**SMALL | settings), seed) for seed in range(2)]
+    return cohort_of(replicas, target, **({"steps": STEPS, "scoring": Scoring(evaluations=3)} | given | changes))
 
 
 def at(step: int) -> Callable[[], bool]:
@@ -88,8 +85,7 @@ def as_undisturbed(result: CohortResult, cohort: Cohort) -> None:
 
 @pytest.mark.parametrize("name", COHORTS)
 def test_what_was_cut_short_ends_with_the_bits_of_what_was_not(name: str, tmp_path: Path) -> None:
-    settings, target, changes = COHORTS[name]
-    cohort = cohort_of(settings, target, **changes)
+    cohort = kept_cohort(name)
     for i, cuts in enumerate([(63,), (0, 40, 22)]):
         folder = tmp_path / str(i)
         for step in cuts:
@@ -102,26 +98,78 @@ def test_what_was_cut_short_ends_with_the_bits_of_what_was_not(name: str, tmp_pa
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_what_was_cut_short_ends_with_the_same_bits_compiled(tmp_path: Path) -> None:
-    cohort = cohort_of({"batch_size": 32, "generator_norm": "batch"}, Gaussian(), compiled=True)
+    cohort = kept_cohort(compiled=True)
     for step in (17, 47):
         cut_short(cohort, tmp_path, step)
     as_undisturbed(finished(cohort, tmp_path)[0], cohort)
 
 
 def test_a_replica_that_diverged_before_the_cut_stays_so_and_changes_no_neighbour(tmp_path: Path) -> None:
-    cohort = cohort_of({"batch_size": 32}, Gaussian())
-    broken = Replica("broken", Variant(batch_size=32, lr=1e30), 9)
-    cohort = Cohort(**{**vars(cohort), "replicas": (*cohort.replicas, broken)})
+    sound = kept_cohort()
+    broken = Replica("broken", dataclasses.replace(sound.replicas[0].variant, lr=1e30), 9)
+    cohort = dataclasses.replace(sound, replicas=(*sound.replicas, broken))
     cut_short(cohort, tmp_path, CUT)
     result, _, _ = finished(cohort, tmp_path)
     assert [r.row["status"] for r in result.replicas] == ["ok", "ok", "diverged"]
-    as_undisturbed(result, cohort)
+    as_undisturbed(dataclasses.replace(result, replicas=result.replicas[:2]), sound)
 
 
 def test_a_loop_does_not_train_its_first_replica_twice(tmp_path: Path) -> None:
-    cohort = cohort_of({"batch_size": 32}, Gaussian(), mode="loop", width=1)
+    cohort = kept_cohort("a loop")
     cut_short(cohort, tmp_path, STEPS + 20)  # in the middle of the second
     assert finished(cohort, tmp_path)[2] == STEPS
+
+
+# What cannot be gone on from
+
+
+def other_networks(cohort: Cohort) -> Cohort:
+    """Return the same but for its networks, which the ids of real replicas tell apart already."""
+    narrower = [
+        dataclasses.replace(r, variant=dataclasses.replace(r.variant, generator_hidden=(8,))) for r in cohort.replicas
+    ]
+    return dataclasses.replace(cohort, replicas=tuple(narrower))
+
+
+def test_a_checkpoint_of_other_networks_is_set_aside_and_training_begins_anew(tmp_path: Path) -> None:
+    cut_short(other_networks(kept_cohort()), tmp_path, CUT)
+    path = tmp_path / "0.safetensors"
+    content = path.read_bytes()
+    result, (note,), behind = finished(kept_cohort(), tmp_path)
+    as_undisturbed(result, kept_cohort())
+    assert behind == 0 and str(path) in note and "other networks" in note
+    assert (tmp_path / "0.safetensors.set-aside-1").read_bytes() == content and not path.exists()
+
+
+CHANGES: dict[str, Callable[[Cohort], Cohort]] = {
+    "width": lambda cohort: dataclasses.replace(cohort, width=2),
+    "replicas": lambda cohort: dataclasses.replace(
+        cohort, replicas=(cohort.replicas[0], dataclasses.replace(cohort.replicas[1], id="7"))
+    ),
+    "places": lambda cohort: dataclasses.replace(cohort, places=(0, 2)),
+    "compiled": lambda cohort: dataclasses.replace(cohort, compiled=True),
+    "torch": lambda cohort: cohort,
+    "vectors": lambda cohort: cohort,
+}
+ELSEWHERE: dict[str, tuple[str, Any]] = {
+    "torch": ("torch.__version__", "2.11.0+other"),
+    "vectors": ("torch.backends.cpu.get_cpu_capability", lambda: "OTHER"),
+}
+
+
+@pytest.mark.parametrize("which", CHANGES)
+def test_a_checkpoint_of_another_training_or_arithmetic_is_not_used(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort, notes = kept_cohort(), list[str]()
+    kept = Checkpoints(tmp_path, NEVER, note=notes.append)
+    kept.write(0, run_of(cohort)._identity(), {}, {})
+    assert kept.read(0, run_of(cohort)._identity()) == ({}, {}) and not notes
+    if which in ELSEWHERE:
+        monkeypatch.setattr(*ELSEWHERE[which])
+    assert kept.read(0, run_of(CHANGES[which](cohort))._identity()) is None
+    (note,) = notes
+    assert f"{which} differs" in note
 
 
 def damage(path: Path, how: str) -> None:
@@ -130,7 +178,7 @@ def damage(path: Path, how: str) -> None:
         case "truncated":
             del content[len(content) // 2 :]
         case "flipped":
-            content[-1000] ^= 1
+            content[-10] ^= 1
         case "empty":
             content.clear()
         case "header":
@@ -143,66 +191,20 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["truncated", "flipped", "empty", "header", "foreign"])
-def test_a_damaged_checkpoint_is_set_aside_and_the_end_is_the_same(how: str, tmp_path: Path) -> None:
-    cohort = cohort_of({"batch_size": 32}, Gaussian())
-    cut_short(cohort, tmp_path, CUT)
-    path = tmp_path / "0.safetensors"
+def test_a_damaged_checkpoint_is_set_aside(how: str, tmp_path: Path) -> None:
+    notes: list[str] = []
+    kept, path = Checkpoints(tmp_path, NEVER, note=notes.append), tmp_path / "0.safetensors"
+    kept.write(0, {"width": 2}, {"histories": [[1, "ks", 0.5]]}, {"state": torch.rand(100)})
     damage(path, how)
     content = path.read_bytes()
-    result, notes, _ = finished(cohort, tmp_path)
-    as_undisturbed(result, cohort)
+    assert kept.read(0, {"width": 2}) is None
     assert (tmp_path / "0.safetensors.set-aside-1").read_bytes() == content and not path.exists()
     (note,) = notes
     assert str(path) in note
 
 
-def other_seed(cohort: Cohort) -> Cohort:
-    return Cohort(**{**vars(cohort), "replicas": (cohort.replicas[0], Replica("7", Variant(batch_size=32), 7))})
-
-
-OTHERS: dict[str, tuple[str, Callable[[Cohort], Cohort]]] = {
-    "width": ("width differs", lambda cohort: cohort_of({"batch_size": 32}, Gaussian(), width=2)),
-    "seed": ("replicas differs", other_seed),
-    "place": ("places differs", lambda cohort: dataclasses.replace(cohort, places=(0, 2))),
-    # Which the ids of real replicas tell apart already.
-    "networks": (
-        "other networks",
-        lambda cohort: cohort_of({"batch_size": 32, "generator_hidden": (8,)}, Gaussian()),
-    ),
-}
-
-
-@pytest.mark.parametrize("which", OTHERS)
-def test_a_checkpoint_of_another_training_is_not_used(which: str, tmp_path: Path) -> None:
-    cohort = cohort_of({"batch_size": 32}, Gaussian())
-    cut_short(cohort, tmp_path, CUT)
-    why, change = OTHERS[which]
-    other = change(cohort)
-    result, notes, _ = finished(other, tmp_path)
-    as_undisturbed(result, other)
-    (note,) = notes
-    assert why in note
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "why"),
-    [
-        ("torch.__version__", "2.11.0+other", "torch differs"),
-        ("torch.backends.cpu.get_cpu_capability", lambda: "OTHER", "vectors differs"),
-    ],
-)
-def test_a_checkpoint_of_another_arithmetic_is_not_used(name: str, value: Any, why: str, tmp_path: Path) -> None:
-    cohort = cohort_of({"batch_size": 32}, Gaussian())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(name, value)
-        cut_short(cohort, tmp_path, CUT)
-    _, notes, _ = finished(cohort, tmp_path)
-    (note,) = notes
-    assert why in note
-
-
 def test_a_checkpoint_is_tensors_and_json(tmp_path: Path) -> None:
-    cut_short(cohort_of({"batch_size": 32}, Gaussian()), tmp_path, CUT)
+    cut_short(kept_cohort(), tmp_path, CUT)
     content = (tmp_path / "0.safetensors").read_bytes()
     length = int.from_bytes(content[:8], "little")
     described = json.loads(content[8 : 8 + length])
@@ -216,11 +218,10 @@ def test_a_full_disk_stops_no_training(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "write_atomically", full)
-    cohort = cohort_of({"batch_size": 32}, Gaussian())
     notes: list[str] = []
-    result = train(cohort, Path(), "cpu", checkpoints=Checkpoints(tmp_path, 0.0, note=notes.append))
+    result = train(kept_cohort(), Path(), "cpu", checkpoints=Checkpoints(tmp_path, 0.0, note=notes.append))
     assert notes and all("No space left" in note for note in notes)
-    as_undisturbed(result, cohort)
+    as_undisturbed(result, kept_cohort())
 
 
 def test_checkpoints_take_at_most_a_fiftieth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

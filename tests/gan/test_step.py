@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan.engine import random_streams
 from gan.model.layers import BatchNorm, Conv, Elementwise, Linear
 from gan.model.networks import Network
-from gan.model.step import METRICS, Batch, Game, Hyper, State, step
+from gan.model.step import Batch, Game, Hyper, State, step
 from gan.variant import LEAKY_SLOPE, Variant
 
-CPU = torch.device("cpu")
-STEPS = 20
-IMAGE = {"generator_output": "tanh", "batch_size": 16}
+from .games import GAMES, UNEVEN_ROUNDING, begun
+
+STEPS = 8
 
 
 def module_of(network: Network, params: dict[str, torch.Tensor], momentum: float) -> nn.Sequential:
@@ -114,58 +113,6 @@ def reference(variant: Variant, game: Game, state: State, batches: list[Batch]) 
     return losses
 
 
-FACTORS: dict[str, dict[str, Any]] = {
-    "base": {},
-    "saturating": {"loss": "saturating"},
-    "sum of means": {"reduction": "sum_of_means"},
-    "summed": {"reduction": "sum"},
-    "probability": {"discriminator_output": "probability"},
-    "probability saturating": {"discriminator_output": "probability", "loss": "saturating"},
-    "batchnorm in G": {"generator_norm": "batch"},
-    "batchnorm in both, momentum 0.8": {
-        **IMAGE,
-        "generator_norm": "batch",
-        "discriminator_norm": "batch",
-        "batchnorm_momentum": 0.8,
-    },
-    "batchnorm in D, separate": {**IMAGE, "discriminator_norm": "batch", "passes": "separate"},
-    "leaky": {"generator_activation": "leaky_relu", "discriminator_activation": "leaky_relu"},
-    "separate": {"passes": "separate"},
-    "reused": {"latents": "reused", "generator_norm": "batch"},
-    "normal init": {"initialisation": "normal_002"},
-    "ratio": {"lr_ratio": 4.0},
-    "betas": {"beta1": 0.0, "beta2": 0.9},
-    "linear": {"schedule": "linear"},
-    "wasserstein": {"loss": "wasserstein"},
-    "sgd": {"optimiser": "sgd", "lr": 0.1, "lr_ratio": 2.0, "schedule": "linear"},
-    "critic steps": {"critic_steps": 3},
-    "critic steps, reused": {"critic_steps": 2, "latents": "reused", "generator_norm": "batch"},
-    "simultaneous": {"updates": "simultaneous", "lr": 1e-2},
-    "R1": {"penalty": "r1", "penalty_weight": 3.0},
-    "R1, leaky": {"penalty": "r1", "discriminator_activation": "leaky_relu", "reduction": "sum_of_means"},
-    "WGAN-GP": {"loss": "wasserstein", "penalty": "wgan_gp", "critic_steps": 5, "beta1": 0.0, "beta2": 0.9},
-    "WGAN-GP conv": {
-        **IMAGE,
-        "loss": "wasserstein",
-        "penalty": "wgan_gp",
-        "discriminator": "conv",
-        "discriminator_channels": (4, 8),
-        "reduction": "sum_of_means",
-    },
-    "tanh image": {**IMAGE},
-    "sigmoid image": {**IMAGE, "generator_output": "sigmoid"},
-    "conv": {**IMAGE, "discriminator": "conv", "discriminator_channels": (4, 8)},
-    "conv batchnorm": {
-        **IMAGE,
-        "discriminator": "conv",
-        "discriminator_channels": (4, 8),
-        "discriminator_norm": "batch",
-        "passes": "separate",
-        "latents": "reused",
-    },
-}
-
-
 def batch_of(variant: Variant, dimension: int, seed: int) -> Batch:
     rng = torch.Generator().manual_seed(seed)
     n, times = variant.batch_size, range(variant.critic_steps)
@@ -177,36 +124,38 @@ def batch_of(variant: Variant, dimension: int, seed: int) -> Batch:
     )
 
 
-@pytest.mark.parametrize("name", FACTORS)
+# Of the others a module knows nothing: uniform latents are drawn elsewhere, the fixed generator has a test below.
+REFERENCED = [name for name in GAMES if name not in (*UNEVEN_ROUNDING, "uniform latents", "fixed generator")]
+
+
+@pytest.mark.parametrize("name", REFERENCED)
 def test_step_equals_modules_and_autograd(name: str) -> None:
-    variant = Variant(**{"batch_size": 32, "lr": 1e-3, **FACTORS[name]})
-    dimension = 64 if "generator_output" in FACTORS[name] else 1
-    game = Game.of(variant, dimension)
-    state = game.initial(lambda player: random_streams.generator(0, player, 0, CPU), variant.initialisation)
-    batches = [batch_of(variant, dimension, s) for s in range(STEPS)]
+    settings, target = GAMES[name]
+    variant = Variant(**{"batch_size": 32, "lr": 1e-3, **settings})
+    game, state = begun(variant, target.dimension)
+    batches = [batch_of(variant, target.dimension, s) for s in range(STEPS)]
     expected = torch.tensor(reference(variant, game, state, batches))
     got: list[torch.Tensor] = []
-    hyper = Hyper.of(variant)
     for s, batch in enumerate(batches):
-        state, metrics = step(game, state, hyper, batch, torch.tensor(s + 1.0), torch.tensor(s / STEPS))
+        state, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(s + 1.0), torch.tensor(s / STEPS))
         got.append(metrics[:2])
     # Rounding alone separates the two: it grows with the steps, a wrong term would be there from the first.
     torch.testing.assert_close(torch.stack(got)[0], expected[0], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(torch.stack(got), expected, rtol=2e-3, atol=2e-4)
 
 
-def one_step(variant: Variant, dimension: int = 1, seed: int = 0) -> dict[str, float]:
-    """The metrics of the first step."""
-    game = Game.of(variant, dimension)
-    state = game.initial(lambda player: random_streams.generator(seed, player, 0, CPU), variant.initialisation)
-    batch = batch_of(variant, dimension, seed)
-    _, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(1.0), torch.tensor(0.0))
-    return dict(zip(game.metrics, metrics.tolist(), strict=True))
+def one_step(variant: Variant, seed: int = 0) -> tuple[Game, State, State, dict[str, float]]:
+    """Return the game, the state before and after the first step on the real line, and its metrics."""
+    game, state = begun(variant, 1, seed)
+    after, metrics = step(
+        game, state, Hyper.of(variant), batch_of(variant, 1, seed), torch.tensor(1.0), torch.tensor(0.0)
+    )
+    return game, state, after, dict(zip(game.metrics, metrics.tolist(), strict=True))
 
 
 def test_value_of_the_discriminator_ignores_the_reduction() -> None:
     reductions: tuple[Any, ...] = ("mean", "sum_of_means", "sum")
-    values = [one_step(Variant(reduction=r, batch_size=32))["value/discriminator"] for r in reductions]
+    values = [one_step(Variant(reduction=r, batch_size=32))[-1]["value/discriminator"] for r in reductions]
     assert values[0] == values[1] == values[2]
 
 
@@ -215,15 +164,16 @@ def test_value_of_the_discriminator_ignores_the_reduction() -> None:
 @pytest.mark.parametrize("loss", ["non_saturating", "saturating"])
 def test_gradient_on_the_logits_is_the_theory_s(loss: Any, output: Any, reduction: Any) -> None:
     """-(1 - D) of the non-saturating loss and -D of the saturating one, whatever the reduction (Goodfellow 2014)."""
-    for seed in range(5):
-        told = one_step(Variant(loss=loss, discriminator_output=output, reduction=reduction, batch_size=32), seed=seed)
+    variant = Variant(loss=loss, discriminator_output=output, reduction=reduction, batch_size=32)
+    for seed in range(3):
+        told = one_step(variant, seed)[-1]
         on_fakes = told["output/generator"]
         expected = on_fakes if loss == "saturating" else 1 - on_fakes
         assert told["gradient/logits"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_layers_gradients_add_up_to_the_whole() -> None:
-    told = one_step(Variant(generator_hidden=(8, 8, 8)))
+    told = one_step(Variant(generator_hidden=(8, 8, 8)))[-1]
     layers = [told[f"gradient/generator/{i}"] for i in range(1, 5)]
     assert all(norm > 0 for norm in layers)
     assert sum(norm**2 for norm in layers) == pytest.approx(told["gradient/generator"] ** 2, rel=1e-5)
@@ -231,25 +181,22 @@ def test_layers_gradients_add_up_to_the_whole() -> None:
 
 def test_a_fixed_generator_stays_what_it_is() -> None:
     variant = Variant(generator="fixed_gaussian", fixed_mean=-1.5, fixed_std=0.5, latent_dim=1)
-    game = Game.of(variant, 1)
-    state = game.initial(lambda player: random_streams.generator(0, player, 0, CPU), "default")
-    batch = batch_of(variant, 1, 0)
-    after, metrics = step(game, state, Hyper.of(variant), batch, torch.tensor(1.0), torch.tensor(0.0))
-    fakes, _ = game.generator(after.generator.params, {}, batch.z_g, training=True)
-    assert torch.equal(fakes, -1.5 + 0.5 * batch.z_g)
-    assert metrics[METRICS.index("gradient/generator")] == 0
-    assert not torch.equal(after.discriminator.params["0.weight"], state.discriminator.params["0.weight"])
+    game, before, after, metrics = one_step(variant)
+    z = batch_of(variant, 1, 0).z_g
+    fakes, _ = game.generator(after.generator.params, {}, z, training=True)
+    assert torch.equal(fakes, -1.5 + 0.5 * z)
+    assert metrics["gradient/generator"] == 0
+    assert not torch.equal(after.discriminator.params["0.weight"], before.discriminator.params["0.weight"])
 
 
-@pytest.mark.parametrize("h", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("h", [0.01, 0.5])
 def test_two_numbers_spiral_out_by_the_exact_factor(h: float) -> None:
     """Simultaneous steps on xy multiply the radius by sqrt(1 + h^2); alternating ones keep x^2 + y^2 - hxy."""
     base: dict[str, Any] = {"generator": "point", "discriminator": "slope", "loss": "wasserstein", "lr": h}
     base |= {"optimiser": "sgd", "reduction": "sum_of_means", "latent_dim": 1, "batch_size": 2}
     for updates in ("simultaneous", "alternating"):
         variant = Variant(**base, updates=updates)
-        game = Game.of(variant, 1)
-        state = game.initial(lambda player: random_streams.generator(3, player, 0, CPU), "default")
+        game, state = begun(variant, 1, seed=3)
         zeros = torch.zeros(2, 1)
         batch = Batch((zeros,), (zeros,), zeros, ())
 
@@ -257,11 +204,11 @@ def test_two_numbers_spiral_out_by_the_exact_factor(h: float) -> None:
             return float(state.generator.params["0.weight"]), float(state.discriminator.params["0.weight"])
 
         x, y = numbers(state)
-        for s in range(100):
+        for s in range(30):
             state, _ = step(game, state, Hyper.of(variant), batch, torch.tensor(s + 1.0), torch.tensor(0.0))
         new_x, new_y = numbers(state)
         if updates == "simultaneous":
-            growth = ((new_x**2 + new_y**2) / (x**2 + y**2)) ** (1 / 200)
+            growth = ((new_x**2 + new_y**2) / (x**2 + y**2)) ** (1 / 60)
             assert growth == pytest.approx((1 + h**2) ** 0.5, rel=1e-6)
         else:
             before, after = (a * a + b * b - h * a * b for a, b in ((x, y), (new_x, new_y)))

@@ -1,4 +1,4 @@
-"""The verdict: each class on a trajectory made for it, each threshold from both sides, and no exception on anything."""
+"""The verdict: each class on trajectories made for it, each threshold from both sides, no exception on anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +39,25 @@ def wave(amplitude: float, period: float) -> np.ndarray:
     return np.where(TAIL, amplitude * np.sin(2 * np.pi * (STEP / WINDOW) / period + 0.3), 0.0)
 
 
+METRICS = {
+    **{"value": "value/discriminator", "real": "output/real", "fake": "output/fake"},
+    **{"gradient": "gradient/generator", "gradient_d": "gradient/discriminator", "logits": "gradient/logits"},
+}
+"""By the names they have here; every other is a score's."""
+
+
 def curves(**changed: Any) -> dict[str, Points]:
-    """A GAN that met its goal and stays; `changed` names metrics with __ for /, and gives values or points."""
+    """A GAN that met its goal and stays, but for what is changed: by name values, or points."""
     fall = np.exp(-STEP / 400)
-    made = {
-        "value/discriminator": points(LOG2 - 0.2 * fall + noise(0.005)),
-        "output/real": points(0.5 + 0.2 * fall),
-        "output/fake": points(0.5 - 0.2 * fall),
-        "gradient/generator": points(0.01 + fall),
-        "gradient/discriminator": points(0.05),
-        "gradient/logits": points(0.5),
-        "score/ks": points(0.25 + np.exp(-EVALUATED / 500), EVALUATED),
-        "score/coverage": points(1.0, EVALUATED),
+    given: dict[str, Any] = {
+        **{"value": LOG2 - 0.2 * fall + noise(0.005), "real": 0.5 + 0.2 * fall, "fake": 0.5 - 0.2 * fall},
+        **{"gradient": 0.01 + fall, "gradient_d": 0.05, "logits": 0.5},
+        **{"ks": 0.25 + np.exp(-EVALUATED / 500), "coverage": 1.0},
     }
-    for name, value in changed.items():
-        metric = name.replace("__", "/")
-        steps = EVALUATED if metric.startswith("score/") else STEP
-        made[metric] = value if isinstance(value, list) else points(value, steps)
+    made: dict[str, Points] = {}
+    for name, value in (given | changed).items():
+        steps = STEP if name in METRICS else EVALUATED
+        made[METRICS.get(name, f"score/{name}")] = value if isinstance(value, list) else points(value, steps)
     return made
 
 
@@ -74,25 +75,71 @@ def in_tail(inside: float, before: float) -> np.ndarray:
 
 
 def starved(**changed: Any) -> dict[str, Points]:
-    given = {"output__fake": in_tail(0.001, 0.4), "gradient__generator": in_tail(1e-4, 1.0), "score__ks": 0.9}
-    return curves(**(given | {"value__discriminator": in_tail(0.001, 0.5), "score__coverage": 1.0} | changed))
+    given: dict[str, Any] = {"value": in_tail(0.001, 0.5), "fake": in_tail(0.001, 0.4), "gradient": in_tail(1e-4, 1.0)}
+    return curves(**(given | {"ks": 0.9} | changed))
 
 
 def collapsed(**changed: Any) -> dict[str, Points]:
-    return curves(**({"score__ks": 0.9, "score__coverage": np.where(EVALUATED > 2_000, 0.1, 0.9)} | changed))
+    return curves(**({"ks": 0.9, "coverage": np.where(EVALUATED > 2_000, 0.1, 0.9)} | changed))
 
 
-def oscillating(**changed: Any) -> dict[str, Points]:
-    return curves(**({"value__discriminator": 0.6 + wave(0.2, 12)} | changed))
+def swinging(amplitude: float, period: float) -> dict[str, Points]:
+    return curves(value=0.6 + wave(amplitude, period))
 
 
-def critic(tail: float, **changed: Any) -> dict[str, Points]:
+def critic(tail: float) -> dict[str, Points]:
     """A Wasserstein critic, whose outputs are no probabilities."""
-    given = {"value__discriminator": in_tail(tail, -2.0), "output__fake": -7.0, "output__real": 3.0}
-    return curves(**(given | {"gradient__generator": in_tail(1e-4, 1.0), "score__ks": 0.9} | changed))
+    return curves(value=in_tail(tail, -2.0), fake=-7.0, real=3.0, gradient=in_tail(1e-4, 1.0), ks=0.9)
 
 
-# The classes
+# The classes: of each trajectory its verdict, with what else is given to the judge
+
+HOPS = np.where(np.arange(len(EVALUATED)) % 2, 0.2, 0.9)
+AWAY = 0.6 + 0.5 * np.where(TAIL, (STEP - 3_000) / 1_000, 0.0) ** 2
+MODES: dict[str, Any] = {"covers": {"modes": 10.0}}
+NONE: dict[str, Any] = {"goal": {}}
+UNTRAINED: dict[str, Any] = {"gradient": 0.0, "fake": 0.01, "coverage": 0.2, "ks": 0.9}
+WHOLE: dict[str, Any] = {"goal": {"modes": (10.0, "higher"), "fid_10k": (3.0, "lower")}, "covers": {"modes": 10.0}}
+BETTER = curves(modes=np.where(EVALUATED < 1_600, 9, 10), fid_2k=np.linspace(4, 1, 10))
+
+CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
+    "small gradients at the equilibrium": (curves(gradient=in_tail(1e-6, 1.0)), {}, "converged"),
+    "the same, off the goal": (curves(gradient=in_tail(1e-6, 1.0), ks=0.9), {}, "unsettled"),
+    "a low value, flat": (curves(value=0.4 + noise(0.02), fake=0.25), {}, "converged"),
+    "one burst": (curves(value=np.where(STEP == 3_820, 1e6, 0.6)), {}, "converged"),
+    "an infinite value": (curves(value=in_tail(math.inf, 0.6)), {}, "diverged"),
+    "a large loss": (curves() | {"loss/generator": points(1e9)}, {}, "converged"),
+    "beaten before it began, and no logits to tell": (starved(gradient=1e-30), {}, "unsettled"),
+    "starved without a goal": (starved(), NONE, "starved"),
+    "starved at its goal": (starved(ks=0.1), {}, "converged"),
+    "beaten with a gradient": (starved(gradient=1.0), {}, "unsettled"),
+    "never trained": (curves(**UNTRAINED), {}, "unsettled"),
+    "never trained, at its goal": (curves(**UNTRAINED | {"ks": 0.1}), {}, "converged"),
+    "trained, and covering as little": (curves(**UNTRAINED | {"gradient": 1.0}), {}, "collapsed"),
+    "noise covers no mode": (curves(modes=0.0, ks=0.9, hq_share=0.0), MODES, "unsettled"),
+    "good samples cover no mode": (curves(modes=0.0, ks=0.9, hq_share=0.5), MODES, "collapsed"),
+    "no quality is scored": (curves(modes=0.0, ks=0.9), MODES, "collapsed"),
+    "one evaluation misses modes": (curves(coverage=np.where(EVALUATED == 3_600, 0.3, 0.9)), {}, "converged"),
+    "a score comes and goes": (curves(ks=HOPS), {}, "oscillating"),
+    "a score about its threshold": (curves(ks=np.where(HOPS > 0.5, 0.6, 0.45)), {}, "converged"),
+    "a score that has settled": (curves(ks=np.where(EVALUATED < 2_800, HOPS, 0.2)), {}, "converged"),
+    "a value on its way, at the goal": (curves(value=AWAY), {}, "converged"),
+    "a value on its way, without a goal": (curves(value=AWAY), NONE, "unsettled"),
+    "settled without a goal": (curves(), NONE, "converged"),
+    "settled, but beaten": (curves(fake=0.01, gradient=1.0), NONE, "unsettled"),
+    "nothing recorded, without a goal": ({}, NONE, "unsettled"),
+    "the whole goal": (BETTER, WHOLE, "converged"),
+    "the whole goal by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 2.5)]}, WHOLE, "converged"),
+    "not by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 3.5)]}, WHOLE, "unsettled"),
+    "of one step the last point": (curves(ks=[*points(0.2, EVALUATED), (STEPS, 0.9)]), {}, "unsettled"),
+    "a point that is no number": (collapsed(coverage=[(3_500, math.nan), (3_600, 0.1)]), {}, "collapsed"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_becomes_of_a_gan(name: str) -> None:
+    made, given, expected = CASES[name]
+    assert verdict(made, **given) == expected
 
 
 def test_a_gan_that_meets_its_goal_and_stays_has_converged() -> None:
@@ -101,19 +148,10 @@ def test_a_gan_that_meets_its_goal_and_stays_has_converged() -> None:
     assert found.drift == pytest.approx(0.0) and found.oscillation == pytest.approx(0.005 * 1.645, rel=0.3)
 
 
-def test_small_gradients_at_the_equilibrium_do_not_starve() -> None:
-    assert verdict(curves(gradient__generator=in_tail(1e-6, 1.0))) == "converged"
-    assert verdict(curves(gradient__generator=in_tail(1e-6, 1.0), score__ks=0.9)) == "unsettled"
-
-
-def test_a_value_well_below_log_2_is_fine_when_the_goal_is_met_and_it_is_flat() -> None:
-    assert verdict(curves(value__discriminator=0.4 + noise(0.02), output__fake=0.25)) == "converged"
-
-
-@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("batches", [0.014, 0.027])  # standard deviations: what batches of 32 make of 20 steps
-def test_the_noise_of_mini_batches_is_no_oscillation(seed: int, batches: float) -> None:
-    assert verdict(curves(value__discriminator=0.6 + noise(batches, seed))) == "converged"
+def test_the_noise_of_mini_batches_is_no_oscillation(batches: float) -> None:
+    for seed in range(20):
+        assert verdict(curves(value=0.6 + noise(batches, seed))) == "converged"
 
 
 @pytest.mark.parametrize("status", ["ok", "diverged", "failed"])
@@ -128,80 +166,24 @@ def test_a_diverged_replica_keeps_what_it_reached_before() -> None:
     assert found.verdict == "diverged" and found.time_to_goal == 800 and found.oscillation is None
 
 
-def test_one_burst_is_no_divergence() -> None:
-    value = np.full(len(STEP), 0.6)
-    value[-10] = 1e6
-    assert verdict(curves(value__discriminator=value)) == "converged"
-
-
-def test_an_infinite_value_diverged() -> None:
-    assert verdict(curves(value__discriminator=in_tail(math.inf, 0.6))) == "diverged"
-
-
-def test_the_generator_s_loss_alone_is_no_divergence() -> None:
-    assert verdict(curves(loss__generator=1e9, loss__discriminator=1e9)) == "converged"
-
-
-def test_a_starved_generator() -> None:
-    found = judged(starved())
-    assert found.verdict == "starved" and "0.0001" in found.reason
-    assert verdict(starved(gradient__generator=1e-30)) == "unsettled"  # beaten before it began, and no logits to tell
-    assert verdict(starved(), goal={}) == "starved"
-
-
-def test_a_beaten_generator_with_gradient_is_not_starved() -> None:
-    assert verdict(starved(gradient__generator=1.0)) == "unsettled"
-
-
-def test_noise_images_have_not_collapsed() -> None:
-    few = {"score__modes": 0.0, "score__ks": 0.9}
-    assert verdict(curves(**few, score__hq_share=0.0), covers={"modes": 10.0}) == "unsettled"
-    assert verdict(curves(**few, score__hq_share=0.5), covers={"modes": 10.0}) == "collapsed"
-    assert verdict(curves(**few), covers={"modes": 10.0}) == "collapsed"  # no quality is scored: coverage decides
-
-
-def test_one_evaluation_that_misses_modes_is_no_collapse() -> None:
-    assert verdict(curves(score__coverage=np.where(EVALUATED == 3_600, 0.3, 0.9))) == "converged"
-
-
-def test_time_to_collapse_needs_something_to_lose() -> None:
-    assert judged(collapsed()).time_to_collapse == 2_400
-    assert judged(collapsed(score__coverage=0.2)).time_to_collapse is None
-    assert judged(collapsed(score__coverage=[(1, 0.5), (2, 0.1)])).time_to_collapse is None
-    assert judged(collapsed(score__coverage=[(1, 0.4), (2, 0.6), (3, 0.5), (4, 0.1)])).time_to_collapse == 3
-    both = collapsed(score__modes=np.where(EVALUATED > 1_200, 2, 8))
-    assert judged(both, covers={"coverage": 1.0, "modes": 10.0}).time_to_collapse == 1_600
-
-
-def test_a_goal_score_that_comes_and_goes_oscillates() -> None:
-    hops = np.where(np.arange(len(EVALUATED)) % 2, 0.2, 0.9)
-    assert verdict(curves(score__ks=hops)) == "oscillating"
-    assert verdict(curves(score__ks=np.where(hops > 0.5, 0.6, 0.45))) == "converged"  # about the threshold: noise
-    assert verdict(curves(score__ks=np.where(EVALUATED < 2_800, hops, 0.2))) == "converged"  # settled since
-
-
-def test_a_drift_is_no_oscillation() -> None:
-    away = 0.6 + 0.5 * np.where(TAIL, (STEP - 3_000) / 1_000, 0.0) ** 2
-    assert verdict(curves(value__discriminator=away)) == "converged"  # by its goal
-    assert verdict(curves(value__discriminator=away), goal={}) == "unsettled"
+@pytest.mark.parametrize(
+    ("made", "covers", "step"),
+    [
+        (collapsed(), {"coverage": 1.0}, 2_400),
+        (collapsed(coverage=0.2), {"coverage": 1.0}, None),
+        (collapsed(coverage=[(1, 0.5), (2, 0.1)]), {"coverage": 1.0}, None),  # never more than half: no loss
+        (collapsed(coverage=[(1, 0.4), (2, 0.6), (3, 0.5), (4, 0.1)]), {"coverage": 1.0}, 3),
+        (collapsed(modes=np.where(EVALUATED > 1_200, 2, 8)), {"coverage": 1.0, "modes": 10.0}, 1_600),
+    ],
+)
+def test_time_to_collapse(made: dict[str, Points], covers: dict[str, float], step: int | None) -> None:
+    assert judged(made, covers=covers).time_to_collapse == step
 
 
 def test_jitter_after_one_swing_makes_no_turns() -> None:
     once = np.where((STEP > 3_000) & (STEP <= 3_400), 0.3 * np.sin(np.pi * (STEP - 3_000) / 200), 0.0)
-    found = judged(curves(value__discriminator=0.6 + once + noise(0.02)))
+    found = judged(curves(value=0.6 + once + noise(0.02)))
     assert found.verdict == "converged" and (found.oscillation or 0) > 0.2
-
-
-def test_without_a_goal_settled_losses_decide() -> None:
-    found = judged(curves(), goal={})
-    assert found.verdict == "converged" and found.time_to_goal is None and found.drift is None
-    assert verdict(curves(output__fake=0.01, gradient__generator=1.0), goal={}) == "unsettled"  # settled, but beaten
-    assert verdict({}, goal={}) == "unsettled"
-
-
-def test_a_goal_that_was_not_scored_is_not_met() -> None:
-    found = judged(curves(), goal=GOAL | {"fid_10k": (9.0, "lower")})
-    assert found.verdict == "unsettled" and found.time_to_goal is None and "not known" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -212,38 +194,36 @@ def test_a_goal_that_was_not_scored_is_not_met() -> None:
         (np.linspace(0.4, 0.6, 10), "lost it"),
         (np.linspace(0.1, 0.45, 10), "drifted"),
         (np.where(EVALUATED == STEPS, np.nan, 0.2), "lost it"),
+        ([], "not known"),
     ],
 )
-def test_unsettled_says_why(ks: np.ndarray, reason: str) -> None:
-    found = judged(curves(score__ks=ks))
+def test_unsettled_says_why(ks: Any, reason: str) -> None:
+    found = judged(curves(ks=ks))
     assert found.verdict == "unsettled" and reason in found.reason
 
 
-def test_every_score_of_the_goal_counts_and_the_leading_one_drifts() -> None:
-    made = curves(score__modes=np.where(EVALUATED < 1_600, 9, 10), score__fid_2k=np.linspace(4, 1, 10))
-    goal = {"modes": (10.0, "higher"), "fid_10k": (3.0, "lower")}
-    found = judged(made, goal=goal, covers={"modes": 10.0})
-    assert found.verdict == "converged" and found.time_to_goal == 1_600 and found.drift == 0.0
-    # The score of the end is taken on more samples: it says whether the goal is met, its family's curve what drifted.
-    last = judged(made | {"score/fid_10k": [(STEPS, 2.5)]}, goal=goal, covers={"modes": 10.0})
-    assert last.verdict == "converged" and last.drift == 0
-    assert verdict(made | {"score/fid_10k": [(STEPS, 3.5)]}, goal=goal, covers={"modes": 10.0}) == "unsettled"
+@pytest.mark.parametrize(
+    ("fid_2k", "end", "drift"),
+    [
+        (np.where(EVALUATED < STEPS, 5.0, 10.0), 6.0, 5.0),
+        (np.full(10, 7.0), 6.0, 0.0),  # FID at 2,000 samples is biased upward: its curve is judged by itself
+        (np.where(EVALUATED < 1_600, 20.0, 7.0), 6.0, 0.0),
+    ],
+)
+def test_a_score_at_another_number_of_samples_is_no_drift(fid_2k: np.ndarray, end: float, drift: float) -> None:
+    made = curves(fid_2k=fid_2k) | {"score/fid_10k": [(STEPS, end)]}
+    assert judged(made, goal={"fid_10k": (8.0, "lower")}).drift == drift
 
 
 def test_drift_counts_from_the_step_that_met_the_whole_goal() -> None:
-    made = curves(score__ks=np.where(EVALUATED < 800, 0.05, 0.45), score__modes=np.where(EVALUATED < 800, 9, 10))
+    made = curves(ks=np.where(EVALUATED < 800, 0.05, 0.45), modes=np.where(EVALUATED < 800, 9, 10))
     found = judged(made, goal=GOAL | {"modes": (10.0, "higher")}, covers={"modes": 10.0})
     assert found.verdict == "converged" and found.time_to_goal == 800 and found.drift == 0.0
 
 
 def test_oscillation_leaves_out_a_straight_line() -> None:
-    found = judged(curves(value__discriminator=in_tail(0.3, 0.6) + STEP * 1e-4))
+    found = judged(curves(value=in_tail(0.3, 0.6) + STEP * 1e-4))
     assert found.oscillation == pytest.approx(0.0, abs=1e-9)
-
-
-def test_the_last_point_of_a_step_counts() -> None:
-    assert verdict(curves(score__ks=[*[(STEPS, 0.2)] * 60, (STEPS, 0.9)])) == "unsettled"
-    assert verdict(curves(score__ks=[*points(0.2, EVALUATED), (STEPS, 0.9)])) == "unsettled"
 
 
 # The xy game: one player's number x against the other's y, under the value xy / 2
@@ -263,18 +243,17 @@ def xy_game(rate: float, *, simultaneous: bool, damping: float = 0.0) -> Judgeme
     return judge(made, status="ok", steps=STEPS, goal={"radius": (0.1, "lower")}, covers={})
 
 
-@pytest.mark.parametrize("rate", [0.02, 0.05, 0.1])
-def test_the_xy_game_circles_when_players_alternate(rate: float) -> None:
-    assert xy_game(rate, simultaneous=False).verdict == "oscillating"
-
-
-def test_the_xy_game_spirals_out_when_players_move_at_once() -> None:
-    assert xy_game(0.1, simultaneous=True).verdict == "diverged"
-    assert xy_game(0.02, simultaneous=True).verdict == "oscillating"  # outwards, but not far in this many steps
-
-
-def test_the_damped_xy_game_converges() -> None:
-    assert xy_game(0.05, simultaneous=False, damping=0.1).verdict == "converged"
+@pytest.mark.parametrize(
+    ("rate", "simultaneous", "damping", "expected"),
+    [
+        *((rate, False, 0.0, "oscillating") for rate in (0.02, 0.05, 0.1)),  # circles
+        (0.1, True, 0.0, "diverged"),  # spirals out
+        (0.02, True, 0.0, "oscillating"),  # outwards, but not far in this many steps
+        (0.05, False, 0.1, "converged"),
+    ],
+)
+def test_the_xy_game(rate: float, simultaneous: bool, damping: float, expected: str) -> None:
+    assert xy_game(rate, simultaneous=simultaneous, damping=damping).verdict == expected
 
 
 # The thresholds, each from both sides
@@ -288,87 +267,61 @@ def below(x: float) -> float:
     return math.nextafter(x, -math.inf)
 
 
+def ramp(change: float) -> np.ndarray:
+    return 0.6 + np.where(TAIL, change * (STEP - 3_020) / 980, 0.0)
+
+
+def half_turns(number: int) -> np.ndarray:
+    return 0.6 + np.where(TAIL, 0.3 * np.cos(number * np.pi * (STEP - 3_000) / 1_000), 0.0)
+
+
+def at_end(value: float, before: float) -> np.ndarray:
+    return np.where(EVALUATED < STEPS, before, value)
+
+
 BOUNDARIES: dict[str, tuple[dict[str, Points], dict[str, Points], str]] = {
-    "runaway": (curves(value__discriminator=above(100.0)), curves(value__discriminator=100.0), "diverged"),
-    "fooled": (starved(output__fake=0.05), starved(output__fake=above(0.05)), "starved"),
+    "tail": (curves(coverage=[(1, 0.9), (3_001, 0.1)]), curves(coverage=[(1, 0.9), (3_000, 0.1)]), "collapsed"),
+    "runaway": (curves(value=above(100.0)), curves(value=100.0), "diverged"),
+    "fooled": (starved(fake=0.05), starved(fake=above(0.05)), "starved"),
     "separation": (critic(-1.0), critic(above(-1.0)), "starved"),
-    "gradient": (
-        starved(gradient__generator=in_tail(0.02, 1.0)),
-        starved(gradient__generator=in_tail(above(0.02), 1.0)),
-        "starved",
-    ),
-    "logit_gradient": (
-        starved(gradient__generator=1.0, gradient__logits=0.01),
-        starved(gradient__generator=1.0, gradient__logits=above(0.01)),
-        "starved",
-    ),
-    "coverage": (curves(score__coverage=0.5), curves(score__coverage=above(0.5)), "collapsed"),
-    "quality": (collapsed(score__hq_share=0.05), collapsed(score__hq_share=below(0.05)), "collapsed"),
-    "swing": (
-        curves(value__discriminator=0.6 + wave(0.055, 12)),
-        curves(value__discriminator=0.6 + wave(0.045, 12)),
-        "oscillating",
-    ),
+    "gradient": (starved(gradient=in_tail(0.02, 1.0)), starved(gradient=in_tail(above(0.02), 1.0)), "starved"),
+    "logit_gradient": (starved(gradient=1.0, logits=0.01), starved(gradient=1.0, logits=above(0.01)), "starved"),
+    "coverage": (curves(coverage=0.5), curves(coverage=above(0.5)), "collapsed"),
+    "quality": (collapsed(hq_share=0.05), collapsed(hq_share=below(0.05)), "collapsed"),
+    "turns": (curves(value=half_turns(4)), curves(value=half_turns(3) + noise(0.03)), "oscillating"),
+    "swing": (swinging(0.055, 12), swinging(0.045, 12), "oscillating"),
     # From 0.3 / sqrt(20) = 0.067 nats on, whatever the period, an amplitude is beyond noise.
-    "smoothness": (
-        curves(value__discriminator=0.6 + wave(0.06, 7.5)),
-        curves(value__discriminator=0.6 + wave(0.06, 5.5)),
-        "oscillating",
-    ),
-    "step_swing": (
-        curves(value__discriminator=0.6 + wave(0.074, 3.3)),
-        curves(value__discriminator=0.6 + wave(0.064, 3.3)),
-        "oscillating",
-    ),
-    "turns": (
-        curves(value__discriminator=0.6 + np.where(TAIL, 0.3 * np.cos(4 * np.pi * (STEP - 3_000) / 1_000), 0.0)),
-        curves(
-            value__discriminator=0.6
-            + np.where(TAIL, 0.3 * np.cos(3 * np.pi * (STEP - 3_000) / 1_000), 0.0)
-            + noise(0.03)
-        ),
-        "oscillating",
-    ),
-    "drift": (
-        curves(score__ks=np.where(EVALUATED < STEPS, 0.125, above(0.375))),
-        curves(score__ks=np.where(EVALUATED < STEPS, 0.125, 0.375)),
-        "unsettled",
-    ),
+    "smoothness": (swinging(0.06, 7.5), swinging(0.06, 5.5), "oscillating"),
+    "step_swing": (swinging(0.074, 3.3), swinging(0.064, 3.3), "oscillating"),
+    "drift": (curves(ks=at_end(above(0.375), 0.125)), curves(ks=at_end(0.375, 0.125)), "unsettled"),
+    "trend": (curves(value=ramp(0.051)), curves(value=ramp(0.049)), "unsettled"),
 }
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_just_inside_a_threshold_is_not_just_outside(name: str) -> None:
     inside, outside, expected = BOUNDARIES[name]
-    assert verdict(inside) == expected
-    assert verdict(outside) != expected
-
-
-@pytest.mark.parametrize(("change", "expected"), [(0.049, "converged"), (0.051, "unsettled"), (-0.051, "unsettled")])
-def test_the_trend_s_threshold(change: float, expected: str) -> None:
-    ramp = 0.6 + np.where(TAIL, change * (STEP - 3_020) / 980, 0.0)
-    assert verdict(curves(value__discriminator=ramp), goal={}) == expected
-
-
-@pytest.mark.parametrize(("step", "expected"), [(3_001, "collapsed"), (3_000, "converged")])
-def test_the_tail_s_threshold(step: int, expected: str) -> None:
-    assert verdict(curves(score__coverage=[(400, 0.9), (step, 0.1)])) == expected
-    # A point at the tail's very beginning is a mean over the steps before it.
-    assert verdict(curves(score__coverage=[(3_000, 0.9), (3_500, 0.1)])) == "collapsed"
-    assert verdict(collapsed(score__hq_share=[(3_000, 0.9), (3_500, 0.0)])) == "unsettled"
-
-
-def test_every_threshold_has_its_test_and_decides() -> None:
-    names = {name for name, *_ in thresholds_table()}
-    assert names == {*BOUNDARIES, "trend", "tail"} == {f.name for f in dataclasses.fields(Thresholds)}
+    given: dict[str, Any] = {"goal": {}} if name == "trend" else {}
+    assert verdict(inside, **given) == expected
+    assert verdict(outside, **given) != expected
     # Moved out of the way, the threshold no longer tells the two sides apart.
-    for name, (inside, outside, _) in BOUNDARIES.items():
-        moved = [dataclasses.replace(THRESHOLDS, **{name: x}) for x in (-1e9, 1e9)]
-        assert any(verdict(inside, thresholds=t) == verdict(outside, thresholds=t) for t in moved), name
+    moved = [dataclasses.replace(THRESHOLDS, **{name: x}) for x in (-1e9, 1e9)]
+    assert any(verdict(inside, **given, thresholds=t) == verdict(outside, **given, thresholds=t) for t in moved)
+
+
+def test_every_threshold_has_a_boundary() -> None:
+    assert (
+        [*BOUNDARIES] == [name for name, *_ in thresholds_table()] == [f.name for f in dataclasses.fields(Thresholds)]
+    )
+
+
+def test_a_mean_over_the_steps_before_the_tail_is_not_of_the_tail() -> None:
+    assert verdict(curves(coverage=[(3_000, 0.9), (3_500, 0.1)])) == "collapsed"
+    assert verdict(collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)])) == "unsettled"
 
 
 def test_the_amplitude_is_compared_as_it_is_reported() -> None:
-    made = oscillating()
+    made = swinging(0.2, 12)
     amplitude = judged(made).oscillation
     assert amplitude is not None
     assert verdict(made, thresholds=Thresholds(swing=amplitude)) == "oscillating"
@@ -403,19 +356,15 @@ def test_each_class_goes_before_those_after_it() -> None:
     assert verdict(everything, status="failed") == "unsettled"
 
 
-def test_a_goal_that_is_met_is_not_starved() -> None:
-    assert verdict(starved(score__ks=0.1)) == "converged"
-
-
 # Invariances
 
 EXAMPLES = {
     "converged": curves(),
     "starved": starved(),
     "collapsed": collapsed(),
-    "oscillating": oscillating(),
-    "unsettled": curves(score__ks=0.9),
-    "diverged": curves(value__discriminator=in_tail(1e3, 1.0)),
+    "oscillating": swinging(0.2, 12),
+    "unsettled": curves(ks=0.9),
+    "diverged": curves(value=in_tail(1e3, 1.0)),
 }
 
 
@@ -441,10 +390,9 @@ def test_the_scale_of_a_critic_changes_nothing_but_the_amplitude(by: float, tail
     assert verdict(scaled(made, "value/", by)) == verdict(made)
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", VERDICTS)
-def test_the_order_of_metrics_and_points_changes_nothing(name: str, seed: int) -> None:
-    made, mix = EXAMPLES[name], random.Random(seed)
+def test_the_order_of_metrics_and_points_changes_nothing(name: str) -> None:
+    made, mix = EXAMPLES[name], random.Random(0)
     mixed = {m: mix.sample(made[m], len(made[m])) for m in mix.sample(list(made), len(made))}
     assert judged(mixed) == judged(made)
 
@@ -498,54 +446,17 @@ def test_short_curves_are_judged(name: str, kept: int) -> None:
         assert judged(made).verdict in VERDICTS
 
 
-def test_a_point_that_is_not_a_number_is_left_out() -> None:
-    assert verdict(collapsed(score__coverage=[(3_500, math.nan), (3_600, 0.1)])) == "collapsed"
-    nowhere: Any = [(math.nan, 0.9), (math.inf, 0.9), (STEPS, 0.2)]
-    assert verdict(curves(score__ks=nowhere)) == "converged"
-
-
 def test_each_metric_may_be_missing() -> None:
     for made in EXAMPLES.values():
         for metric in made:
             assert verdict({m: p for m, p in made.items() if m != metric}) in VERDICTS
 
 
-def test_judging_is_fast_and_needs_no_torch() -> None:
-    started = time.process_time()
-    for _ in range(200):
-        judged(EXAMPLES["converged"])
-    assert time.process_time() - started < 2  # 10,000 in about 10 s, with room for a busy machine
+def test_a_step_that_is_no_number_is_left_out() -> None:
+    nowhere: Any = [(math.nan, 0.9), (math.inf, 0.9), (STEPS, 0.2)]
+    assert verdict(curves(ks=nowhere)) == "converged"
+
+
+def test_judging_needs_no_torch() -> None:
     code = "import sys, gan.verdict; assert not {'torch', 'pandas', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
-def test_a_generator_that_is_never_trained_neither_starves_nor_collapses() -> None:
-    steps = range(10, 1_001, 10)
-    curves = {
-        "value/discriminator": [(s, 0.3) for s in steps],
-        "output/fake": [(s, 0.01) for s in steps],
-        "gradient/generator": [(s, 0.0) for s in steps],
-        "score/coverage": [(s, 0.2) for s in steps],
-    }
-    told = {"status": "ok", "steps": 1_000, "goal": {"d_gap": (0.01, "lower")}, "covers": {"coverage": 1.0}}
-    assert judge(curves, **told).verdict == "unsettled"
-    assert judge({**curves, "score/d_gap": [(1_000, 0.005)]}, **told).verdict == "converged"
-    trained = {**curves, "gradient/generator": [(s, 1.0) for s in steps]}
-    assert judge(trained, **told).verdict == "collapsed"
-
-
-def test_a_score_at_another_number_of_samples_is_no_drift() -> None:
-    """FID at 2,000 samples is biased upward: its curve is judged by itself, the end by the score of the end."""
-    steps = range(100, 1_001, 100)
-    quiet = {"value/discriminator": [(s, 0.69) for s in range(10, 1_001, 10)]}
-    told = {"status": "ok", "steps": 1_000, "goal": {"fid_10k": (8.0, "lower")}, "covers": {}}
-    falling = {
-        **quiet,
-        "score/fid_2k": [(s, 5.0 if s < 1_000 else 10.0) for s in steps],
-        "score/fid_10k": [(1_000, 6.0)],
-    }
-    assert judge(falling, **told).drift == 5.0
-    level = {**quiet, "score/fid_2k": [(s, 7.0) for s in steps], "score/fid_10k": [(1_000, 6.0)]}
-    assert judge(level, **told).drift == 0.0 and judge(level, **told).verdict == "converged"
-    never = {**quiet, "score/fid_2k": [(s, 20.0) for s in steps], "score/fid_10k": [(1_000, 19.0)]}
-    assert "nor improves" in judge(never, **told).reason

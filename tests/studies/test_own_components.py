@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from benchmarks import templates
 from gan.errors import InputError
-from gan.plugins import NEEDS_PLUGIN, Plugin
+from gan.plugins.registry import NEEDS_PLUGIN, Plugin
 from studies import schema
+
+from .texts import changed, refusal, resolved
 
 Load = Callable[[str], Plugin]
 SOURCE = templates.PLUGIN.read_text(encoding="utf-8")
@@ -47,78 +50,72 @@ GIVEN = {
 TUNE = "[tune]\nfailed = 9.0\ntrials = 2\nbatch = 2\nseeds = 1\n[tune.space]\ngenerator = {{ choices = {choices} }}\n"
 
 
-def resolved(tmp_path: Path, **change: str) -> schema.Resolved:
-    path = tmp_path / "mine.toml"
-    path.write_text(STUDY.format(**(GIVEN | change)), encoding="utf-8")
-    return schema.resolve(schema.load(str(path)), "smoke")
+def study_of(tmp_path: Path, **change: str) -> schema.Resolved:
+    return resolved(tmp_path, STUDY.format(**(GIVEN | change)))
 
 
 def test_names_of_plugins_are_valid_where_ours_are(load: Load, tmp_path: Path) -> None:
     load(SOURCE)
-    study = resolved(tmp_path)
+    study = study_of(tmp_path)
     assert [(v.loss, v.generator) for v in study.variants.values()] == [
         ("non_saturating", "residual"),
         ("hinge", "residual"),
     ]
     assert study.scoring.scores == ("transport",) and study.report["score"] == "transport"
-    searched = resolved(tmp_path, generator="mlp", tune=TUNE.format(choices='["mlp", "residual"]')).tune
+    searched = study_of(tmp_path, generator="mlp", tune=TUNE.format(choices='["mlp", "residual"]')).tune
     assert searched is not None and (searched.score, searched.direction) == ("transport", "lower")
     assert searched.space[0].choices == ("mlp", "residual")
 
 
-WITHOUT = {
-    "loss": ({"generator": "mlp", "scores": "[]", "score": "ks"}, ["grid.loss", "'hinge'"]),
-    "generator": ({"losses": '["saturating"]', "scores": "[]", "score": "ks"}, ["base.generator", "'residual'"]),
-    "score": ({"losses": '["saturating"]', "generator": "mlp"}, ["scoring.scores", "'transport'"]),
-    "choices": (
-        {**{"losses": '["saturating"]', "generator": "mlp", "scores": "[]", "score": "ks"}}
-        | {"tune": TUNE.format(choices='["mlp", "residual"]')},
-        ["tune.space.generator.choices", "'residual'"],
-    ),
-}
+OURS = {"losses": '["saturating"]', "generator": "mlp", "scores": "[]", "score": "ks"}
+IMAGES = {"target": "digits", "base": 'generator_output = "tanh"'}
 
 
-@pytest.mark.parametrize(("change", "expected"), WITHOUT.values(), ids=list(WITHOUT))
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (OURS | {"losses": GIVEN["losses"]}, "grid.loss: .*'hinge'"),
+        (OURS | {"generator": "residual"}, "base.generator: .*'residual'"),
+        (OURS | {"scores": '["transport"]', "score": "transport"}, "scoring.scores: .*'transport'"),
+        (OURS | {"tune": TUNE.format(choices='["mlp", "residual"]')}, "tune.space.generator.choices: .*'residual'"),
+    ],
+)
 def test_without_the_plugin_the_message_says_what_it_needs(
-    change: dict[str, str], expected: list[str], tmp_path: Path, no_plugins: None
+    change: dict[str, str], said: str, tmp_path: Path, no_plugins: None
 ) -> None:
-    with pytest.raises(InputError) as refused:
-        resolved(tmp_path, **change)
-    assert all(part in str(refused.value) for part in expected) and str(refused.value).endswith(NEEDS_PLUGIN)
+    message = refusal(tmp_path, STUDY.format(**(GIVEN | change)))
+    assert re.match(said, message) and message.endswith(NEEDS_PLUGIN)
 
 
-REFUSED = {
-    "nearest of theirs": ({"losses": '["hinje"]'}, ["grid.loss", "hinge", "did you mean 'hinge'"]),
-    "nearest of ours": ({"generator": "mpl"}, ["base.generator", "did you mean 'mlp'"]),
-    "no word": ({"generator": '3" #'}, ["base.generator"]),
-    "probability": ({"base": 'discriminator_output = "probability"'}, ["discriminator_output", "hinge", "logit"]),
-    "nearest score": ({"scores": '["transpor"]'}, ["scoring.scores", "'transpor'", "did you mean 'transport'"]),
-    "a score of ours": ({"scores": '["ks"]', "score": "ks"}, ["scoring.scores", "'ks'", "anyway"]),
-    "twice": ({"scores": '["transport", "transport"]'}, ["scoring.scores", "twice"]),
-    "a score without its entry": ({"scores": "[]"}, ["report.score", "'transport'"]),
-    "another target's": (
-        {"target": "digits", "base": 'generator_output = "tanh"'},
-        ["scoring.scores", "'transport'", "gaussian or mixture"],
+REFUSED: list[tuple[dict[str, str], str]] = [
+    ({"losses": '["hinje"]'}, "grid.loss: .*'hinje'.*did you mean 'hinge'"),
+    ({"generator": "mpl"}, "base.generator: .*did you mean 'mlp'"),
+    ({"generator": '3" #'}, "base.generator: "),
+    (
+        {"base": 'discriminator_output = "probability"'},
+        "discriminator_output: the loss hinge has no form for a probability",
     ),
-    "another target's network": (
-        {"target": "digits", "base": 'generator_output = "tanh"', "scores": "[]", "score": "hq_share"},
-        ["generator: residual is not for digits", "gaussian or mixture"],
+    ({"scores": '["transpor"]'}, "scoring.scores: .*'transpor'.*did you mean 'transport'"),
+    ({"scores": '["ks"]', "score": "ks"}, "scoring.scores: .*'ks'.*anyway"),
+    ({"scores": '["transport", "transport"]'}, "scoring.scores: .*twice"),
+    ({"scores": "[]"}, "report.score: 'transport'"),
+    ({**IMAGES}, "scoring.scores: .*'transport'.*gaussian or mixture"),
+    (
+        {**IMAGES, "scores": "[]", "score": "hq_share"},
+        "generator: residual is for gaussian or mixture, and not for digits",
     ),
-    "the point": (
+    (
         {"target": "point", "scores": "[]", "score": "radius", "base": 'discriminator = "slope"'},
-        ["generator: ", '"point"', "'residual'"],
+        "generator: .*expected point.*'residual'",
     ),
-}
+]
 
 
-@pytest.mark.parametrize(("change", "expected"), REFUSED.values(), ids=list(REFUSED))
-def test_what_does_not_fit_is_refused(load: Load, change: dict[str, str], expected: list[str], tmp_path: Path) -> None:
-    only = ', compiles=True, targets=("real_line",)),\n    PluginScore'
-    load(SOURCE.replace(", compiles=True),\n    PluginScore", only))
-    with pytest.raises(InputError) as refused:
-        resolved(tmp_path, **change)
-    said = str(refused.value)
-    assert said.startswith(str(tmp_path / "mine.toml")) and all(part in said for part in expected), said
+@pytest.mark.parametrize(("change", "said"), REFUSED)
+def test_what_does_not_fit_is_refused_at_its_key(load: Load, change: dict[str, str], said: str, tmp_path: Path) -> None:
+    only = ', compiles=True, needs=frozenset({"line"})),\n    PluginScore'
+    load(changed(SOURCE, (", compiles=True),\n    PluginScore", only)))
+    assert re.match(said, refusal(tmp_path, STUDY.format(**(GIVEN | change))))
 
 
 def test_a_score_with_the_name_of_a_column_is_refused(load: Load) -> None:

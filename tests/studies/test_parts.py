@@ -1,4 +1,4 @@
-"""A file of several studies: what its parts share and say, how they are named, and how a bad one is refused."""
+"""A file of several studies: what its parts share and say, how they are named."""
 
 from __future__ import annotations
 
@@ -14,58 +14,11 @@ from gan.errors import InputError
 from studies import files, published, schema
 from studies.parts import split
 
-GOOD = """
-question = "q?"
-[base]
-batch_size = 64
-lr = 1e-3
-[grid]
-loss = ["non_saturating", "saturating"]
-[report]
-factor = "loss"
-claims = [5]
-[scales.smoke]
-seeds = 2
-steps = 10
-[tune]
-seeds = 2
-batch = 2
-[tune.space]
-lr = { low = 1e-4, high = 1e-2, log = true }
-beta1 = { low = 0.0, high = 0.9 }
-[scales.smoke.tune]
-trials = 4
-
-[parts.line]
-title = "a line"
-target = { name = "gaussian", mean = 3.0 }
-report = { score = "ks", reached = { ks = 0.05 } }
-tune = { failed = 1.0 }
-[parts.line.scales.laptop]
-seeds = 3
-steps = 20
-tune = { trials = 8 }
-
-[parts.digits]
-title = "digits"
-target = { name = "digits" }
-report = { score = "fid_500", reached = { fid_500 = 3.0 } }
-base = { generator_output = "tanh", batch_size = 32 }
-scales = { smoke = { steps = 5 } }
-[parts.digits.tune]
-failed = 37.0
-space = { lr = { choices = [1e-3, 2e-3] }, beta2 = { low = 0.9, high = 0.99 } }
-"""
-
-
-def write(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "mine.toml"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
+from .texts import PARTS, written
 
 
 def test_each_part_is_a_study_of_its_own(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD)
+    path = str(written(tmp_path, PARTS))
     line, digits = schema.load_all(path)
     assert [line.name, digits.name] == ["mine-line", "mine-digits"]
     assert [line.title, digits.title] == ["a line", "digits"] and line.question == digits.question == "q?"
@@ -74,7 +27,7 @@ def test_each_part_is_a_study_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_part_is_laid_over_what_all_share(tmp_path: Path) -> None:
-    line, digits = schema.load_all(write(tmp_path, GOOD))
+    line, digits = schema.load_all(str(written(tmp_path, PARTS)))
     assert digits.base == {"batch_size": 32, "lr": 1e-3, "generator_output": "tanh"}  # a table: key by key
     assert line.base == {"batch_size": 64, "lr": 1e-3}
     assert (digits.scales["smoke"].seeds, digits.scales["smoke"].steps) == (2, 5)
@@ -84,7 +37,7 @@ def test_a_part_is_laid_over_what_all_share(tmp_path: Path) -> None:
 
 
 def test_what_is_searched_of_a_setting_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    line, digits = (schema.resolve(study, "smoke").tune for study in schema.load_all(write(tmp_path, GOOD)))
+    line, digits = (schema.resolve(study, "smoke").tune for study in schema.load_all(str(written(tmp_path, PARTS))))
     assert line is not None and [p.name for p in line.space] == ["lr", "beta1"] and line.space[0].log
     assert digits is not None and [p.name for p in digits.space] == ["lr", "beta1", "beta2"]
     assert (digits.space[0].kind, digits.space[0].choices, digits.space[0].low) == ("categorical", (1e-3, 2e-3), None)
@@ -129,49 +82,8 @@ def test_parts_do_not_touch_each_other(shared: dict[str, Any], parts: dict[str, 
         assert all(together[name][k] == v for k, v in own.items() if not isinstance(v, dict))
 
 
-BAD: dict[str, tuple[str, str, list[str]]] = {
-    "shared mistake": ("batch_size = 64", "batchsize = 64", [": parts.line: base.batchsize", "batch_size"]),
-    "a part's own mistake": ("fid_500 = 3.0", "fid_50 = 3.0", [": parts.digits: report.reached.fid_50", "fid_500"]),
-    "unknown key of a part": (
-        'title = "digits"',
-        'title = "d"\ntitel = "d"',
-        [": parts.digits: titel", "did you mean 'title'"],
-    ),
-    "a missing title": ('title = "digits"', "", [": parts.digits: title: missing"]),
-    "a name inside": (
-        'title = "digits"',
-        'title = "digits"\nname = "x"',
-        [": parts.digits: name", "named by its file"],
-    ),
-    "parts of a part": ('title = "digits"', 'title = "digits"\nparts = {}', [": parts.digits: parts: no such key"]),
-    "a part's bad name": ("[parts.line]", '[parts."a line"]\n[parts.line]', [": parts.a line: ", "letters"]),
-    "a part that is no table": ("[parts.line]", "[parts]\nx = 3\n[parts.line]", [": parts.x: expected a table", "3"]),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_parts_are_refused_with_their_place(case: str, tmp_path: Path) -> None:
-    old, new, words = BAD[case]
-    assert old in GOOD
-    path = write(tmp_path, GOOD.replace(old, new, 1))
-    with pytest.raises(InputError) as refused:
-        schema.load_all(path)
-    message = str(refused.value)
-    assert message.startswith(path) and "\n" not in message
-    for word in words:
-        assert word in message, message
-
-
-@pytest.mark.parametrize(("parts", "words"), [("parts = {}", "empty"), ("parts = 3", "got 3"), ("[[parts]]", "tables")])
-def test_a_file_without_good_parts_is_refused(parts: str, words: str, tmp_path: Path) -> None:
-    path = write(tmp_path, f"{parts}\n")
-    for load in (schema.load, schema.load_all):
-        with pytest.raises(InputError, match=f"mine.toml: parts: .*{words}"):
-            load(path)
-
-
 def test_a_file_of_several_is_not_one_study(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD)
+    path = str(written(tmp_path, PARTS))
     with pytest.raises(InputError, match=r"mine.toml: a file of several .*expected one of mine-line, mine-digits"):
         schema.load(path)
     with pytest.raises(InputError, match=r"^tuned: a file of several .*expected one of tuned-gaussian, tuned-digits"):
@@ -198,16 +110,9 @@ def _held(path: Path) -> list[str]:
     return [] if path.stem in schema.RESERVED else [study.name for study in schema.load_all(str(path))]
 
 
-@pytest.mark.parametrize(("typed", "meant"), [("tund", "tuned"), ("tuned-digit", "tuned-digits")])
-def test_unknown_names_get_the_nearest_file_or_part(typed: str, meant: str) -> None:
-    for load in (schema.load, schema.load_all):
-        with pytest.raises(InputError, match=f"{typed}: no such study; did you mean '{meant}'"):
-            load(typed)
-
-
 def test_a_broken_file_of_ours_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "STUDIES_DIR", tmp_path)
-    write(tmp_path, GOOD)
+    written(tmp_path, PARTS)
     (tmp_path / "broken.toml").write_text("[parts", encoding="utf-8")
     assert list(schema.available()) == ["broken", "mine-line", "mine-digits"]
     assert schema.load("mine-digits").name == "mine-digits"

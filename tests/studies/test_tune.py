@@ -14,52 +14,13 @@ from hypothesis import strategies as st
 
 from gan.errors import InputError
 from gan.variant import FIELDS, Variant
-from studies import schema
 from studies.tune import FIRST_VALIDATION_SEED, Parameter, Tuning, apply, number_type
 
-GOOD = """
-title = "t"
-question = "q?"
-[target]
-name = "gaussian"
-[base]
-batch_size = 64
-[grid]
-loss = ["non_saturating", "saturating"]
-[report]
-score = "ks"
-factor = "loss"
-reached = { ks = 0.05 }
-[scales.smoke]
-seeds = 2
-steps = 10
-[scales.laptop]
-seeds = 3
-steps = 20
-tune = { trials = 24, seeds = 4 }
-[tune]
-failed = 1
-seeds = 2
-trials = 4
-batch = 4
-[tune.space]
-lr = { low = 1e-4, high = 1e-2, log = true }
-critic_steps = { low = 1, high = 5, step = 2 }
-penalty = { choices = ["none", "r1", "wgan_gp"] }
-penalty_weight = { low = 1, high = 10, when = { penalty = ["r1", "wgan_gp"], loss = ["saturating"] } }
-generator_hidden = { choices = [[8], [16, 16]] }
-beta2 = { choices = [0.9, 0.99] }
-"""
+from .texts import ALONE, STUDY, TUNE, TUNED, resolved
 
 
-def resolve(tmp_path: Path, text: str, scale: str = "smoke", **given: Any) -> schema.Resolved:
-    path = tmp_path / "mine.toml"
-    path.write_text(text, encoding="utf-8")
-    return schema.resolve(schema.load(str(path)), scale, **given)
-
-
-def tuning(tmp_path: Path, text: str = GOOD, scale: str = "smoke", **given: Any) -> Tuning:
-    found = resolve(tmp_path, text, scale, **given).tune
+def tuning(tmp_path: Path, scale: str = "smoke", **given: int) -> Tuning:
+    found = resolved(tmp_path, TUNED, scale, **given).tune
     assert found is not None
     return found
 
@@ -70,63 +31,63 @@ def test_tuning_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert (tune.aggregate, tune.sampler, tune.second, tune.pruning, tune.seed) == ("mean", "tpe", None, "none", 0)
     assert tune.space == (
         Parameter("lr", "float", 1e-4, 1e-2, log=True),
+        Parameter("beta1", "float", 0.0, 0.9),
         Parameter("critic_steps", "int", 1, 5, step=2),
-        Parameter("penalty", "categorical", choices=("none", "r1", "wgan_gp")),
-        Parameter("penalty_weight", "float", 1, 10, when={"penalty": ("r1", "wgan_gp"), "loss": ("saturating",)}),
+        Parameter("penalty", "categorical", choices=("none", "r1")),
+        Parameter("penalty_weight", "float", 0.1, 10.0, log=True, when={"penalty": ("r1",), "loss": ("saturating",)}),
         Parameter("generator_hidden", "categorical", choices=([8], [16, 16])),
-        Parameter("beta2", "categorical", choices=(0.9, 0.99)),
     )
-    assert isinstance(tune.space[3].low, float) and isinstance(tune.space[1].low, int)
+    assert isinstance(tune.space[1].low, float) and isinstance(tune.space[2].low, int)
 
 
-def test_a_scale_has_its_own_budget(tmp_path: Path) -> None:
-    small, large = tuning(tmp_path), tuning(tmp_path, scale="laptop")
-    assert (small.trials, small.seeds, small.batch) == (4, 2, 4)
-    assert (large.trials, large.seeds, large.batch) == (24, 4, 4)
-    assert small.space == large.space
-
-
-def test_another_number_of_trials_wins_over_the_scale_s(tmp_path: Path) -> None:
-    more, fewer = tuning(tmp_path, trials=40), tuning(tmp_path, trials=3)
-    assert (more.trials, more.batch) == (40, 4) and (fewer.trials, fewer.batch) == (3, 3)
+@pytest.mark.parametrize(
+    ("scale", "given", "budget"),
+    [
+        ("smoke", {}, (8, 2, 4)),
+        ("laptop", {}, (24, 6, 4)),  # a scale's own
+        ("smoke", {"trials": 40}, (40, 2, 4)),  # which the command line's wins over
+        ("smoke", {"trials": 3}, (3, 2, 3)),
+    ],
+)
+def test_the_budget(scale: str, given: dict[str, int], budget: tuple[int, int, int], tmp_path: Path) -> None:
+    tune = tuning(tmp_path, scale, **given)
+    assert (tune.trials, tune.seeds, tune.batch) == budget
 
 
 def test_what_is_tuned_is_scored_on_both_splits(tmp_path: Path) -> None:
-    tuned = resolve(tmp_path, GOOD)
-    plain = resolve(tmp_path, GOOD[: GOOD.index("[tune]")].replace("tune = {", "# tune = {"))
+    tuned, plain = resolved(tmp_path, TUNED), resolved(tmp_path, STUDY)
     assert (tuned.scoring.split, plain.scoring.split) == ("both", "test") and plain.tune is None
     assert (tuned.stage, tuned.first_seed, tuned.fewer_seeds) == ("untuned", 0, {}) and plain.stage == ""
     assert tuned.variants == plain.variants  # what is searched changes nothing of the untuned grid
 
 
 def test_seeds_of_a_study_are_none_of_a_trial_s(tmp_path: Path) -> None:
-    assert resolve(tmp_path, GOOD, seeds=FIRST_VALIDATION_SEED - 1).seeds == FIRST_VALIDATION_SEED - 1
+    assert resolved(tmp_path, TUNED, seeds=FIRST_VALIDATION_SEED - 1).seeds == FIRST_VALIDATION_SEED - 1
     with pytest.raises(InputError, match="--seeds: expected less than 100,000"):
-        resolve(tmp_path, GOOD, seeds=FIRST_VALIDATION_SEED)
+        resolved(tmp_path, TUNED, seeds=FIRST_VALIDATION_SEED)
 
 
 def test_a_study_without_a_grid_tunes_its_one_variant(tmp_path: Path) -> None:
-    text = GOOD.replace('[grid]\nloss = ["non_saturating", "saturating"]\n', "").replace('factor = "loss"\n', "")
-    resolved = resolve(tmp_path, text)
-    assert list(resolved.variants) == ["base"] and resolved.tune is not None
+    study = resolved(tmp_path, ALONE + TUNE)
+    assert list(study.variants) == ["base"] and study.tune is not None
 
 
 def test_everything_is_plain_json(tmp_path: Path) -> None:
-    settings = tuning(tmp_path, scale="laptop").settings()
+    settings = tuning(tmp_path, "laptop").settings()
     assert json.loads(json.dumps(settings)) == settings
-    assert settings["trials"] == 24 and [p["name"] for p in settings["space"]][:2] == ["lr", "critic_steps"]
-    assert settings["space"][4]["choices"] == [[8], [16, 16]]
-    assert settings["space"][3]["when"] == {"penalty": ["r1", "wgan_gp"], "loss": ["saturating"]}
+    assert settings["trials"] == 24 and [p["name"] for p in settings["space"]][:2] == ["lr", "beta1"]
+    assert settings["space"][5]["choices"] == [[8], [16, 16]]
+    assert settings["space"][4]["when"] == {"penalty": ["r1"], "loss": ["saturating"]}
 
 
 def test_a_parameter_is_searched_under_its_conditions_alone(tmp_path: Path) -> None:
     tune = tuning(tmp_path)
-    weight = tune.space[3]
+    weight = tune.space[4]
     saturating, other = Variant(loss="saturating"), Variant()
     assert tune.active(saturating, {"penalty": "r1"}, weight)
     assert not tune.active(saturating, {"penalty": "none"}, weight)
     assert not tune.active(saturating, {}, weight)  # the variant's own penalty is none
-    assert tune.active(Variant(loss="saturating", penalty="wgan_gp"), {}, weight)
+    assert tune.active(Variant(loss="saturating", penalty="r1"), {}, weight)
     assert not tune.active(other, {"penalty": "r1"}, weight)
     widths = Parameter("lr", "float", 0.1, 1.0, when={"generator_hidden": ([8], [16, 16])})
     assert tune.active(Variant(generator_hidden=(8,)), {}, widths) and not tune.active(other, {}, widths)
@@ -135,15 +96,15 @@ def test_a_parameter_is_searched_under_its_conditions_alone(tmp_path: Path) -> N
 
 def test_the_combinations_are_those_of_the_conditions(tmp_path: Path) -> None:
     tune = tuning(tmp_path)
-    ends = {"lr": [0.1, 0.2], "penalty_weight": [1.0, 2.0, 3.0]}
+    ends = {"lr": [0.1, 0.2], "beta1": [0.5], "penalty_weight": [1.0, 2.0, 3.0]}
 
     def values(parameter: Parameter) -> list[Any]:
         return ends.get(parameter.name) or parameter.grid()
 
     plain = list(tune.combinations(Variant(), values))
-    assert len(plain) == 2 * 3 * 3 * 2 * 2 and all("penalty_weight" not in params for params in plain)
+    assert len(plain) == 2 * 3 * 2 * 2 and all("penalty_weight" not in params for params in plain)
     conditional = list(tune.combinations(Variant(loss="saturating"), values))
-    assert len(conditional) == 2 * 3 * (1 + 3 + 3) * 2 * 2
+    assert len(conditional) == 2 * 3 * (1 + 3) * 2
     assert all(("penalty_weight" in params) == (params["penalty"] != "none") for params in conditional)
     for combinations in (plain, conditional):
         assert all(a != b for a, b in itertools.combinations(combinations, 2))

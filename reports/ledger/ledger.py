@@ -175,7 +175,7 @@ class Ledger:
         try:
             return read_record(path) if path.exists() else None
         except (OSError, ValueError) as error:
-            self._refuse(path, "record", error)
+            self._refuse(path, "JSON", error)
             return None
 
     def write_tuning(self, record: TuningRecord) -> None:

@@ -107,7 +107,7 @@ class Search:
             ledger: Where it is recorded; None to plan as if nothing were there.
             replicas: How many of a variant it trains at a time.
         """
-        earlier, placed = ledger.begun() if ledger else ({}, set[str]())
+        earlier, placed = ledger.begun() if ledger else (None, set[str]())
         return make_plan(
             stage,
             self.plan.device,

@@ -73,7 +73,7 @@ def tuned_grid(ledger: Ledger, untuned: Evidence, score: str, winners: Mapping[s
     said = {name: f"{why}, so it is left out" for name, why in reasons.items() if why}
     said |= {name: "not in its plan" for name in untuned.plan.variants if name not in reasons}
     complaints = [f"`tuned/`: {name or 'the one variant'}: {why}." for name, why in said.items()]
-    belongs = tuned.results["variant"].map(lambda name: not reasons[name])
+    belongs = ~tuned.results["variant"].isin([name for name, why in reasons.items() if why])
     if not belongs.any():
         return TunedGrid(None, None, complaints)
     return TunedGrid(gathered, replace(tuned, results=tuned.results[belongs].reset_index(drop=True)), complaints)

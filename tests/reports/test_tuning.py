@@ -83,7 +83,7 @@ def test_a_damaged_record_is_the_users_error_in_one_line(small: Ledger, edit: Ch
 def test_what_is_no_record_at_all_is_named(small: Ledger, text: str) -> None:
     path = small.directory / "tuning.json"
     path.write_text(text) if text else path.unlink()
-    with pytest.raises(InputError, match=r"tuning\.json: not (there|the record)"):
+    with pytest.raises(InputError, match=r"tuning\.json: not (there|the JSON)"):
         gather_tuning(small)
 
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from gan.replica import Mode
 
 
-def _known(scale: str) -> str:
+def _known(scale: str | None) -> str | None:
     """Refuse a scale that no study has."""
-    if scale not in SCALES:
+    if scale is not None and scale not in SCALES:
         from gan.errors import InputError, nearest
 
         raise InputError(f"--scale {scale}: no such scale; {nearest(scale, SCALES)}")
@@ -38,6 +38,7 @@ Names = Annotated[
     typer.Argument(help="Study names or study files, the name of a file with several, or all.", show_default=False),
 ]
 Scale = Annotated[str, typer.Option(callback=_known, help=f"{scales_in_words()}.")]
+AnyScale = Annotated[str | None, typer.Option(callback=_known, help=f"{', '.join(SCALES)}; by default all of them.")]
 Device = Annotated[str, typer.Option(help="auto (CUDA where there is one), cpu or cuda.")]
 RunsDir = Annotated[Path, typer.Option(callback=_folder, help="Where runs are recorded.", envvar="GAN_RUNS_DIR")]
 DataDir = Annotated[

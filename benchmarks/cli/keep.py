@@ -11,10 +11,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.cli.application import app, emit
-from benchmarks.options import Json, Names, RunsDir, Scale, TrackingUri
-from studies.scales import SCALES
-
-AnyScale = Annotated[str | None, typer.Option(help=f"{', '.join(SCALES)}; by default all of them.")]
+from benchmarks.options import AnyScale, Json, Names, RunsDir, Scale, TrackingUri
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from benchmarks.machine.lock import LOCK
 from benchmarks.tuning.journal import JOURNAL
-from gan.errors import InputError, nearest
+from gan.errors import InputError
 from reports.ledger.ledger import Ledger, find_runs
 from studies import schema
+from studies.scales import SCALES
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,6 @@ def studies(
     Raises:
         InputError: A name is unknown, means no study with `[tune]`, or nothing is left.
     """
-    if scale not in schema.SCALES and (not names or list(names) == ["all"]):
-        raise InputError(f"--scale {scale}: no such scale; {nearest(scale, schema.SCALES)}")
     if "all" in names and len(names) > 1:
         raise InputError("all: every study; expected it alone, or the names of some studies")
     left_out: dict[str, str] = {}
@@ -131,13 +130,11 @@ def places(names: Sequence[str], runs_dir: Path, scale: str | None) -> list[Path
     """Return where studies take up space: at a scale or at all, by name or all of them, half removed ones too.
 
     Raises:
-        InputError: There is no such scale or folder, or a study was not run.
+        InputError: There is no such folder, or a study was not run.
     """
-    if scale is not None and scale not in schema.SCALES:
-        raise InputError(f"--scale {scale}: no such scale; {nearest(scale, schema.SCALES)}")
     if not runs_dir.is_dir():
         raise InputError(f"{runs_dir}: no such folder; expected the one in which runs are recorded")
-    marks, scales = ("plan.json", "cohorts", LOCK), [scale] if scale else list(schema.SCALES)
+    marks, scales = ("plan.json", "cohorts", LOCK), [scale] if scale else list(SCALES)
     every = [place for place in sorted(runs_dir.glob("*/*")) if any((place / mark).exists() for mark in marks)]
     found = [place for place in every if place.name in scales]
     if not names or list(names) == ["all"]:

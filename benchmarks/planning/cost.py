@@ -54,7 +54,7 @@ def spread(plans: list[dict[str, Any]], nodes: int, workers: int) -> None:
         plan["limited_by"] = "the longest cohort" if longest > shared else "the work in all"
 
 
-def told(plans: list[dict[str, Any]]) -> str:
+def format_estimate(plans: list[dict[str, Any]]) -> str:
     """Say what plans take that were `spread`, one after the other; and which of them more machines do not help."""
     replicas, cohorts = sum(plan["to_train"] for plan in plans), sum(len(plan["cohorts"]) for plan in plans)
     lines = [

@@ -115,7 +115,7 @@ def print_plans(plans: list[dict[str, Any]]) -> None:
     total = sum(plan["estimated_core_seconds"] for plan in plans)
     print(f"About {total / 60:.0f} core-minutes in all (an estimate, good to a factor of two); nothing was trained.")
     if plans and "nodes" in plans[0]:
-        print(cost.told(plans))
+        print(cost.format_estimate(plans))
 
 
 def print_summaries(summaries: list[dict[str, Any]]) -> None:
@@ -184,7 +184,7 @@ def _print_status(found: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class ReplicaRecord:
     """A replica in a ledger."""
 
     ledger: Ledger
@@ -197,17 +197,19 @@ class Found:
         return self.row["replica"]
 
 
-def find_replica(prefix: str, runs_dir: Path) -> Found:
+def find_replica(prefix: str, runs_dir: Path) -> ReplicaRecord:
     """Find a finished replica by the beginning of its id, those of a search and of a tuned grid too.
 
     Raises:
         InputError: None, or several.
     """
-    found: list[Found] = []
+    found: list[ReplicaRecord] = []
     for ledger in (part for run in find_runs(runs_dir) for part in (run, run.search(), run.tuned())):
         rows = ledger.results()
         chosen = rows[rows["replica"].str.startswith(prefix)]
-        found += [Found(ledger, {str(k): v for k, v in row.items()}, runs_dir) for row in chosen.to_dict("records")]
+        found += [
+            ReplicaRecord(ledger, {str(k): v for k, v in row.items()}, runs_dir) for row in chosen.to_dict("records")
+        ]
     if not found:
         raise InputError(
             f"{prefix or repr(prefix)}: no finished replica of that id under {runs_dir}; "
@@ -220,7 +222,7 @@ def find_replica(prefix: str, runs_dir: Path) -> Found:
     return found[0]
 
 
-def replica(found: Found) -> dict[str, Any]:
+def replica(found: ReplicaRecord) -> dict[str, Any]:
     """Return a replica's settings, results, curves and how to run it again."""
     history = found.ledger.history_of(found.row["cohort"])
     history = history[history["replica"] == found.id]
@@ -251,7 +253,7 @@ def replica(found: Found) -> dict[str, Any]:
     }
 
 
-def print_replica(shown: dict[str, Any], found: Found) -> None:
+def print_replica(shown: dict[str, Any], found: ReplicaRecord) -> None:
     """Print settings, results, curves as sparklines and a histogram or some images of the samples."""
     console = Console(highlight=False)
     for title in ("results", "settings"):
@@ -273,7 +275,7 @@ def print_replica(shown: dict[str, Any], found: Found) -> None:
     console.print(f"run its study again: {shown['study_again']}", soft_wrap=True)
 
 
-def rerun(found: Found, data_dir: Path) -> dict[str, Any]:
+def rerun(found: ReplicaRecord, data_dir: Path) -> dict[str, Any]:
     """Train one replica again as planned, in its mode, width and place, and compare every number of its row.
 
     Raises:

@@ -24,7 +24,7 @@ class Records:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._survey: Survey | None = None
+        self._survey: HistorySummary | None = None
 
     @classmethod
     def of_ledger(cls, ledger: Ledger, replicas: Iterable[str]) -> Records:
@@ -58,10 +58,10 @@ class Records:
             for replica, step in finite.groupby("replica", observed=True)["step"].max().items():
                 ends[str(replica)] = max(int(step), ends.get(str(replica), 0))
             yield history
-        self._survey = Survey(metrics, ends)  # of whoever went through all of them, so that nobody has to again
+        self._survey = HistorySummary(metrics, ends)  # of whoever went through all of them, so that nobody has to again
 
     @property
-    def survey(self) -> Survey:
+    def survey(self) -> HistorySummary:
         """What there is to read."""
         if self._survey is None:
             for _ in self.cohorts():
@@ -70,7 +70,7 @@ class Records:
         return self._survey
 
 
-class Survey(NamedTuple):
+class HistorySummary(NamedTuple):
     """What histories hold, without their values."""
 
     metrics: set[str]

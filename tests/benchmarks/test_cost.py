@@ -15,5 +15,7 @@ def test_no_study_takes_less_than_its_longest_cohort() -> None:
     cost.spread([many], 100, 2)
     assert (few["estimated_hours"], few["limited_by"]) == (0.5, "the work in all")
     assert (many["estimated_hours"], many["limited_by"]) == (0.25, "the longest cohort")
-    assert "longest cohort takes 15.0 minutes" in cost.told([many]) and "minutes" not in cost.told([few])
+    assert "longest cohort takes 15.0 minutes" in cost.format_estimate(
+        [many]
+    ) and "minutes" not in cost.format_estimate([few])
     assert json.dumps(many)

@@ -221,7 +221,7 @@ def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options, rehear
     if rehearsals:
         for _ in engine.run(rehearsals, options.data_dir, options.device, lambda _: None):
             pass
-    rehearsed |= kinds.keys()
+    rehearsed.update(kinds)
 
 
 def _complete_references(ledger: Ledger, plan: Plan, options: Options) -> None:

@@ -36,7 +36,7 @@ FITTED = frozenset(
     }
 )
 # Of these, numbers of which two may fit and one between them not: a last batch of one image.
-UNEVEN = frozenset({"batch_size"})
+NON_MONOTONE = frozenset({"batch_size"})
 # The settings that decide how many numbers a replica is made of.
 SIZES = frozenset({"latent_dim", "generator_hidden", "discriminator_hidden", "discriminator_channels", "batch_size"})
 

@@ -37,9 +37,9 @@ class Parameter:
     name: str
     """A field of Variant."""
     kind: Kind
-    low: float | None = None
+    low: int | float | None = None
     """Ends of a range, both part of it; whole numbers of an int."""
-    high: float | None = None
+    high: int | float | None = None
     log: bool = False
     """The range is searched evenly in the logarithm."""
     step: int | None = None

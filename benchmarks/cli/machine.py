@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.cli.application import app, emit
-from benchmarks.options import DataDir, Device, Json, RunOptions, RunsDir, Scale
+from benchmarks.options import DataDir, Device, Json, RunsDir
 
 
 @app.command()
@@ -42,10 +42,6 @@ def speed(
     again: Annotated[
         Path | None, typer.Option("--from", help="Compile the page from this speed.json; measure nothing.")
     ] = None,
-    tuning: Annotated[
-        str | None, typer.Option(help="A study with [tune]: time its search against a plain Optuna loop instead.")
-    ] = None,
-    scale: Scale = "laptop",
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -54,13 +50,6 @@ def speed(
     Both are measured interleaved, in processes of one thread, beside the machine's product peak; then whole studies
     beside one process a run, on all cores. Half an hour on two idle cores; nothing is written before its end.
     """
-    if tuning is not None:
-        from benchmarks.running import session
-        from benchmarks.tuning import speed as search
-
-        options = session.resolve(RunOptions(scale, device="cpu", data_dir=data_dir))
-        emit(search.compare(tuning, options), as_json, search.print_comparison)
-        return
     from benchmarks.speed import command
 
     if again:

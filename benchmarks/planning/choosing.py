@@ -176,7 +176,8 @@ def journals(name: str | None, runs_dir: Path, scale: str) -> list[Path]:
         found = [run.directory.parent.name for run in find_runs(runs_dir)]
         ledgers = [Ledger(runs_dir / part / scale) for part in _meant(name, found)]
         paths = [path for ledger in ledgers if (path := ledger.directory / JOURNAL).exists()]
-        elsewhere = [place for ledger in ledgers if (place := ledger.tuning().get("storage", JOURNAL)) != JOURNAL]
+        records = [record for ledger in ledgers if (record := ledger.tuning())]
+        elsewhere = [record.storage for record in records if record.storage != JOURNAL]
         if not paths and elsewhere:
             raise InputError(f"{name}: its trials are kept in {elsewhere[0]}; expected that database as --storage")
         if not paths:

@@ -17,6 +17,7 @@ from benchmarks.planning.plan import Plan, cohort_of_one
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger, find_runs
 from reports.ledger.tables import planned_table
+from reports.ledger.tuning_record import TuningRecord
 from studies import schema
 
 CURVE_POINTS = 60
@@ -155,15 +156,12 @@ def status(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _trials(tuning: dict[str, Any]) -> dict[str, Any]:
+def _trials(tuning: TuningRecord | None) -> dict[str, Any]:
     """Return how many trials of each variant are done, by `tuning.json`."""
-    if not tuning:
+    if tuning is None:
         return {}
-    done = {
-        variant: sum(trial["state"] != "RUNNING" for trial in found["trials"])
-        for variant, found in tuning["variants"].items()
-    }
-    return {"trials": {"each": tuning["tune"]["trials"], "done": done, "complete": tuning["complete"]}}
+    done = {variant: len(found.finished) for variant, found in tuning.variants.items()}
+    return {"trials": {"each": tuning.tune.trials, "done": done, "complete": tuning.complete}}
 
 
 def print_status(studies: list[dict[str, Any]]) -> None:

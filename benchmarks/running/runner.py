@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,6 +127,7 @@ def run(
     home: Ledger | None = None,
     trials: Mapping[str, Mapping[str, str]] | None = None,
     objective: Objective | None = None,
+    rehearsed: set[Hashable] | None = None,
 ) -> Summary:
     """Train what a plan misses and record it.
 
@@ -140,6 +141,7 @@ def run(
         home: The study's own run directory, where `ledger` is a part of it.
         trials: Of variants that are trials or come from one: what the mirror tags them with.
         objective: What a trial is judged by, from its rows, for the mirror.
+        rehearsed: Kinds of replicas that need no rehearsal any more; those that are rehearsed now are added.
 
     Raises:
         InputError: The run directory cannot be written to, or data cannot be read.
@@ -166,7 +168,7 @@ def run(
     mirror = _mirror(ledger, plan, options, trials, objective)
     started = time.perf_counter()
     try:
-        rehearse(engine, cohorts, options)
+        rehearse(engine, cohorts, options, set() if rehearsed is None else rehearsed)
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
         checkpoints = CheckpointConfig(ledger.directory / "checkpoints", options.checkpoint_seconds)
         for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, checkpoints):
@@ -201,17 +203,24 @@ def run(
     return summary
 
 
-def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options) -> None:
+def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options, rehearsed: set[Hashable]) -> None:
     """Train a replica of each kind that needs a plugin for two steps, and score it: most errors show in seconds.
+
+    Args:
+        engine: Where they train.
+        cohorts: What will be trained.
+        options: The session's.
+        rehearsed: The kinds of earlier rehearsals, which are left out; those of this one are added.
 
     Raises:
         CodeError: One of them has an error.
     """
     kinds = {(cohort_shape(c.replicas[0].variant), c.target, c.scoring): c for c in cohorts if c.plugins}
-    rehearsals = [c.rehearsal(options.device) for c in kinds.values()]
+    rehearsals = [c.rehearsal(options.device) for kind, c in kinds.items() if kind not in rehearsed]
     if rehearsals:
         for _ in engine.run(rehearsals, options.data_dir, options.device, lambda _: None):
             pass
+    rehearsed.update(kinds)
 
 
 def _complete_references(ledger: Ledger, plan: Plan, options: Options) -> None:

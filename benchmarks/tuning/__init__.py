@@ -1,8 +1,8 @@
 """Tuning at equal budget. Only this folder knows Optuna, which takes a second to import: where it is first needed.
 
 `search.py` plans and checks; `tune.py` trains, batch by batch; `trials.py` draws trials and keeps what became of them,
-`storage.py` and `journal.py` where; `candidates.py` tells their replicas, `objective.py` judges them, `audit.py` holds
-what was kept against both; `findings.py` writes what reports are made of.
+in a database or a journal (`storage.py`, `journal.py`); `candidates.py` names their replicas, `objective.py` judges
+them, and `audit.py` checks the stored trials against both; `findings.py` writes what reports are made of.
 """
 
 from benchmarks.tuning.findings import Links, links, relink

@@ -7,12 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.tuning.journal import Damaged
 from benchmarks.tuning.objective import Row
 from benchmarks.tuning.search import Search
-from benchmarks.tuning.trials import Trial, Trials
+from benchmarks.tuning.trials import Trials
 from gan.replica import Scoring, replica_id
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
+from reports.ledger.tuning_record import TrialRecord
 from studies.schema import Resolved
 from studies.tune import FIRST_VALIDATION_SEED, Tuning, apply
 
@@ -25,7 +27,7 @@ class Candidate:
 
     of: str
     """The variant."""
-    trial: Trial
+    trial: TrialRecord
     variant: Variant
     """With the trial's settings."""
 
@@ -35,22 +37,56 @@ class Candidate:
         return f"trial={self.trial.number} {self.of}".removesuffix(" base")
 
 
-def candidates(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    """Return every trial of every variant, in the order they are trained."""
+def candidates(trials: Mapping[str, Trials], search: Search, batch: Sequence[Candidate] = ()) -> list[Candidate]:
+    """Return every finished trial of every variant, and those of a batch, in the order they are trained."""
     grid = search.resolved.variants
-    found = [Candidate(of, t, apply(grid[of], t.params)) for of, its in trials.items() for t in its.all()]
-    return sorted(found, key=lambda c: c.trial.batch)
+    every: list[Candidate] = []
+    for of, its in trials.items():
+        every += [Candidate(of, trial, apply(grid[of], trial.params)) for trial in its.all()]
+        every += [c for c in batch if c.of == of]
+    return sorted(every, key=lambda c: c.trial.batch)
 
 
-def told(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
-    """Return the trials that were told, in the order they are trained."""
-    return [c for c in candidates(trials, search) if c.trial.state != "RUNNING"]
-
-
-def seed_stages(found: Tuning) -> list[int]:
+def seed_stages(tuning: Tuning) -> list[int]:
     """Return after how many seeds of a trial it may be stopped, and how many it has at the most."""
-    first = {"none": found.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(found.seeds / 2)}
-    return sorted({first[found.pruning], found.seeds})
+    first = {"none": tuning.seeds, "wilcoxon": WILCOXON_SEEDS, "diverged": math.ceil(tuning.seeds / 2)}
+    return sorted({first[tuning.pruning], tuning.seeds})
+
+
+def seeds_of(candidate: Candidate, search: Search) -> int:
+    """Return how many seeds a finished trial has: a pruned one was stopped after the first stage.
+
+    Raises:
+        Damaged: It was pruned, and this search prunes none.
+    """
+    first, *later = seed_stages(search.tuning)
+    if candidate.trial.state == "PRUNED" and not later:
+        raise Damaged(f"{search.name(candidate.of)}: trial {candidate.trial.number} was pruned, and no trial may be")
+    return first if candidate.trial.state == "PRUNED" else search.tuning.seeds
+
+
+def finished(
+    candidate: Candidate, rows: Sequence[Row], name: str, search: Search, *, pruned: bool, mlflow_run: str
+) -> TrialRecord:
+    """Return a trial with its results.
+
+    Args:
+        candidate: The trial.
+        rows: The ledger's, of its replicas, by seed.
+        name: What it is called in the grid of the search.
+        search: What it is a trial of.
+        pruned: It was stopped before all its seeds were trained: then it has no value.
+        mlflow_run: Its run in the mirror, if that is known.
+    """
+    pairs = zip(rows, search.judge.scores(rows), strict=True)
+    results = {
+        "state": "PRUNED" if pruned else "COMPLETE",
+        "values": [] if pruned else search.judge.values(rows),
+        "scores": [score if row["status"] == "ok" else None for row, score in pairs],
+        "statuses": [row["status"] for row in rows],
+        "replicas": [row["replica"] for row in rows],
+    }
+    return candidate.trial.model_copy(update={**results, "variant": name, "mlflow_run": mlflow_run})
 
 
 def names_of(every: Sequence[Candidate]) -> dict[str, str]:
@@ -75,11 +111,11 @@ def stage_of(
         search: What they are trials of.
     """
     study, most, names = search.resolved, search.tuning.seeds, names_of(every)
-    first = {c.name: c for c in every}
+    by_name = {c.name: c for c in every}
     given: dict[str, int] = {}
     for c in found:
         given[names[c.name]] = max(seeds[c.name], given.get(names[c.name], 0))
-    own = [first[name] for name in given]
+    own = [by_name[name] for name in given]
     return dataclasses.replace(
         study,
         stage="search",

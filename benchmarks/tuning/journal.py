@@ -1,4 +1,4 @@
-"""What a kill may leave of Optuna's journal, mended before it is opened."""
+"""Optuna's journal in a run directory, and what a kill, a disk or a hand may have left of it."""
 
 from __future__ import annotations
 
@@ -13,71 +13,69 @@ JOURNAL = "optuna.log"
 """Its name in a run directory."""
 
 
+class Damaged(InputError):
+    """A storage holds something else than tuning wrote there.
+
+    Attributes:
+        what: Is wrong with it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; expected the trials as tuning left them, or another --storage or --runs-dir")
+        self.what = what
+
+
 def check(path: Path) -> None:
     """Refuse a file that is no journal, which Optuna notices only when it is too late.
 
     Raises:
-        InputError: Naming the first line that is no operation; the last may be cut short.
+        Damaged: Naming the first line that is no operation; the last may be cut short.
     """
-    if problem := _problem(path):
-        raise InputError(f"{path}: {problem}; expected the journal that tuning wrote; move it away and run again")
-
-
-def is_damaged(path: Path) -> bool:
-    """Say whether there is a file that is no journal."""
-    return path.exists() and bool(_problem(path))
-
-
-def _problem(path: Path) -> str:
     if not path.is_file():
-        return "not a file"
+        raise Damaged(f"{path}: not a file")
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
         try:
-            operation = json.loads(line) if line.endswith(b"\n") else {"op_code": 0}
-        except ValueError:
-            operation = None
-        if not (isinstance(operation, dict) and "op_code" in operation):
-            return f"line {number}: not an operation of Optuna's journal"
-    return ""
+            whole = not line.endswith(b"\n") or "op_code" in dict(json.loads(line))
+        except (TypeError, ValueError):
+            whole = False
+        if not whole:
+            raise Damaged(f"{path}: line {number}: not an operation of Optuna's journal")
 
 
 def is_torn(path: Path) -> bool:
     """Say whether the last line was cut short."""
-    content = path.read_bytes() if path.is_file() else b""
-    return bool(content) and not content.endswith(b"\n")
+    return path.is_file() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
 
 
-def mend(path: Path) -> str:
-    """Set aside what a killed process, a disk or a hand left of the journal; call it under the run directory's lock.
+def repair(path: Path) -> str:
+    """Cut off what a killed process left of a line; call it under the run directory's lock.
 
     A line without its end reads well once and spoils the file for good when the next one is appended to it. What it
-    said is not lost: whoever wrote it does it again. Nor is what a journal said that is damaged as a whole: its trials
-    are drawn again, and their replicas are in the ledger.
+    said is not lost: whoever wrote it does it again.
 
     Args:
         path: The journal; it need not be there.
 
     Returns:
         One line that says what was done, empty where all was well.
+
+    Raises:
+        Damaged: The file is no journal.
     """
     # The journal's own lock is a link that outlives its process; no process of ours can hold it now.
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if not path.exists():
         return ""
-    if problem := _problem(path):
-        return put_away(path, problem)
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole == len(content):
+    check(path)
+    if not is_torn(path):
         return ""
-    torn = next(p for i in range(1, 1_000_000) if not (p := path.with_name(f"{path.name}.torn-{i}")).exists())
-    torn.write_bytes(content[whole:])
     with path.open("r+b") as file:
-        file.truncate(whole)
+        file.truncate(path.read_bytes().rfind(b"\n") + 1)
         os.fsync(file.fileno())
-    return f"{path}: the last line was cut short; it is set aside as {torn.name}, and what it said is done again"
+    return f"{path}: the last line was cut short; what it said is done again"
 
 
-def put_away(path: Path, why: str) -> str:
+def quarantine_journal(path: Path, why: str) -> str:
     """Set the whole journal aside; return one line that says so."""
+    why = why.removeprefix(f"{path}: ")
     return f"{path}: {why}; set aside as {quarantine(path).name}, and its trials are drawn again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,57 +22,55 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
     "median": lambda x: float(np.median(x)),
     "iqm": lambda x: float(stats.trim_mean(x, 0.25)),
 }
-"""What a trial's scores are made one number by."""
+"""What makes one number of a trial's scores."""
 
 
-def objective(rows: Sequence[Row], study: Resolved, found: Tuning) -> tuple[list[float], list[float]]:
-    """Return what a trial is judged by, and its replicas' scores, a failed one's being the score that it stands for.
+@dataclass(frozen=True)
+class Judge:
+    """Judges trials by the rows of their replicas.
 
-    No replica counts as worse than a failed one.
-
-    Args:
-        rows: The ledger's, of the trial's replicas, by seed.
-        study: The grid it is a trial of, for the goal that `missed_rate` counts.
-        found: How the study is tuned.
+    Attributes:
+        tuning: How the study is tuned.
+        reached: The study's goal, which `missed_rate` counts: a threshold a score.
+        directions: Which end of each score is good, "lower" or "higher".
     """
-    return judge(rows, found, study.report.get("reached", {}), directions_of(study))
 
+    tuning: Tuning
+    reached: Mapping[str, float]
+    directions: Mapping[str, str]
 
-def directions_of(study: Resolved) -> dict[str, str]:
-    """Return which way is better, by score."""
-    return {s.name: s.direction for s in scores_of(study.target, study.scoring.scores)}
+    @classmethod
+    def of(cls, study: Resolved, tuning: Tuning) -> Judge:
+        """Return the judge of a study's trials."""
+        directions = {score.name: score.direction for score in scores_of(study.target, study.scoring.scores)}
+        return cls(tuning, study.report.get("reached", {}), directions)
 
+    def scores(self, rows: Sequence[Row]) -> list[float]:
+        """Return the score of each replica; of a failed one it is the score that it stands for, the worst there is."""
+        return [self._score(row) for row in rows]
 
-def judge(
-    rows: Sequence[Row], found: Tuning, reached: Mapping[str, float], directions: Mapping[str, str]
-) -> tuple[list[float], list[float]]:
-    """Return what `objective` does, given the study's goal and which way is better instead of the study."""
-    scores = [_score(row, found) for row in rows]
-    values = [AGGREGATES[found.aggregate](scores)]
-    if found.second == "failure_rate":
-        values.append(float(np.mean([row["status"] != "ok" for row in rows])))
-    elif found.second == "missed_rate":
-        values.append(float(np.mean([not _reached(row, reached, directions) for row in rows])))
-    return values, scores
+    def values(self, rows: Sequence[Row]) -> list[float]:
+        """Return the objective, and the second one where there are two."""
+        values = [AGGREGATES[self.tuning.aggregate](self.scores(rows))]
+        if self.tuning.second == "failure_rate":
+            values.append(float(np.mean([row["status"] != "ok" for row in rows])))
+        elif self.tuning.second == "missed_rate":
+            values.append(float(np.mean([not self._reaches_goal(row) for row in rows])))
+        return values
 
+    def metrics(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Return what the mirror writes of a trial: its values by name."""
+        names = ["objective", *([self.tuning.second] if self.tuning.second else [])]
+        return dict(zip(names, self.values(rows), strict=True))
 
-def named(
-    found: Tuning, reached: Mapping[str, float], directions: Mapping[str, str]
-) -> Callable[[list[Row]], dict[str, float]]:
-    """Return what the mirror writes of a trial: from its rows, what it is judged by."""
-    names = ["objective", *([found.second] if found.second else [])]
-    return lambda rows: dict(zip(names, judge(rows, found, reached, directions)[0], strict=True))
+    def _score(self, row: Row) -> float:
+        value, failed = row.get(self.tuning.score), self.tuning.failed
+        if row["status"] != "ok" or value is None or not math.isfinite(value):
+            return failed
+        # Failing must never pay: a replica that came through counts as no worse than one that did not.
+        return min(float(value), failed) if self.tuning.direction == "lower" else max(float(value), failed)
 
-
-def _score(row: Row, found: Tuning) -> float:
-    value = row.get(found.score)
-    if row["status"] != "ok" or value is None or not math.isfinite(value):
-        return found.failed
-    # Failing must never pay: a replica that came through counts as no worse than one that did not.
-    return min(float(value), found.failed) if found.direction == "lower" else max(float(value), found.failed)
-
-
-def _reached(row: Row, reached: Mapping[str, float], directions: Mapping[str, str]) -> bool:
-    if row["status"] != "ok":
-        return False
-    return all(row[s] <= at if directions[s] == "lower" else row[s] >= at for s, at in reached.items())
+    def _reaches_goal(self, row: Row) -> bool:
+        if row["status"] != "ok":
+            return False
+        return all(row[s] <= at if self.directions[s] == "lower" else row[s] >= at for s, at in self.reached.items())

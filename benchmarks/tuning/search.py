@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from benchmarks.machine import system
@@ -14,17 +14,18 @@ from benchmarks.planning.plan import Plan, make_plan, rounds
 from benchmarks.running import runner
 from benchmarks.running.runner import Options
 from benchmarks.tuning.journal import JOURNAL
+from benchmarks.tuning.objective import Judge
 from benchmarks.tuning.storage import check
-from benchmarks.tuning.trials import Trial
 from gan.errors import InputError
 from gan.replica import ENGINE_VERSION, Mode, plugins_of
 from gan.scores import scoring_digest
 from gan.targets import changed
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
+from reports.ledger.tuning_record import TrialRecord
 from studies import schema
 from studies.schema import Resolved
-from studies.tune import Parameter, Tuning, apply
+from studies.tune import Tuning, apply
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Search:
     def resolved(self) -> Resolved:
         """The untuned grid."""
         return self.plan.study
+
+    @cached_property
+    def judge(self) -> Judge:
+        """What trials are judged by."""
+        return Judge.of(self.resolved, self.tuning)
 
     def name(self, variant: str) -> str:
         """Return the name of a variant's Optuna study."""
@@ -75,7 +81,7 @@ class Search:
             **({"plugins": sorted(plugins)} if plugins else {}),
         }
 
-    def tags(self, variant: str, trial: Trial) -> dict[str, str]:
+    def tags(self, variant: str, trial: TrialRecord) -> dict[str, str]:
         """Return what leads from a run in the mirror to a trial of a variant."""
         return trial_tags(self.name(variant), trial.number, self.kept_in)
 
@@ -101,7 +107,7 @@ class Search:
             ledger: Where it is recorded; None to plan as if nothing were there.
             replicas: How many of a variant it trains at a time.
         """
-        earlier, placed = ledger.begun() if ledger else ({}, set[str]())
+        earlier, placed = ledger.begun() if ledger else (None, set[str]())
         return make_plan(
             stage,
             self.plan.device,
@@ -137,8 +143,8 @@ def prepare(study: schema.Study, source: str, options: Options) -> Search:
 
 def plan_summary(search: Search) -> list[dict[str, Any]]:
     """Return what tuning would train and cost: a dictionary as `listing.plan_summary`'s for each of the three grids."""
-    study, found, known = search.resolved, search.tuning, search.ledger.tolerant().tuning()
-    won = _winners(known, search)
+    study, found = search.resolved, search.tuning
+    won = _winners(search)
     untuned = listing.plan_summary(search.plan, search.ledger) | {"stage": "untuned"}
 
     trials = search.plan_stage(dataclasses.replace(study, seeds=found.trials * found.seeds), None, found.seeds)
@@ -165,26 +171,14 @@ def plan_summary(search: Search) -> list[dict[str, Any]]:
     return [untuned, searched, listing.plan_summary(tuned, ledger) | {"stage": "tuned"}]
 
 
-def _winners(known: Mapping[str, Any], search: Search) -> dict[str, Variant]:
-    """Return each variant with the settings that won, by a `tuning.json`; none while the search is not over.
+def _winners(search: Search) -> dict[str, Variant]:
+    """Return each variant with the settings that won, by `tuning.json`; none while the search is not over.
 
-    Nor is it over by a file of another search, or one that says of settings what was never searched.
+    Nor is it over by a file of another search: other variants, trials or parameters.
     """
-    grid, space = search.resolved.variants, {p.name: p for p in search.tuning.space}
-    if not known or known["variants"].keys() != grid.keys():
+    record, grid = search.ledger.tolerant().tuning(), search.resolved.variants
+    if not (record and record.complete and record.variants.keys() == grid.keys()):
         return {}
-    if not known["complete"] or known["tune"]["trials"] != search.tuning.trials:
+    if (record.tune.trials, record.tune.space) != (search.tuning.trials, search.tuning.space):
         return {}
-    won = {variant: known["variants"][variant]["settings"] for variant in grid}
-    if any(name not in space or not _may_be(value, space[name]) for its in won.values() for name, value in its.items()):
-        return {}
-    return {variant: apply(base, won[variant]) for variant, base in grid.items()}
-
-
-def _may_be(value: Any, parameter: Parameter) -> bool:
-    """Say whether a value is one that a parameter may have."""
-    if parameter.kind == "categorical":
-        return value in parameter.choices
-    number = isinstance(value, int if parameter.kind == "int" else int | float) and not isinstance(value, bool)
-    assert parameter.low is not None and parameter.high is not None
-    return number and parameter.low <= value <= parameter.high
+    return {variant: apply(base, record.variants[variant].settings) for variant, base in grid.items()}

@@ -1,8 +1,8 @@
-"""The trials of one variant: drawn in batches, told, and drawn again exactly after a kill.
+"""The trials of one variant: drawn in batches, finished, and drawn again exactly after a kill.
 
 A batch is drawn in memory, from the finished trials before it, by a sampler seeded by the search's seed and the number
-of the batch's first trial; then each of its trials is written to the storage whole, in one operation that names the
-batch. So whatever was cut short, the same command draws the same trials, finds those that are there, and goes on.
+of the batch's first trial. When it is trained, each of its trials is written to the storage whole, in one operation
+that names the batch. So whatever was cut short, the same command draws the same trials and goes on.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from benchmarks.tuning.storage import OURS, OURS_DIGEST, Damaged, compare
+from benchmarks.tuning.journal import Damaged
+from benchmarks.tuning.storage import IDENTITY, IDENTITY_DIGEST, compare
 from gan.errors import InputError
 from gan.replica import digest_of
 from gan.variant import Variant
+from reports.ledger.tuning_record import TrialRecord
 from studies.tune import Parameter, Tuning
 
 if TYPE_CHECKING:
@@ -28,25 +29,6 @@ if TYPE_CHECKING:
 
 PRUNING_P = 0.1  # of the signed-rank test by which a trial is stopped as worse than the best one
 IMPORTANCE_SEED = 0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Settings that were tried, and what became of them."""
-
-    number: int
-    batch: int
-    """Number of the first trial that was drawn with it."""
-    state: str
-    """RUNNING, COMPLETE, or PRUNED: stopped before all its seeds were trained."""
-    params: dict[str, Any]
-    """Settings of the variant."""
-    values: list[float]
-    """The objective, and the second one where there are two; empty unless it is complete."""
-    notes: dict[str, Any]
-    """What `Trials.note` was given, and how it was drawn."""
-    intermediate: dict[int, float]
-    """Score of each seed, by its place; a pruner reads them."""
 
 
 class Trials:
@@ -71,7 +53,9 @@ class Trials:
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.name, self.tuning, self.base = name, tuning, base
-        self._storage = storage
+        self._drawn: dict[int, optuna.trial.FrozenTrial] = {}
+        """The batch in training, by number."""
+        self._size = 0
         self._kinds = {p.name: _distribution(p) for p in tuning.space}
         self.directions: list[Literal["minimize", "maximize"]] = [
             "maximize" if tuning.direction == "higher" else "minimize",
@@ -84,20 +68,34 @@ class Trials:
             sampler=optuna.samplers.RandomSampler(),  # never asked: batches are drawn by `_draw`
             load_if_exists=True,
         )
-        if OURS not in self.study.user_attrs and not self.study.get_trials(deepcopy=False):
+        if IDENTITY not in self.study.user_attrs and not self.study.get_trials(deepcopy=False):
             with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
                 self.study.set_metric_names(_objective_names(tuning))
-            self.study.set_user_attr(OURS, dict(identity))  # last: without it the study is as good as new
+            self.study.set_user_attr(IDENTITY, dict(identity))  # last: without it the study is as good as new
         compare("the storage", name, self.study.user_attrs, identity)
-        if self.study.user_attrs.get(OURS_DIGEST) != (digest := digest_of(identity)):
-            self.study.set_user_attr(OURS_DIGEST, digest)
+        if self.study.user_attrs.get(IDENTITY_DIGEST) != (digest := digest_of(identity)):
+            self.study.set_user_attr(IDENTITY_DIGEST, digest)
 
-    def all(self, limit: int | None = None) -> list[Trial]:
-        """Return the trials by number, of a number below `limit`."""
-        return [self._trial(t) for t in self.study.get_trials(deepcopy=False)[:limit]]
+    def all(self, limit: int | None = None) -> list[TrialRecord]:
+        """Return the finished trials by number, of a number below `limit`."""
+        return [self._record(t) for t in self.study.get_trials(deepcopy=False)[:limit]]
 
-    def next_batch(self, limit: int) -> list[Trial]:
-        """Return the trials to train next: those that were drawn and not told, or a fresh batch; none at `limit`.
+    def check_batches(self) -> None:
+        """Check that trials are in their batches.
+
+        Raises:
+            Damaged: Naming the first that is not.
+        """
+        first, size = 0, 0  # of the batch
+        for trial in self.study.get_trials(deepcopy=False):
+            its = self._record(trial).batch, trial.user_attrs["batch_size"]
+            if trial.number == first + size:
+                first, size = trial.number, its[1]
+            if its != (first, size):
+                raise Damaged(f"{self.name}: trial {trial.number} is not in the batch that it was drawn with")
+
+    def next_batch(self, limit: int) -> list[TrialRecord]:
+        """Draw the trials to train next: the rest of a batch that was cut short, or a fresh one; none at `limit`.
 
         Raises:
             InputError: The storage holds trials that this study did not draw.
@@ -105,49 +103,47 @@ class Trials:
         """
         import optuna
 
-        known = self.all()
-        running = [t for t in known if t.state == "RUNNING"]
-        first = running[0].batch if running else len(known)
-        planned = [t.notes["batch_size"] for t in known if t.number == first]
-        size = planned[0] if planned else min(self.tuning.batch, limit - first)
+        known = self.study.get_trials(deepcopy=False)
+        first, size = len(known), min(self.tuning.batch, limit - len(known))
+        if known and (last := known[-1].user_attrs)["batch"] + last["batch_size"] > len(known):
+            first, size = last["batch"], last["batch_size"]
         if size <= 0 or first >= limit:
             return []
-        for i, drawn in enumerate(self._draw(first, size)):
-            if first + i >= len(known):
-                self.study.add_trial(drawn)
-            elif known[first + i].params != self._params(drawn.params):
-                if known[first + i].notes.get("optuna") == optuna.__version__:
-                    raise Damaged(f"{self.name}: trial {first + i} has not the settings that were drawn for it")
-                raise InputError(
-                    f"{self.name}: trial {first + i} is not the one that this study draws; expected the storage as "
-                    "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
-                )
-        return [t for t in self.all()[first : first + size] if t.state == "RUNNING"]
+        self._drawn, self._size = dict(enumerate(self._draw(first, size), start=first)), size
+        for trial in known[first:]:
+            if self._params(trial) == self._params(self._drawn.pop(trial.number)):
+                continue
+            if trial.user_attrs.get("optuna") == optuna.__version__:
+                raise Damaged(f"{self.name}: trial {trial.number} has not the settings that were drawn for it")
+            raise InputError(
+                f"{self.name}: trial {trial.number} is not the one that this study draws; expected the storage as "
+                "tuning left it, with the same version of Optuna, or another --storage or --runs-dir"
+            )
+        return [drawn_trial(number, first, self._params(drawn)) for number, drawn in self._drawn.items()]
 
-    def note(self, trial: Trial, **notes: Any) -> None:
-        """Keep something beside a running trial."""
-        id = self._id(trial)  # which a database is asked for
-        for key, value in notes.items():
-            self._storage.set_trial_user_attr(id, key, value)
-
-    def tell(self, trial: Trial, values: Sequence[float], scores: Sequence[float], *, pruned: bool = False) -> None:
-        """Finish a running trial.
+    def finish(self, trial: TrialRecord, scores: Sequence[float]) -> None:
+        """Write a trial to the storage that was trained.
 
         Args:
-            trial: One of `next_batch`.
-            values: The objective, and the second one where there are two.
-            scores: Of each seed, in order; they show as intermediate values.
-            pruned: It was stopped before all its seeds were trained: then it has no value.
+            trial: The first of `next_batch` that is not written yet, with its results.
+            scores: Of each seed, in order, of a failed replica too; they show as intermediate values.
         """
         import optuna
 
-        id = self._id(trial)
-        for seed, score in enumerate(scores):
-            self._storage.set_trial_intermediate_value(id, seed, float(score))
-        if pruned:
-            self.study.tell(trial.number, state=optuna.trial.TrialState.PRUNED)
-        else:
-            self.study.tell(trial.number, list(values))
+        drawn = self._drawn[trial.number]
+        results = {"name": trial.variant, "scores": list(scores), "statuses": trial.statuses}
+        results |= {"replicas": trial.replicas, "mlflow_run": trial.mlflow_run}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState[trial.state],
+                values=trial.values or None,
+                params=drawn.params,
+                distributions=drawn.distributions,
+                user_attrs={"batch": trial.batch, "batch_size": self._size, "optuna": optuna.__version__, **results},
+                system_attrs=drawn.system_attrs,
+                intermediate_values={seed: float(score) for seed, score in enumerate(scores)},
+            )
+        )
 
     def hopeless(self, first: int, scores: Sequence[float]) -> bool:
         """Say whether Optuna's WilcoxonPruner would stop a trial of the batch `first` that has these scores so far.
@@ -164,7 +160,7 @@ class Trials:
             trial.report(float(score), seed)
         return trial.should_prune()
 
-    def best(self, limit: int) -> Trial | None:
+    def best(self, limit: int) -> TrialRecord | None:
         """Return the best complete trial below `limit`; with two objectives that of the front with the least second.
 
         Ties go to the better first objective, then to the earlier trial.
@@ -211,87 +207,89 @@ class Trials:
 
     def _draw(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
         """Draw a batch in memory; the same trials whenever the trials before it are the same."""
-        if self.tuning.sampler == "grid":
-            return self._points(first, size)
-        study = self._copy(first, sampler=_sampler(self.tuning, first, size))
-        for _ in range(size):
-            suggest(study.ask(), self.tuning, self.base)
-        drawn = study.get_trials()[first:]
-        return [self._running(t.params, t.distributions, first, size, t.system_attrs) for t in drawn]
+        import optuna
 
-    def _points(self, first: int, size: int) -> list[optuna.trial.FrozenTrial]:
-        """Return the next points of the grid, which is drawn up for this variant and shuffled once.
-
-        Optuna's own grid has no conditions: it would take some points twice and others not at all.
-        """
+        if self.tuning.sampler != "grid":
+            study = self._copy(first, sampler=_sampler(self.tuning, first, size))
+            for _ in range(size):
+                _suggest(study.ask(), self.tuning, self.base)
+            return study.get_trials()[first:]
+        # The points of the grid are drawn up for this variant and shuffled once: Optuna's own grid has no conditions,
+        # and would take some points twice and others not at all.
         points = list(self.tuning.combinations(self.base, Parameter.grid))
         order = np.random.default_rng(self.tuning.seed).permutation(len(points))[first : first + size]
         chosen = [{name: _written(value) for name, value in points[i].items()} for i in order]
-        return [self._running(c, {name: self._kinds[name] for name in c}, first, size) for c in chosen]
-
-    def _running(
-        self,
-        params: Mapping[str, Any],
-        distributions: Mapping[str, BaseDistribution],
-        first: int,
-        size: int,
-        of_sampler: Mapping[str, Any] | None = None,
-    ) -> optuna.trial.FrozenTrial:
-        import optuna
-
-        return optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING,
-            params=dict(params),
-            distributions=dict(distributions),
-            user_attrs={"batch": first, "batch_size": size, "optuna": optuna.__version__},
-            system_attrs=dict(of_sampler or {}),
-        )
+        state = optuna.trial.TrialState.RUNNING
+        kinds = self._kinds
+        return [
+            optuna.trial.create_trial(state=state, params=c, distributions={name: kinds[name] for name in c})
+            for c in chosen
+        ]
 
     def _copy(self, limit: int, **options: Any) -> optuna.Study:
-        """Return the finished trials below `limit` as a study in memory."""
+        """Return the trials below `limit` as a study in memory."""
         import optuna
 
         options.setdefault("sampler", optuna.samplers.RandomSampler(seed=0))
         study = optuna.create_study(directions=self.directions, **options)
-        study.add_trials([t for t in self.study.get_trials()[:limit] if t.state.is_finished()])
+        study.add_trials(self.study.get_trials()[:limit])
         return study
 
-    def _trial(self, frozen: optuna.trial.FrozenTrial) -> Trial:
-        notes = dict(frozen.user_attrs)
-        drawn = isinstance(notes.get("batch"), int) and isinstance(notes.get("batch_size"), int)
-        if not drawn or frozen.state.name not in ("RUNNING", "COMPLETE", "PRUNED"):
-            raise Damaged(f"{self.name}: trial {frozen.number} ({frozen.state.name}) was not drawn by this study")
+    def _record(self, frozen: optuna.trial.FrozenTrial) -> TrialRecord:
+        place, notes, state = f"{self.name}: trial {frozen.number}", frozen.user_attrs, frozen.state.name
         if any(self._kinds.get(name) != kind for name, kind in frozen.distributions.items()):
-            raise Damaged(f"{self.name}: trial {frozen.number} was drawn from another space")
-        complete = frozen.state.name == "COMPLETE"
-        values = [float(v) for v in frozen.values or []] if complete else []
-        params, shown = self._params(frozen.params), dict(frozen.intermediate_values)
-        return Trial(frozen.number, notes["batch"], frozen.state.name, params, values, notes, shown)
+            raise Damaged(f"{place} was drawn from another space")
+        try:
+            if state not in ("COMPLETE", "PRUNED") or not isinstance(notes["batch_size"], int):
+                raise ValueError(state)
+            if frozen.intermediate_values != dict(enumerate(notes["scores"])):
+                raise ValueError(notes["scores"])
+            outcomes = zip(notes["scores"], notes["statuses"], strict=True)
+            return TrialRecord(
+                number=frozen.number,
+                batch=notes["batch"],
+                state=state,
+                params=self._params(frozen),
+                values=(frozen.values or []) if state == "COMPLETE" else [],
+                scores=[score if status == "ok" else None for score, status in outcomes],
+                statuses=notes["statuses"],
+                replicas=notes["replicas"],
+                variant=notes["name"],
+                mlflow_run=notes["mlflow_run"],
+            )
+        except (KeyError, TypeError, ValueError):
+            raise Damaged(f"{place} ({state}) is not as this study writes its trials") from None
 
-    def _params(self, written: Mapping[str, Any]) -> dict[str, Any]:
+    def _params(self, frozen: optuna.trial.FrozenTrial) -> dict[str, Any]:
+        written = frozen.params
         return {p.name: _read(p, written[p.name]) for p in self.tuning.space if p.name in written}
 
-    def _id(self, trial: Trial) -> int:
-        return self.study.get_trials(deepcopy=False)[trial.number]._trial_id
+
+def drawn_trial(number: int, batch: int, params: dict[str, Any]) -> TrialRecord:
+    """Return a trial that was drawn, and has no results yet."""
+    nothing: dict[str, Any] = {"values": [], "scores": [], "statuses": [], "replicas": []}
+    return TrialRecord(number=number, batch=batch, state="RUNNING", params=params, variant="", mlflow_run="", **nothing)
 
 
-def suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> dict[str, Any]:
+def _suggest(trial: optuna.Trial, tuning: Tuning, base: Variant) -> None:
     """Draw the settings of a trial of a variant."""
-    from optuna.distributions import FloatDistribution, IntDistribution
-
     params: dict[str, Any] = {}
     for p in tuning.space:
         if not tuning.active(base, params, p):
             continue
         if p.kind == "categorical":
-            written = trial.suggest_categorical(p.name, [_written(choice) for choice in p.choices])
-            params[p.name] = _read(p, written)
-        elif isinstance(kind := _distribution(p), IntDistribution):
-            params[p.name] = trial.suggest_int(p.name, kind.low, kind.high, step=kind.step, log=kind.log)
+            params[p.name] = _read(p, trial.suggest_categorical(p.name, [_written(choice) for choice in p.choices]))
+            continue
+        assert p.low is not None and p.high is not None
+        if p.kind == "int":
+            params[p.name] = trial.suggest_int(p.name, int(p.low), int(p.high), step=_step(p), log=p.log)
         else:
-            assert isinstance(kind, FloatDistribution)
-            params[p.name] = trial.suggest_float(p.name, kind.low, kind.high, log=kind.log)
-    return params
+            params[p.name] = trial.suggest_float(p.name, p.low, p.high, log=p.log)
+
+
+def _step(p: Parameter) -> int:
+    """Return the distance between values of an int; Optuna has no steps in a logarithm."""
+    return 1 if p.log else p.step or 1
 
 
 def _distribution(p: Parameter) -> BaseDistribution:
@@ -301,7 +299,7 @@ def _distribution(p: Parameter) -> BaseDistribution:
         return CategoricalDistribution([_written(choice) for choice in p.choices])
     assert p.low is not None and p.high is not None
     if p.kind == "int":
-        return IntDistribution(int(p.low), int(p.high), log=p.log, step=1 if p.log else p.step or 1)
+        return IntDistribution(int(p.low), int(p.high), log=p.log, step=_step(p))
     return FloatDistribution(p.low, p.high, log=p.log)
 
 

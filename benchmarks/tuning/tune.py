@@ -8,31 +8,32 @@ the settings of its best trial. The search has seeds of its own, and sees test d
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.engines import Engine
 from benchmarks.planning.plan import Plan
 from benchmarks.running import runner
 from benchmarks.running.progress import Progress
 from benchmarks.running.runner import Options, Summary
-from benchmarks.tuning.audit import check_drawn, check_told
+from benchmarks.tuning.audit import check_drawn, check_results
 from benchmarks.tuning.candidates import (
     Candidate,
     candidates,
+    finished,
     names_of,
     replicas_of,
     rows_of,
     seed_stages,
+    seeds_of,
     stage_of,
-    told,
 )
 from benchmarks.tuning.findings import add_up, write_findings
-from benchmarks.tuning.journal import JOURNAL, put_away
-from benchmarks.tuning.objective import Row, directions_of, named, objective
+from benchmarks.tuning.journal import JOURNAL, Damaged, quarantine_journal
+from benchmarks.tuning.objective import Row
 from benchmarks.tuning.search import Search
-from benchmarks.tuning.storage import Damaged, alone, lasting, opened
+from benchmarks.tuning.storage import exclusive, open_storage, translate_storage_errors
 from benchmarks.tuning.trials import Trials
 from reports.ledger.ledger import Ledger
 from studies.tune import apply
@@ -72,15 +73,15 @@ def tune(
     search.ledger.open_for_writing()
     parts = list[Summary]()
     name = f"{search.resolved.name} {search.resolved.scale}"
-    with lasting(search.storage), alone(search.storage, name) as check_alone:
-        driver = Driver(search, options, engine, progress, answer, check_alone)
+    with translate_storage_errors(search.storage), exclusive(search.storage, name) as check_exclusive:
+        driver = Driver(search, options, engine, progress, answer, check_exclusive)
         try:
             return _tune(parts, driver)
         except Damaged as error:
             if search.storage is not None:
                 raise
             damage = error.what
-        progress.say(put_away(search.ledger.directory / JOURNAL, damage))
+        progress.say(quarantine_journal(search.ledger.directory / JOURNAL, damage))
         return _tune(parts, driver)
 
 
@@ -93,47 +94,40 @@ class Driver:
     engine: Engine
     progress: Progress
     answer: Callable[[Ledger], str] | None = None
-    check_alone: Callable[[], object] = lambda: None
+    check_exclusive: Callable[[], object] = lambda: None
     """Raises the database's error where another driver may be searching by now."""
+    rehearsed: set[Hashable] = field(default_factory=set[Hashable])
+    """Kinds of replicas that were rehearsed already."""
+
+    def train(self, ledger: Ledger, plan: Plan, **more: Any) -> Summary:
+        """Train what a plan misses; arguments and errors are those of `runner.run`."""
+        return runner.run(ledger, plan, self.options, self.engine, self.progress, rehearsed=self.rehearsed, **more)
 
 
 def _tune(parts: list[Summary], driver: Driver) -> Summary:
     """Do what `tune` does with the storage as it is, and put what was done to `parts`: the untuned grid comes first."""
     search = driver.search
-    trials = open_trials(opened(search.ledger.directory, search.storage, driver.progress.say), search)
+    trials = open_trials(open_storage(search.ledger.directory, search.storage, driver.progress.say), search)
     check_drawn(trials, search)
     if not parts:
-        parts.append(
-            runner.run(search.ledger, search.plan, driver.options, driver.engine, driver.progress, driver.answer)
-        )
+        parts.append(driver.train(search.ledger, search.plan, answer=driver.answer))
     parts += _search(trials, driver)
     plan, links = _winners(trials, search)
     ledger = search.ledger.tuned()
     ledger.open_for_writing()
     write_findings(trials, search, complete=True)
-    parts.append(
-        runner.run(
-            ledger,
-            plan,
-            driver.options,
-            driver.engine,
-            driver.progress,
-            driver.answer,
-            home=search.ledger,
-            trials=links,
-        )
-    )
+    parts.append(driver.train(ledger, plan, answer=driver.answer, home=search.ledger, trials=links))
     return add_up(parts, trials, search)
 
 
 def _search(trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
-    """Search until every trial is told."""
+    """Search until every trial is over."""
     search, parts = driver.search, list[Summary]()
-    # Trials that were told stay as they are: there is nothing to retry.
+    # Finished trials stay as they are: there is nothing to retry.
     searching = dataclasses.replace(driver, options=dataclasses.replace(driver.options, retry_failed=False))
     if not _is_whole(trials, search):  # what was damaged is set aside
         parts += train_batch([], trials, searching)
-    check_told(trials, search)
+    check_results(trials, search)
     while batch := next_batch(trials, search):
         parts += train_batch(batch, trials, searching)
         write_findings(trials, search, complete=False)
@@ -156,57 +150,43 @@ def open_trials(storage: BaseStorage, search: Search) -> dict[str, Trials]:
 
 def next_batch(trials: Mapping[str, Trials], search: Search) -> list[Candidate]:
     """Return the trials to train next, of the variants that are the least far, so that all search side by side."""
-    drawn = {of: its.next_batch(search.tuning.trials) for of, its in trials.items()}
-    first = min((batch[0].batch for batch in drawn.values() if batch), default=None)
-    asked = {(of, t.number) for of, batch in drawn.items() for t in batch if t.batch == first}
-    return [c for c in candidates(trials, search) if (c.of, c.trial.number) in asked]
+    grid = search.resolved.variants
+    drawn = [
+        Candidate(of, trial, apply(grid[of], trial.params))
+        for of, its in trials.items()
+        for trial in its.next_batch(search.tuning.trials)
+    ]
+    first = min((c.trial.batch for c in drawn), default=None)
+    return [c for c in drawn if c.trial.batch == first]
 
 
 def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Driver) -> list[Summary]:
-    """Train a batch side by side, stop early what is hopeless where the study says so, and tell Optuna."""
+    """Train a batch side by side, stop what is hopeless where the study says so, and store the trials."""
     search, parts = driver.search, list[Summary]()
-    found, ledger = search.tuning, search.ledger.search()
+    tuning, ledger = search.tuning, search.ledger.search()
     ledger.directory.mkdir(parents=True, exist_ok=True)
-    every, kept = candidates(trials, search), told(trials, search)
-    names, first = names_of(every), {c.name: c for c in every}
-    seeds = {c.name: len(c.trial.notes["replicas"]) for c in kept}
-    tags = {name: search.tags(first[name].of, first[name].trial) for name in names.values()}
+    before, every = candidates(trials, search), candidates(trials, search, batch)
+    names = names_of(every)
+    seeds = {c.name: seeds_of(c, search) for c in before}
+    tags = {c.name: search.tags(c.of, c.trial) for c in every if names[c.name] == c.name}
     results: dict[str, list[Row]] = {}
     left = batch
-    for upto in seed_stages(found):
+    for upto in seed_stages(tuning):
         seeds |= {c.name: upto for c in left}
-        stage = stage_of([*kept, *batch], seeds, every, search)
-        plan = search.plan_stage(stage, ledger, found.batch * found.seeds)
-        judge = named(found, search.resolved.report.get("reached", {}), directions_of(search.resolved))
-        parts.append(
-            runner.run(
-                ledger,
-                plan,
-                driver.options,
-                driver.engine,
-                driver.progress,
-                home=search.ledger,
-                trials={name: tags[name] for name in stage.variants},
-                objective=judge,
-            )
-        )
+        stage = stage_of([*before, *batch], seeds, every, search)
+        plan = search.plan_stage(stage, ledger, tuning.batch * tuning.seeds)
+        of_stage = {name: tags[name] for name in stage.variants}
+        parts.append(driver.train(ledger, plan, home=search.ledger, trials=of_stage, objective=search.judge.metrics))
         rows = rows_of(ledger)
         results |= {c.name: [rows[id] for id in replicas_of(c, upto, search)] for c in left}
-        if upto < found.seeds:
+        if upto < tuning.seeds:
             left = [c for c in left if not _hopeless(results[c.name], c, trials[c.of], search)]
     runs = ledger.provenance().mlflow.parents
-    driver.check_alone()
+    driver.check_exclusive()
     for c in batch:
-        values, scores = objective(results[c.name], search.resolved, found)
-        trials[c.of].note(
-            c.trial,
-            name=names[c.name],
-            scores=scores,
-            statuses=[row["status"] for row in results[c.name]],
-            replicas=[row["replica"] for row in results[c.name]],
-            mlflow_run=runs.get(names[c.name], ""),
-        )
-        trials[c.of].tell(c.trial, values, scores, pruned=c not in left)
+        name, its = names[c.name], results[c.name]
+        trial = finished(c, its, name, search, pruned=c not in left, mlflow_run=runs.get(name, ""))
+        trials[c.of].finish(trial, search.judge.scores(its))
     return parts
 
 
@@ -214,13 +194,13 @@ def _hopeless(rows: list[Row], candidate: Candidate, trials: Trials, search: Sea
     """Say whether the study's rule stops a trial that left these rows so far."""
     if search.tuning.pruning == "diverged":
         return 2 * sum(row["status"] != "ok" for row in rows) >= len(rows)
-    return trials.hopeless(candidate.trial.batch, objective(rows, search.resolved, search.tuning)[1])
+    return trials.hopeless(candidate.trial.batch, search.judge.scores(rows))
 
 
 def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
-    """Say whether the ledger of the search holds the replicas of the trials that were told, and their plan."""
+    """Say whether the ledger of the search holds the replicas of the finished trials, and their plan."""
     ledger = search.ledger.search()
-    needed = {id for c in told(trials, search) for id in c.trial.notes["replicas"]}
+    needed = {id for c in candidates(trials, search) for id in c.trial.replicas}
     return needed <= ledger.finished() and (ledger.find_plan() is not None or not needed)
 
 

@@ -23,7 +23,7 @@ from reports.export.archive import Archive, archive
 from reports.ledger.ledger import HISTORY, Arrays, Ledger
 from reports.pages.study import render
 from reports.study.evidence import Evidence, gather, level_label, to_json
-from reports.tuning.evidence import Tuning, gather_tuning
+from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.tables import trials_table
 
 FORMATS = ("csv", "parquet")
@@ -133,7 +133,7 @@ def _study(archive: Archive, ledger: Ledger, options: ExportOptions) -> list[str
     grids, lacking = _grids(ledger, tuning)
     said: list[columns.Meaning] = []
     if tuning:
-        archive.add(f"{top}tuning.json", to_json(tuning.record).encode())
+        archive.add(f"{top}tuning.json", to_json(tuning.record.model_dump()).encode())
         trials = _plain(trials_table(tuning))
         said = columns.of_trials(map(str, trials), tuning.untuned.factors)
         _add_table(archive, f"{top}trials", trials, options.format)
@@ -150,7 +150,7 @@ def _study(archive: Archive, ledger: Ledger, options: ExportOptions) -> list[str
     return lacking
 
 
-def _grids(ledger: Ledger, tuning: Tuning | None) -> tuple[list[_Grid], list[str]]:
+def _grids(ledger: Ledger, tuning: TunedStudy | None) -> tuple[list[_Grid], list[str]]:
     grids, lacking = [_Grid("", tuning.untuned if tuning else gather(ledger))], list[str]()
     for part, own in (("search/", ledger.search()), ("tuned/", ledger.tuned())) if tuning else ():
         try:
@@ -270,7 +270,7 @@ def _readme(
         study=evidence.study,
         primary=evidence.primary,
         summary=reporting.summary_of(report),
-        command=ledger.tuning().get("command") or evidence.plan.command,
+        command=tuned.command if (tuned := ledger.tuning()) else evidence.plan.command,
         commits=sorted({session.commit for session in sessions if session.commit}),
         versions=[f"{name} {version}" for name, version in versions.items() if version[:1].isdigit()],
         lacking=lacking,

@@ -85,9 +85,9 @@ def _sync(home: Ledger, runs_dir: Path, tracking_uri: str | None) -> Synced:
 def _stages(home: Ledger) -> Iterator[_Stage]:
     """Yield the grids of a study that were begun: one, or of a study that was tuned three."""
     yield _Stage(home, home.plan())
-    if not home.tuning():
+    if not (record := home.tuning()):
         return
-    links = tuning.links(home)
+    links = tuning.links(home, record)
     if search := home.search().find_plan():
         # A trial is over when it was told; of the others the search takes care.
         told = [replica for replica in search.replicas if replica.variant in links.trials]

@@ -47,8 +47,8 @@ from safetensors.numpy import load_file, save
 from gan.errors import InputError
 from gan.files import quarantine, write_atomically
 from reports.ledger.records import DIGESTS, REFERENCES, PlanRecord, Provenance, Record, References, problem_in
-from reports.ledger.schema import TUNING
 from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked
+from reports.ledger.tuning_record import TuningRecord
 
 T = TypeVar("T")
 Arrays = dict[str, NDArray[Any]]
@@ -180,9 +180,9 @@ class Ledger:
         """Return what real data and noise score, by score; empty before that is recorded."""
         return self._record("references.json", REFERENCES.validate_json) or {}
 
-    def tuning(self) -> dict[str, Any]:
-        """Return `tuning.json`, what a search for better settings found; empty where there was none."""
-        return self._record("tuning.json", TUNING.validate_json) or {}
+    def tuning(self) -> TuningRecord | None:
+        """Return `tuning.json`, what a search for better settings found; None where there was none."""
+        return self._record("tuning.json", TuningRecord.model_validate_json)
 
     def search(self) -> Ledger:
         """Return the ledger of the trials' replicas."""

@@ -276,6 +276,7 @@ DIGESTS: TypeAdapter[dict[str, str]] = TypeAdapter(Digests)
 def problem_in(error: ValidationError) -> str:
     """Return the first thing that is wrong with a file, in one line: the place, what was expected, what was found."""
     first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
     if first["type"] in ("json_invalid", "value_error"):
-        return first["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {expectation(first)}"
+        return ": ".join(filter(None, [place, first["msg"].removeprefix("Value error, ")]))
+    return f"{place or 'the file'}: {expectation(first)}"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from reports.figures.layout import Picture
-from reports.pages.study import draw, markdown, move, render, scratch_beside
+from reports.pages.study import draw, move, render, scratch_beside
 from reports.speed.figures import rates
 from reports.speed.results import Measured, Row, System, WholeStudy
-from reports.study.tables import number, spread
+from reports.study.tables import markdown, number, spread
 
 METHOD = """\
 Every contender is a fresh process of one thread; one at a time trains while the others wait, round after round, and a

@@ -12,12 +12,12 @@ from reports.ledger.ledger import Ledger
 from reports.pages.sections import claims, missing_by_variant
 from reports.pages.study import compile_report, draw, move, render, scratch_beside
 from reports.study.effects import FEW
-from reports.study.evidence import Evidence, to_csv, to_json
+from reports.study.evidence import to_csv, to_json
 from reports.study.tables import markdown, number
 from reports.tuning import tables
 from reports.tuning.answer import tuning_sentences
-from reports.tuning.effects import LEVELS, Findings
-from reports.tuning.evidence import SECOND, Tuning, gather_tuning
+from reports.tuning.effects import Findings
+from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.selection import splits_of
 
 
@@ -45,9 +45,8 @@ def compile_tuning(ledger: Ledger, out: Path) -> Path:
     tuning = found.tuning
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    compile_report(ledger, out / "untuned")
-    if tuning.tuned is not None:
-        compile_report(ledger.tuned(), out / "tuned")
+    for name, evidence in tuning.sources.items():
+        compile_report(evidence.ledger, out / name, evidence)
     with scratch_beside(out) as scratch:
         fresh = Path(scratch)
         drawn = draw(tuning_pictures(found), fresh)
@@ -68,56 +67,26 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         drawn: Name, title and caption of each figure.
     """
     tuning = found.tuning
-    grids = dict(zip(LEVELS, tuning.grids, strict=False))
     return render(
         "tuning.md.j2",
-        study=tuning.untuned.study,
-        tune=tuning.tune,
-        record=tuning.record,
+        found=found,
+        tuning=tuning,
         answer=tuning_sentences(found),
         claims=claims(tuning.untuned),
         device=tuning.untuned.plan.device,
-        complete=tuning.complete,
         complaints=complaints(tuning),
-        missing={name: missing_by_variant(evidence) for name, evidence in grids.items()},
-        label=tuning.label,
-        direction=tuning.direction,
-        unit=tables.unit(tuning),
-        log=tuning.log,
-        second=SECOND.get(str(tuning.tune.get("second")), ""),
-        retrained=tuning.tuned is not None,
+        missing={name: missing_by_variant(evidence) for name, evidence in tuning.grids.items()},
         several=len(tuning.variants) > 1,
-        variants=len(tuning.variants),
-        seeds=found.ranking.seeds,
         few_seeds=_few_seeds(found),
-        own_seeds=_span(sorted({int(s) for e in tuning.grids for s in e.results["seed"]})),
-        validation_seeds=_span(tuning.record["validation_seeds"]),
-        parameters=_space(tuning),
-        failed=number(tuning.failed),
+        own_seeds=_span(tuning.seeds),
+        validation_seeds=_span(tuning.record.validation_seeds),
+        parameters=markdown(tables.space_table(tuning)),
+        failed=number(tuning.tune.failed),
         curve=_curve_label(found),
         splits=splits_of(tuning),
-        learns=tuning.learns,
-        untuned_seeds=found.untuned_seeds,
-        unwon=bool(tuning.unwon),
         rescued=sum(c.failures for own in found.checkpoints.values() for c in own),
         notes=sorted({s.importances_note for s in tuning.searches.values() if s.importances_note}),
-        bounds=found.bounds,
-        tables={
-            name: markdown(table)
-            for name, table in {
-                "ranking": tables.ranking_table(found),
-                "pairs": tables.pairs_table(found),
-                "effects": tables.effects_table(found),
-                "held": tables.held_table(found),
-                "checkpoints": tables.checkpoints_table(found),
-                "budget": tables.budget_table(found),
-                "cost": tables.cost_table(tuning),
-                "search": tables.search_table(tuning),
-                "winners": tables.winners_table(found),
-                "importances": tables.importances_table(tuning),
-                "front": tables.front_table(tuning) if tuning.tune.get("second") else pd.DataFrame(),
-            }.items()
-        },
+        tables={name: markdown(table(found)) for name, table in tables.TABLES.items()},
         pictures={picture["name"].removesuffix(".png"): picture for picture in drawn},
     )
 
@@ -129,7 +98,7 @@ def tuning_summary(found: Findings, drawn: Iterable[dict[str, str]]) -> dict[str
     """
     tuning = found.tuning
     said, study = tuning_sentences(found), tuning.untuned.study
-    planned = [len(evidence.planned) for evidence in tuning.grids]
+    planned = [len(evidence.planned) for evidence in tuning.grids.values()]
     return {
         "study": study.name,
         "title": study.title,
@@ -140,27 +109,27 @@ def tuning_summary(found: Findings, drawn: Iterable[dict[str, str]]) -> dict[str
         "headline": said[0],
         "levels": "",
         "conclusions": [],
-        "replicas": sum(len(evidence.results) for evidence in tuning.grids),
+        "replicas": sum(len(evidence.results) for evidence in tuning.grids.values()),
         "planned": sum(planned) if tuning.tuned else 2 * planned[0],
-        "trials": sum(len(search.ended) for search in tuning.searches.values()),
+        "trials": sum(len(search.finished) for search in tuning.searches.values()),
         "ranking": found.ranking.outcome,
         "incomplete": not tuning.complete,
         "missing": complaints(tuning),
-        "missing_replicas": [id for evidence in tuning.grids for id in evidence.missing["id"]],
+        "missing_replicas": [id for evidence in tuning.grids.values() for id in evidence.missing["id"]],
         "claims": study.claims,
         "claim_texts": study.claim_texts,
         "figures": [picture["name"] for picture in drawn],
     }
 
 
-def both_grids(tuning: Tuning) -> pd.DataFrame:
+def both_grids(tuning: TunedStudy) -> pd.DataFrame:
     """Return one row a replica, the untuned grid first, with a column `tuned`, true or false, after the seed."""
     parts = []
-    for evidence, text in zip(tuning.grids, ("false", "true"), strict=False):
+    for name, evidence in tuning.grids.items():
         rows = evidence.results.copy()
-        rows.insert(int(rows.columns.get_indexer(pd.Index(["seed"]))[0]) + 1, "tuned", text)
+        rows.insert(int(rows.columns.get_indexer(pd.Index(["seed"]))[0]) + 1, "tuned", str(name == "tuned").lower())
         parts.append(rows.astype(object))
-    return pd.concat(parts, ignore_index=True).infer_objects() if len(parts) > 1 else parts[0].infer_objects()
+    return pd.concat(parts, ignore_index=True).infer_objects()
 
 
 def provenance(ledger: Ledger) -> dict[str, Any]:
@@ -175,15 +144,14 @@ def provenance(ledger: Ledger) -> dict[str, Any]:
     return {"sessions": sessions, "core_seconds": {n: round(total, 3) for n, total in seconds.items()}, **own}
 
 
-def complaints(tuning: Tuning) -> list[str]:
+def complaints(tuning: TunedStudy) -> list[str]:
     """Return what is missing or unreadable, the search and then grid by grid."""
-    names: list[tuple[str, Evidence]] = list(zip(LEVELS, tuning.grids, strict=False))
-    return [*tuning.complaints, *(f"{name} grid: {said}" for name, e in names for said in e.complaints)]
+    return [*tuning.complaints, *(f"{name} grid: {said}" for name, e in tuning.grids.items() for said in e.complaints)]
 
 
 def _few_seeds(found: Findings) -> str:
     """Return what to think of intervals over so few seeds as there are; empty where there are enough, or one."""
-    seeds = max(len(e.of(v)) for e in found.tuning.grids for v in found.tuning.variants)
+    seeds = max(len(e.of(v)) for e in found.tuning.grids.values() for v in found.tuning.variants)
     if not 1 < seeds < FEW:
         return ""
     return (
@@ -203,20 +171,3 @@ def _curve_label(found: Findings) -> str:
         return ""
     evidence = found.tuning.untuned
     return evidence.label(found.curve) if found.curve in evidence.references else f"`{found.curve}`"
-
-
-def _space(tuning: Tuning) -> str:
-    """Return what was searched as a markdown table."""
-    rows = []
-    for name, parameter in tuning.parameters.items():
-        values = ", ".join(tables.setting(choice) for choice in parameter.get("choices") or ())
-        if parameter.get("low") is not None:
-            ends = " to ".join(tables.setting(parameter[end]) for end in ("low", "high"))
-            values = f"{ends}{', logarithmic' if parameter.get('log') else ''}"
-        when = " and ".join(
-            f"`{key}` {' or '.join(map(tables.setting, own))}" for key, own in (parameter.get("when") or {}).items()
-        )
-        rows.append(
-            {"parameter": f"`{name}`", "kind": parameter["kind"], "values": values, "searched with": when or "–"}
-        )
-    return markdown(pd.DataFrame(rows))

@@ -52,5 +52,6 @@ def plot_rates(ax: Axes, measured: Measured, system: System) -> Axes:
     ax.set_xlim(replicas[0] / 1.3, replicas[-1] * 1.3)
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xticks(replicas, [f"{n:,}" for n in replicas])
-    draw.log_ticks(ax.yaxis).set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    draw.log_ticks(ax.yaxis)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     return ax

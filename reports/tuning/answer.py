@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from reports.ledger.ledger import Ledger
 from reports.stats.contrasts import ALPHA, Contrast
 from reports.stats.intervals import Interval
 from reports.stats.paired import smallest_p
-from reports.stats.ranking import Ranking
 from reports.study.effects import FEW, effect, effect_interval, favours, p_value
 from reports.study.tables import share
 from reports.tuning.effects import Findings
-from reports.tuning.evidence import Tuning, gather_tuning
+from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.selection import POOLED, splits_of
-from reports.tuning.tables import joined, of_all, percent, pooled_name, setting, unit, variant_name
+from reports.tuning.tables import joined, of_all, percent, pooled_name, setting, variant_name
 
 
 def tuning_answer(ledger: Ledger) -> str:
@@ -39,34 +39,33 @@ def tuning_sentences(found: Findings) -> list[str]:
 def _headline(found: Findings) -> str:
     own = found.tuning
     where = f"on {own.untuned.study.target_label}"
-    trials = f"{own.tune['trials']} trial{'s' if own.tune['trials'] > 1 else ''}"
+    trials = _counted(own.tune.trials, "trial")
     if own.tuned is None:
-        ended = [len(search.ended) for search in own.searches.values()]
-        span = str(ended[0]) if min(ended) == max(ended) else f"{min(ended)} to {max(ended)}"
-        each = " a variant" if len(ended) > 1 else ""
+        ended = [len(search.finished) for search in own.searches.values()]
+        span, each = _span(str(min(ended)), str(max(ended))), " a variant" if len(ended) > 1 else ""
         return (
             f"{where}, what tuning changes is not known yet: {span} of {trials}{each} have ended, and no winner has "
             "been retrained"
         )
-    if len(own.unwon) == len(own.variants):
+    if len(own.without_winner) == len(own.variants):
         return f"{where}, nothing was tuned: no trial of the search was seen to its end"
     if len(own.variants) == 1:
         text = f"{where}, {_gained(found, f'tuning with {trials}')}"
     else:
         gained = _gained(found, f"over {of_all(own, len(own.compared))} it")
-        won = len(own.variants) - len(own.unwon)
-        whom = f"{won} of {len(own.variants)} variants" if own.unwon else "each variant"
+        won = len(own.variants) - len(own.without_winner)
+        whom = f"{won} of {len(own.variants)} variants" if own.without_winner else "each variant"
         text = f"{where}, tuning {whom} with the same {trials} {_ranking(found)}; {gained}"
     return text if own.complete else f"so far, with what has finished: {text}"
 
 
-def _unwon(own: Tuning) -> str:
+def _unwon(own: TunedStudy) -> str:
     """Variants that the search found no settings for, and what became of them."""
-    if not own.unwon or len(own.variants) == 1:
+    if not own.without_winner or len(own.variants) == 1:
         return ""
-    one = len(own.unwon) == 1
+    one = len(own.without_winner) == 1
     return (
-        f"no trial of {joined([variant_name(own, name) for name in own.unwon])} was seen to its end: "
+        f"no trial of {joined([variant_name(own, name) for name in own.without_winner])} was seen to its end: "
         f"{'it keeps its' if one else 'they keep their'} untuned settings in both rankings, and "
         f"{'is' if one else 'are'} left out of what is said of tuning"
     )
@@ -84,41 +83,31 @@ def _ranking(found: Findings) -> str:
         return f"leaves the order of the {len(own.variants)} variants as it was"
     if ranking.outcome == "unresolved":
         return f"changes the order of the {len(own.variants)} variants' means, but reverses no resolved comparison"
-    turned = [pair for pair in ranking.pairs if pair.reversed]
-    pair = turned[0]
-    # Named by which of the two was better before.
-    ahead = pair.one if (pair.before.effect < 0) == (own.direction == "lower") else pair.other
-    behind = pair.other if ahead == pair.one else pair.one
-    many = f"{len(turned)} resolved comparisons turn round" if len(turned) > 1 else "a resolved comparison turns round"
-    such = "such as" if len(turned) > 1 else "namely"
-    return (
-        f"changes the ranking: {many}, {such} {variant_name(own, ahead)} against {variant_name(own, behind)}, better "
-        "before and worse after"
-    )
+    pair, *others = [pair for pair in ranking.pairs if pair.reversed]
+    ahead, behind = (variant_name(own, name) for name in (pair.one, pair.other))
+    if (pair.before.effect < 0) != (own.direction == "lower"):  # named by which of the two was better before
+        ahead, behind = behind, ahead
+    many = f"{len(others) + 1} resolved comparisons turn round, such as"
+    one = "a resolved comparison turns round, namely"
+    return f"changes the ranking: {many if others else one} {ahead} against {behind}, better before and worse after"
 
 
 def _gained(found: Findings, subject: str) -> str:
     """The effect of tuning on the score, and whether it is resolved."""
     gain, own = found.gain, found.tuning
+    estimate, fail = gain.interval.estimate, [found.both_fail(own.variants.index(name)) for name in own.compared]
     if not gain.pairs:
         return "no seed has finished on both sides, so its effect on the score is not known"
-    if not math.isfinite(gain.interval.estimate) or gain.interval.estimate == 0 or _all_fail(found):
+    if not math.isfinite(estimate) or estimate == 0 or all(fail):
         return "its effect on the score is no number, because failed replicas reach the mean of the paired seeds"
-    size = f"{effect(gain.interval.estimate)} times the {own.label}"
-    if not gain.ratio:
-        size = f"a difference of {effect(gain.interval.estimate)} in the {own.label}"
+    size = f"{effect(estimate)} times the" if gain.ratio else f"a difference of {effect(estimate)} in the"
     held = "; ".join(filter(None, [_limits(gain), f"p {_equals(gain.p)}", f"{gain.pairs} paired seeds"]))
     if math.isnan(gain.p):
-        held = f"{gain.pairs} paired seed{'s' if gain.pairs > 1 else ''}, too few for a test"
+        held = f"{_counted(gain.pairs, 'paired seed')}, too few for a test"
     if not gain.resolved:
-        return f"{subject} gives {size} ({held}), which is not resolved"
+        return f"{subject} gives {size} {own.label} ({held}), which is not resolved"
     better = "improves" if favours(gain, own.direction) else "worsens"
-    return f"{subject} {better} the scores, with {size} ({held})"
-
-
-def _all_fail(found: Findings) -> bool:
-    own = found.tuning
-    return all(found.both_fail(own.variants.index(name)) for name in own.compared)
+    return f"{subject} {better} the scores, with {size} {own.label} ({held})"
 
 
 def _comparisons(found: Findings) -> str:
@@ -126,26 +115,17 @@ def _comparisons(found: Findings) -> str:
     own, ranking = found.tuning, found.ranking
     if not ranking.pairs:
         return ""
-    before, after = (sum(c.resolved for c in family) for family in _families(ranking))
     count = len(ranking.pairs)
+    before, after = (sum(getattr(pair, side).resolved for pair in ranking.pairs) for side in ("before", "after"))
     text = f"of {count} comparisons of two variants, {before} are resolved before tuning and {after} after it"
     if count == 1:
-        text = (
-            f"the comparison of the two variants is {_resolved(before)} before tuning and {_resolved(after)} after it"
-        )
+        one, two = ("resolved" if resolved else "not resolved" for resolved in (before, after))
+        text = f"the comparison of the two variants is {one} before tuning and {two} after it"
     if ranking.seeds > 0 and smallest_p(ranking.seeds) * count > ALPHA:
-        text += f" ({ranking.seeds} seed{'s' if ranking.seeds > 1 else ''} cannot resolve any among so many)"
+        text += f" ({_counted(ranking.seeds, 'seed')} cannot resolve any among so many)"
     if own.variants[2:] and not math.isnan(ranking.tau.estimate):
         text += f"; Kendall's tau between the two rankings is {_signed(ranking.tau)}"
     return text
-
-
-def _families(ranking: Ranking) -> tuple[list[Contrast], list[Contrast]]:
-    return [pair.before for pair in ranking.pairs], [pair.after for pair in ranking.pairs]
-
-
-def _resolved(count: int) -> str:
-    return "resolved" if count else "not resolved"
 
 
 def _first(found: Findings) -> str:
@@ -187,7 +167,7 @@ def _optimism(found: Findings) -> str:
     if math.isnan(held.learned.estimate):
         return f"{text}, and not known for the untuned settings, so that what the selection learned is not told apart"
     return (
-        f"{text} and {untuned} for the untuned settings, which nobody selected; the {unit(own)} of the two, {learned}, "
+        f"{text} and {untuned} for the untuned settings, which nobody selected; the {own.unit} of the two, {learned}, "
         f"is where it would show if the selection fitted the validation {other}"
     )
 
@@ -214,13 +194,11 @@ def _budget(found: Findings) -> str:
     Of a sampler that learns, in the order in which it drew them; else to be expected.
     """
     own = found.tuning
-    whole = {name: curve for name, curve in found.progress.items() if len(curve) > 1 and name not in own.unwon}
+    whole = {name: curve for name, curve in found.progress.items() if len(curve) > 1 and name not in own.without_winner}
     if not whole:
         return ""
-    gaps = []
-    for curve in whole.values():
-        half, end = curve[len(curve) // 2 - 1], curve[-1]
-        gaps.append(half / end if own.log else abs(half - end))
+    halves = [(curve[len(curve) // 2 - 1], curve[-1]) for curve in whole.values()]
+    gaps = [half / end if own.log else abs(half - end) for half, end in halves]
     span = _span(effect(min(gaps)), effect(max(gaps)))
     if own.learns:
         what = f"reached {span} times" if own.log else f"fell {span} short of"
@@ -249,11 +227,16 @@ def _beaten(found: Findings, names: list[str]) -> str:
         parts.append(f"no number of them beats the untuned settings of {joined(never)}")
     if not parts:
         return ""
-    seeds, few = (f"{n} seed{'s' if n > 1 else ''}" for n in (found.untuned_seeds, own.tune["seeds"]))
+    seeds, few = (_counted(n, "seed") for n in (found.untuned_seeds, own.tune.seeds))
     return (
         f"{'; '.join(parts)} (the untuned settings are scored over {seeds} of the study's own, a trial over {few}, and "
         "the best is chosen)"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    """Return "1 trial" or "2 trials"."""
+    return f"{count} {noun}{'s' if count > 1 else ''}"
 
 
 def _span(low: str, high: str) -> str:
@@ -262,29 +245,20 @@ def _span(low: str, high: str) -> str:
 
 def _bounds(found: Findings) -> str:
     """Winners at a bound of their range."""
-    counts: dict[str, int] = {}
-    for _, name, _ in found.bounds:
-        counts[name] = counts.get(name, 0) + 1
-    if not counts:
+    searches = found.tuning.searches
+    won = sum(search.winner is not None for search in searches.values())
+    counts = Counter(name for _, name, _ in found.bounds)
+    parts = [f"`{name}` in {count} of {won}" for name, count in counts.items()]
+    if won == 1:
+        parts = [f"`{name}` ({setting(searches[variant].settings[name])})" for variant, name, _ in found.bounds]
+    return f"at the bound of its range the winner has {joined(parts)}: a wider range may score better" if parts else ""
+
+
+def _failures(tuning: TunedStudy) -> str:
+    """How many of the search's replicas failed; empty for a search that prunes where they do."""
+    if tuning.tune.pruning != "none":
         return ""
-    of = sum(search.winner is not None for search in found.tuning.searches.values())
-    parts = [f"`{name}` in {count} of {of}" for name, count in counts.items()]
-    if of == 1:
-        parts = [f"`{name}` ({_end(found, name)})" for name in counts]
-    return f"at the bound of its range the winner has {joined(parts)}: a wider range may score better"
-
-
-def _end(found: Findings, name: str) -> str:
-    value = next(s.settings[name] for s in found.tuning.searches.values() if name in s.settings)
-    return setting(value)
-
-
-def _failures(tuning: Tuning) -> str:
-    """How many of the search's replicas failed; not told of a search that was cut short where they do."""
-    if tuning.tune["pruning"] != "none":
-        return ""
-    ended = [trial for search in tuning.searches.values() for trial in search.ended]
-    replicas, failed = sum(len(t.statuses) for t in ended), sum(t.failures for t in ended)
+    replicas, failed = tuning.search_replicas
     if not replicas:
         return ""
     if not failed:

@@ -8,26 +8,28 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from reports.ledger.tuning_record import SearchRecord
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import Interval, better
 from reports.stats.paired import holm
 from reports.stats.ranking import Ranking, compare_rankings
 from reports.study.evidence import Evidence
 from reports.tuning.budget import best_so_far, expected_best_limits
-from reports.tuning.evidence import Search, Tuning
-from reports.tuning.selection import Checkpoints, Held, checkpoints, held_out, tuning_curve
+from reports.tuning.evidence import LEVELS, TunedStudy
+from reports.tuning.selection import CheckpointGain, Held, checkpoints, held_out, tuning_curve
+from studies.tune import Parameter
 
 BOUND = 0.05
 """A winner within this share of its range from an end is said to be at the bound."""
-LEVELS = ["untuned", "tuned"]
 
 
 @dataclass(frozen=True)
 class Findings:
     """All that a report on tuning says in numbers, computed once."""
 
-    tuning: Tuning
+    tuning: TunedStudy
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -42,13 +44,11 @@ class Findings:
 
         Without pairs for a variant that has no winner, or nothing trained with its settings.
         """
-        before, after = self.tuning.paired()
-        found = {}
-        for place, name in enumerate(self.tuning.variants):
-            both = np.stack([before[:, place], after[:, place]], axis=1)
-            found[name] = self._gain(both if name in self.tuning.compared else np.full_like(both, np.nan))
-        adjusted = holm([contrast.p for contrast in found.values()]).tolist()
-        return {name: replace(c, p_holm=p) for (name, c), p in zip(found.items(), adjusted, strict=True)}
+        both = self.tuning.paired()
+        both[..., [name not in self.tuning.compared for name in self.tuning.variants]] = np.nan
+        found = [self._gain(both[..., [place]]) for place in range(both.shape[-1])]
+        adjusted = holm([contrast.p for contrast in found]).tolist()
+        return {v: replace(c, p_holm=p) for v, c, p in zip(self.tuning.variants, found, adjusted, strict=True)}
 
     def both_fail(self, place: int) -> bool:
         """Whether failed replicas reach a variant's mean before and after, so that there is nothing to compare."""
@@ -57,19 +57,17 @@ class Findings:
     @cached_property
     def gain(self) -> Contrast:
         """Tuned against untuned over the variants compared, each seed averaged over them: one test, uncorrected."""
+        both = self.tuning.paired()
         places = [self.tuning.variants.index(name) for name in self.tuning.compared]
-        both = np.stack(list(self.tuning.paired()[:, :, places or [0]]), axis=2)
-        pooled = self._gain(both if places else np.full_like(both, np.nan))
+        pooled = self._gain(both[..., places] if places else np.full_like(both[..., :1], np.nan))
         return replace(pooled, p_holm=pooled.p)
 
-    def _gain(self, grid: np.ndarray) -> Contrast:
-        """The effect of tuning in scores of shape [seeds, 2] or [seeds, variants, 2]."""
+    def _gain(self, both: NDArray[np.float64]) -> Contrast:
+        """The effect of tuning in scores of shape [2, seeds, variants]."""
         own = self.tuning
-        factors = {"tuning": LEVELS}
-        if grid.ndim == 3:
-            factors = {"variant": [str(place) for place in range(grid.shape[1])], **factors}
-        reference = {"tuning": "untuned", "variant": "0"}
-        family = contrasts(grid, factors, reference, log=own.log, direction=own.direction)
+        factors = {"variant": [str(place) for place in range(both.shape[-1])], "tuning": list(LEVELS)}
+        reference = {"tuning": LEVELS[0], "variant": "0"}
+        family = contrasts(np.moveaxis(both, 0, -1), factors, reference, log=own.log, direction=own.direction)
         return next(contrast for contrast in family if contrast.factors == ("tuning",))
 
     @cached_property
@@ -97,12 +95,11 @@ class Findings:
         return tuning_curve(self.tuning)
 
     @cached_property
-    def checkpoints(self) -> dict[str, list[Checkpoints]]:
+    def checkpoints(self) -> dict[str, list[CheckpointGain]]:
         """Best and last checkpoints of each variant, "untuned" and "tuned"."""
         if self.curve is None:
             return {}
-        grids = zip(LEVELS, self.tuning.grids, strict=False)
-        return {name: checkpoints(self.tuning, evidence, self.curve) for name, evidence in grids}
+        return {name: checkpoints(self.tuning, own, self.curve) for name, own in self.tuning.grids.items()}
 
     @cached_property
     def budget(self) -> dict[str, list[Interval]]:
@@ -117,8 +114,7 @@ class Findings:
         own, column = self.tuning, f"validation/{self.tuning.score}"
         if column not in own.untuned.results:
             return {}
-        seeds = sorted({int(seed) for seed in own.untuned.results["seed"]})
-        table = own.seed_table(own.untuned, column, seeds)
+        table = own.seed_table(own.untuned, column, own.seeds)
         columns = {name: table[:, i][~np.isnan(table[:, i])] for i, name in enumerate(own.variants)}
         return {name: float(own.aggregated(scores)) for name, scores in columns.items() if len(scores)}
 
@@ -134,7 +130,8 @@ class Findings:
         for variant, search in self.tuning.searches.items():
             winner = search.winner
             for name, value in search.settings.items() if winner and winner.scored else ():
-                if end := at_bound(self.tuning.parameters.get(name, {}), value):
+                parameter = self.tuning.parameters.get(name)
+                if parameter and (end := at_bound(parameter, value)):
                     found.append((variant, name, end))
         return found
 
@@ -157,22 +154,17 @@ class Findings:
         return next((k for k, best in curve if better(best, reference, self.tuning.direction)), None)
 
 
-def at_bound(parameter: dict[str, Any], value: Any) -> Literal["low", "high"] | None:
-    """Say at which end of its range a number lies, within `BOUND` of it; None inside, or for what is no number.
-
-    Args:
-        parameter: Its settings in `tuning.json`: low, high and log.
-        value: Of the winner.
-    """
-    low, high = parameter.get("low"), parameter.get("high")
-    if low is None or high is None or isinstance(value, bool) or not isinstance(value, int | float) or high <= low:
+def at_bound(parameter: Parameter, value: Any) -> Literal["low", "high"] | None:
+    """Say at which end of its range a winner's value lies, within `BOUND` of it; None inside, or for a choice."""
+    low, high = parameter.low, parameter.high
+    if low is None or high is None or high <= low:
         return None
     share = (value - low) / (high - low)
-    if parameter.get("log") and value > 0:
+    if parameter.log and value > 0:
         share = math.log(value / low) / math.log(high / low)
     return "low" if share <= BOUND else "high" if share >= 1 - BOUND else None
 
 
-def second_values(search: Search) -> dict[int, tuple[float, float]]:
+def second_values(search: SearchRecord) -> dict[int, tuple[float, float]]:
     """Both objectives of each trial that has two, by its number."""
     return {t.number: (t.values[0], t.values[1]) for t in search.trials if t.state == "COMPLETE" and len(t.values) > 1}

@@ -3,117 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan.errors import InputError, nearest
 from reports.ledger.ledger import Ledger
+from reports.ledger.tuning_record import SearchRecord, TuningRecord
 from reports.stats.intervals import worst_of
 from reports.stats.iqm import interquartile_mean
 from reports.study.evidence import Evidence, gather
 from reports.tuning.grids import tuned_grid, with_primary
+from studies.tune import Parameter, Tuning
 
-STATES = ("COMPLETE", "PRUNED", "RUNNING")
 LEARNING = ("tpe", "cmaes")
 """Samplers that draw by the trials before, so that their order is no chance."""
+LEVELS = ("untuned", "tuned")
+NOT_SEARCHED = SearchRecord(
+    optuna_study="", trials=[], importances={}, importances_note="", best=None, front=[], settings={}
+)
 SECOND = {"failure_rate": "share of replicas that failed", "missed_rate": "share of replicas that missed the goal"}
-RECORD = {"tune": dict, "variants": dict, "complete": bool, "validation_seeds": list, "command": str, "storage": str}
-TUNE = {"score": str, "label": str, "direction": str, "aggregate": str, "failed": (int, float), "seeds": int}
-TUNE |= {"trials": int, "batch": int, "sampler": str, "pruning": str, "space": list}
-SEARCH = {"trials": list, "importances": dict, "front": list, "settings": dict}
-TRIAL = {"number": int, "batch": int, "state": str, "params": dict, "values": list, "scores": list, "statuses": list}
-WORDS = {dict: "a table", list: "a list", str: "a text", bool: "true or false", int: "a whole number"}
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One setting that a search tried."""
-
-    number: int
-    batch: int
-    """Number of the first trial that was drawn with it."""
-    state: str
-    """One of `STATES`."""
-    params: dict[str, Any]
-    values: tuple[float, ...]
-    """The objective, then the second objective if there is one; empty where the trial has none."""
-    scores: tuple[float, ...]
-    """One a validation seed, NaN for a replica that failed; fewer of a pruned trial."""
-    statuses: tuple[str, ...]
-
-    @property
-    def failures(self) -> int:
-        """How many of its replicas failed."""
-        return sum(status != "ok" for status in self.statuses)
-
-    @property
-    def scored(self) -> bool:
-        """Whether the trial was seen to its end, and some replica of it has a score."""
-        return self.state == "COMPLETE" and bool(self.values) and self.failures < max(len(self.statuses), 1)
-
-
-@dataclass(frozen=True)
-class Search:
-    """What was found for one variant of the grid."""
-
-    variant: str
-    trials: tuple[Trial, ...]
-    importances: dict[str, float]
-    """Share of each parameter, the largest first; empty where it cannot be told."""
-    importances_note: str
-    best: int | None
-    """Number of the winner."""
-    front: tuple[int, ...]
-    """Numbers of the trials that no other beats in both objectives."""
-    settings: dict[str, Any]
-    """The winner's searched settings."""
-
-    @property
-    def winner(self) -> Trial | None:
-        """The best trial."""
-        return next((trial for trial in self.trials if trial.number == self.best), None)
-
-    @property
-    def ended(self) -> list[Trial]:
-        """Trials that are over, in the order they were drawn."""
-        return [trial for trial in self.trials if trial.state != "RUNNING"]
-
-
-@dataclass(frozen=True)
-class Tuning:
+class TunedStudy:
     """A tuned study: its search, its untuned grid, and the same grid with each variant's best settings."""
 
-    record: dict[str, Any]
-    """`tuning.json`."""
-    searches: dict[str, Search]
+    record: TuningRecord
+    searches: dict[str, SearchRecord]
     """By variant, in the grid's order."""
     untuned: Evidence
     tuned: Evidence | None
-    """None where nothing was retrained yet."""
-    ledger: Ledger
+    """Without the variants that were trained with other settings than the winners'; None where none is left."""
+    sources: dict[str, Evidence]
+    """The two grids as their ledgers have them, for the grids' own reports, by `LEVELS`."""
     complaints: list[str] = field(default_factory=list)
     """What is missing, one sentence each, beside what the two grids' own reports complain of."""
 
     @property
-    def tune(self) -> dict[str, Any]:
+    def tune(self) -> Tuning:
         """The settings of the search."""
-        return self.record["tune"]
+        return self.record.tune
 
     @property
     def score(self) -> str:
         """The final score that the search optimised: the primary one of both grids here."""
-        return self.tune["score"]
+        return self.tune.score
 
     @property
     def direction(self) -> str:
         """Which end of the score is good."""
-        return self.tune["direction"]
+        return self.tune.direction
 
     @property
     def label(self) -> str:
@@ -121,61 +64,88 @@ class Tuning:
         return self.untuned.label(self.score)
 
     @property
+    def aggregate(self) -> str:
+        """What an objective makes of the scores of replicas, in words."""
+        return "interquartile mean" if self.tune.aggregate == "iqm" else self.tune.aggregate
+
+    @property
+    def objective(self) -> str:
+        """The label of an axis of objectives."""
+        return f"{self.aggregate} {self.label} ({self.direction} is better)"
+
+    @property
+    def second(self) -> str:
+        """The second objective in words; empty where there is none."""
+        return SECOND.get(self.tune.second or "", "")
+
+    @property
+    def unit(self) -> str:
+        """What two scores are compared by."""
+        return "ratio" if self.log else "difference"
+
+    @property
     def variants(self) -> list[str]:
         """The grid's variants, as planned."""
         return list(self.untuned.variants.index)
 
     @property
-    def parameters(self) -> dict[str, dict[str, Any]]:
+    def parameters(self) -> dict[str, Parameter]:
         """What was searched, by name."""
-        return {parameter["name"]: parameter for parameter in self.tune["space"]}
+        return {parameter.name: parameter for parameter in self.tune.space}
 
     @property
     def learns(self) -> bool:
         """Whether later trials were drawn by what earlier ones scored: then trials are not exchangeable."""
-        return self.tune["sampler"] in LEARNING
+        return self.tune.sampler in LEARNING
 
     @property
-    def unwon(self) -> list[str]:
-        """Variants without a complete trial, and so without a winner: they keep their untuned settings."""
+    def without_winner(self) -> list[str]:
+        """Variants without a complete trial: they keep their untuned settings."""
         return [name for name in self.variants if self.searches[name].winner is None]
 
     @property
     def compared(self) -> list[str]:
         """Variants that have a winner, and replicas with its settings."""
         there = set() if self.tuned is None else set(self.tuned.results["variant"])
-        return [name for name in self.variants if name in there and name not in self.unwon]
+        return [name for name in self.variants if name in there and name not in self.without_winner]
 
     @property
-    def failed(self) -> float:
-        """The score that a failed replica stands for in an objective, and the worst that any replica counts as."""
-        return float(self.tune["failed"])
+    def grids(self) -> dict[str, Evidence]:
+        """The untuned grid, and the tuned one where there is one, by `LEVELS`."""
+        both = zip(LEVELS, [self.untuned, self.tuned], strict=True)
+        return {name: evidence for name, evidence in both if evidence is not None}
 
     @property
-    def grids(self) -> list[Evidence]:
-        """The untuned grid, and the tuned one where there is one."""
-        return [self.untuned, *([self.tuned] if self.tuned else [])]
+    def seeds(self) -> list[int]:
+        """Every seed that some replica of the grids has, ascending."""
+        return sorted({int(seed) for evidence in self.grids.values() for seed in evidence.results["seed"]})
+
+    @property
+    def search_replicas(self) -> tuple[int, int]:
+        """How many replicas the finished trials have, and how many of these failed."""
+        trials = [trial for search in self.searches.values() for trial in search.finished]
+        return sum(len(trial.statuses) for trial in trials), sum(trial.failures for trial in trials)
 
     @cached_property
     def log(self) -> bool:
         """Whether scores are compared by ratios: in all places or in none, so that they can be set side by side."""
         held_out = f"validation/{self.score}"
-        columns = [e.results[name] for e in self.grids for name in (self.score, held_out) if name in e.results]
+        columns = [e.results[name] for e in self.grids.values() for name in (self.score, held_out) if name in e.results]
         tried = [s for search in self.searches.values() for trial in search.trials for s in trial.scores]
-        values = np.concatenate([*(np.asarray(column, float) for column in columns), tried, [self.failed]])
+        values = np.concatenate([np.asarray(own, float) for own in (*columns, tried, [self.tune.failed])])
         return self.untuned.spans_decades(self.score) and bool((values[np.isfinite(values)] > 0).all())
 
     @property
     def complete(self) -> bool:
         """Whether the search has ended, and every replica of both grids is there."""
-        whole = all(e.missing.empty and not e.complaints for e in self.grids)
-        return bool(self.record["complete"]) and self.tuned is not None and not self.complaints and whole
+        whole = all(e.missing.empty and not e.complaints for e in self.grids.values())
+        return self.record.complete and self.tuned is not None and not self.complaints and whole
 
-    def objectives(self, search: Search) -> NDArray[np.float64]:
+    def objectives(self, search: SearchRecord) -> NDArray[np.float64]:
         """The objective of each trial that is over, shape [trials]; one without a score stands for the worst."""
+        values = [t.values[0] if t.state == "COMPLETE" and t.values else math.nan for t in search.finished]
         worst = max if self.direction == "lower" else min
-        values = [t.values[0] if t.state == "COMPLETE" and t.values else math.nan for t in search.ended]
-        floor = worst([self.failed, *(v for v in values if math.isfinite(v))])
+        floor = worst([self.tune.failed, *(v for v in values if math.isfinite(v))])
         return np.array([value if math.isfinite(value) else floor for value in values], dtype=np.float64)
 
     def aggregated(self, scores: NDArray[np.float64], axis: int = 0) -> NDArray[np.float64]:
@@ -190,41 +160,37 @@ class Tuning:
         Returns:
             Shape [...].
         """
-        clamp = np.minimum if self.direction == "lower" else np.maximum
-        values = clamp(np.where(np.isfinite(scores), scores, self.failed), self.failed)
+        clamp, failed = np.minimum if self.direction == "lower" else np.maximum, self.tune.failed
+        values = clamp(np.where(np.isfinite(scores), scores, failed), failed)
         how = {"mean": np.mean, "median": np.median, "iqm": interquartile_mean}
-        return np.asarray(how[self.tune["aggregate"]](values, axis=axis))
+        return np.asarray(how[self.tune.aggregate](values, axis=axis))
 
     def seed_table(self, evidence: Evidence, column: str, seeds: Sequence[int]) -> NDArray[np.float64]:
         """A score by seed and variant.
 
         Args:
             evidence: One of the grids.
-            column: Of its results.
+            column: A score; all is NaN where the results have no such column.
             seeds: The rows.
 
         Returns:
             Shape [seeds, variants]; the worst infinity where a replica failed, NaN where it has not finished.
         """
-        table = np.full((len(seeds), len(self.variants)), np.nan)
-        places = {seed: i for i, seed in enumerate(seeds)}, {name: j for j, name in enumerate(self.variants)}
-        results = evidence.results
-        for variant, seed, status, value in zip(
-            results["variant"], results["seed"], results["status"], results[column], strict=True
-        ):
-            if seed in places[0]:
-                lost = status != "ok" or not math.isfinite(value)
-                table[places[0][seed], places[1][variant]] = worst_of(self.direction) if lost else value
-        return table
+        if column not in evidence.results:
+            return np.full((len(seeds), len(self.variants)), np.nan)
+        rows = evidence.results[["seed", "variant", "status", column]].astype({column: float})
+        failed = (rows["status"] != "ok") | ~np.isfinite(rows[column])
+        rows[column] = rows[column].mask(failed, worst_of(self.direction))
+        table = rows.pivot_table(column, index="seed", columns="variant", aggfunc="last")
+        return table.reindex(index=list(seeds), columns=self.variants).to_numpy(np.float64)
 
     def paired(self) -> NDArray[np.float64]:
         """The score before and after, shape [2, seeds, variants], on every seed that some replica has."""
-        seeds = sorted({int(seed) for evidence in self.grids for seed in evidence.results["seed"]})
-        tables = [self.seed_table(evidence, self.score, seeds) for evidence in self.grids]
+        tables = [self.seed_table(evidence, self.score, self.seeds) for evidence in self.grids.values()]
         return np.stack(tables if self.tuned else [*tables, np.full_like(tables[0], np.nan)])
 
 
-def gather_tuning(ledger: Ledger) -> Tuning:
+def gather_tuning(ledger: Ledger) -> TunedStudy:
     """Read what a search found, and the grids before and after it.
 
     Args:
@@ -233,99 +199,28 @@ def gather_tuning(ledger: Ledger) -> Tuning:
     Raises:
         InputError: There is no `tuning.json` or it is damaged, or the untuned grid has no finished replica.
     """
-    record = ledger.tuning()  # raises where it is no JSON
-    path = ledger.directory / "tuning.json"
-    if not record:
+    record, path = ledger.tuning(), ledger.directory / "tuning.json"
+    if record is None:
         raise InputError(f"{path}: not there; expected the run directory of a study that was tuned")
-    _check(record, RECORD, path)
-    _check(record["tune"], TUNE, path, "tune.")
-    if record["tune"]["direction"] not in ("lower", "higher"):
-        raise InputError(f"{path}: tune.direction: expected lower or higher, not {record['tune']['direction']!r}")
-    score = record["tune"]["score"]
-    untuned = with_primary(gather(ledger), score, ledger.directory)
-    unknown = set(record["variants"]) - set(untuned.variants.index)
-    if unknown:
-        name = min(unknown)
-        raise InputError(
-            f"{path}: variants: '{name}' is no variant of the plan; {nearest(name, untuned.variants.index)}"
-        )
-    found = {v: record["variants"].get(v, _EMPTY) for v in untuned.variants.index}
-    searches = {name: _search(name, own, path) for name, own in found.items()}
+    gathered = gather(ledger)
+    untuned = with_primary(gathered, record.tune.score)
+    if unknown := sorted(set(record.variants) - set(untuned.variants.index)):
+        known = nearest(unknown[0], untuned.variants.index)
+        raise InputError(f"{path}: variants: '{unknown[0]}' is no variant of the plan; {known}")
+    searches = {name: record.variants.get(name, NOT_SEARCHED) for name in untuned.variants.index}
     winners = {name: search.settings for name, search in searches.items() if search.winner}
-    tuned, complaints = tuned_grid(ledger.tuned(), untuned, score, winners)
-    complaints = [*_unfinished(record, searches), *complaints]
-    return Tuning(record, searches, untuned, tuned, untuned.ledger, complaints)
+    grid = tuned_grid(ledger.tuned(), untuned, record.tune.score, winners)
+    sources = {"untuned": gathered} | ({"tuned": grid.gathered} if grid.gathered else {})
+    complaints = [*_unfinished(record, searches), *grid.complaints]
+    return TunedStudy(record, searches, untuned, grid.belonging, sources, complaints)
 
 
-_EMPTY: dict[str, Any] = {"trials": [], "importances": {}, "best": None, "front": [], "settings": {}}
-
-
-def _unfinished(record: Mapping[str, Any], searches: Mapping[str, Search]) -> list[str]:
+def _unfinished(record: TuningRecord, searches: dict[str, SearchRecord]) -> list[str]:
     """Return a sentence for every variant whose search has not ended."""
-    planned = record["tune"]["trials"]
-    said = []
+    planned, said = record.tune.trials, []
     for name, search in searches.items():
-        over = len(search.ended)
+        over = len(search.finished)
         # A grid may hold fewer points than trials were asked for: then the search says itself that it is complete.
-        if not over or (over < planned and not record["complete"]):
+        if not over or (over < planned and not record.complete):
             said.append(f"The search of {name or 'the one variant'} has ended {over} of {planned} trials.")
-    return said or ([] if record["complete"] else ["`tuning.json` says that the search is not complete."])
-
-
-def _search(name: str, content: Any, path: Path) -> Search:
-    place = f"variants.{name}."
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: {place[:-1]}: expected a table, not {content!r:.40}")
-    _check(content, SEARCH, path, place)
-    trials = [_trial(trial, path, f"{place}trials.{i}.") for i, trial in enumerate(content["trials"])]
-    trials.sort(key=lambda trial: trial.number)
-    best, numbers = content.get("best"), {trial.number for trial in trials}
-    for number in [*([] if best is None else [best]), *content["front"]]:
-        if number not in numbers:
-            raise InputError(f"{path}: {place}best and front: expected numbers of its trials, not {number!r:.40}")
-    importances = {key: float(value) for key, value in content["importances"].items()}
-    return Search(
-        variant=name,
-        trials=tuple(trials),
-        importances=dict(sorted(importances.items(), key=lambda item: -item[1])),
-        importances_note=content.get("importances_note", ""),
-        best=best,
-        front=tuple(content["front"]),
-        settings=content["settings"],
-    )
-
-
-def _trial(content: Any, path: Path, place: str) -> Trial:
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: {place[:-1]}: expected a table, not {content!r:.40}")
-    _check(content, TRIAL, path, place)
-    if content["state"] not in STATES:
-        raise InputError(f"{path}: {place}state: {nearest(content['state'], STATES)}")
-    numbers = {key: tuple(_number(v, path, f"{place}{key}") for v in content[key]) for key in ("values", "scores")}
-    return Trial(
-        content["number"],
-        content["batch"],
-        content["state"],
-        content["params"],
-        numbers["values"],
-        numbers["scores"],
-        tuple(content["statuses"]),
-    )
-
-
-def _number(value: Any, path: Path, place: str) -> float:
-    """Read a number, None as NaN; an infinity may be spelled out, as strict JSON has none."""
-    try:
-        return math.nan if value is None else float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{path}: {place}: expected numbers, not {value!r:.40}") from None
-
-
-def _check(content: Mapping[str, Any], expected: Mapping[str, Any], path: Path, place: str = "") -> None:
-    """Refuse what `benchmarks` would not have written, by the first key that shows it."""
-    for key, kind in expected.items():
-        value = content.get(key)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            named = WORDS.get(kind, "a number") if isinstance(kind, type) else "a number"
-            given = f"not {value!r:.40}" if key in content else "which is not there"
-            raise InputError(f"{path}: {place}{key}: expected {named}, {given}")
+    return said or ([] if record.complete else ["`tuning.json` says that the search is not complete."])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,18 +14,26 @@ from reports.figures import primitives as draw
 from reports.figures.layout import room_for_failures
 from reports.stats.intervals import Interval
 from reports.study.evidence import level_label
+from studies.tune import Parameter
 
 
-class Point(NamedTuple):
+class TrialMark(NamedTuple):
     """One trial in one panel."""
 
-    group: str
+    variant: str
     value: Any
-    """Of the parameter: a number, or a category's label."""
+    """Of the parameter."""
     objective: float
     """NaN for a trial without a score."""
     state: str
     """Whether its replicas were "whole", or "partly" failed; "failed" without a score."""
+
+
+def log_scale(ax: Axes, axis: Literal["x", "y"], log: bool) -> None:
+    """Make an axis logarithmic if it is to be."""
+    if log:
+        ax.set(**{f"{axis}scale": "log"})
+        draw.log_ticks(getattr(ax, f"{axis}axis"))
 
 
 def plot_intervals(
@@ -85,8 +93,8 @@ def plot_expected_best(
 
 def plot_trials(
     ax: Axes,
-    points: Sequence[Point],
-    parameter: Mapping[str, Any],
+    marks: Sequence[TrialMark],
+    parameter: Parameter,
     before: Mapping[str, Any],
     colours: Mapping[str, Any],
     limits: tuple[float, float],
@@ -97,68 +105,60 @@ def plot_trials(
 
     Args:
         ax: Where to draw.
-        points: The trials that drew the parameter.
-        parameter: Its settings: low, high and log of a number, choices of a category.
-        before: The untuned value of each group; None where there is none.
-        colours: One a group.
+        marks: The trials that drew the parameter.
+        parameter: What was searched.
+        before: The untuned value of each variant; None where there is none.
+        colours: One a variant.
         limits: Of the objective.
         direction: Which end of the objective is good.
         log: Whether the objective's axis is logarithmic.
     """
-    failed = any(point.state == "failed" for point in points)
+    failed = any(mark.state == "failed" for mark in marks)
     worst, *ends = room_for_failures(*limits, log, direction) if failed else (limits[1], *limits)
-    groups = list(colours)
-    numeric = parameter.get("low") is not None
-    labels = [] if numeric else [level_label(choice) for choice in parameter.get("choices") or ()]
+    labels = [level_label(choice) for choice in parameter.choices]
+    # A category's variants stand side by side.
+    aside = {variant: 0.6 * ((i + 0.5) / len(colours) - 0.5) for i, variant in enumerate(colours)}
 
-    def across(group: str, value: Any) -> float:
-        """Place on the x axis: a category's groups stand side by side."""
-        aside = 0.6 * ((groups.index(group) + 0.5) / len(groups) - 0.5)
-        return float(value) if numeric else labels.index(value) + aside if value in labels else math.nan
+    def across(value: Any) -> float:
+        """Place on the x axis."""
+        if not labels:
+            return float(value)
+        return labels.index(level_label(value)) if level_label(value) in labels else math.nan
 
-    for point in points:
-        x, colour = across(point.group, point.value), colours[point.group]
-        if point.state == "failed":
+    for mark in marks:
+        x, colour = across(mark.value) + (aside[mark.variant] if labels else 0), colours[mark.variant]
+        if mark.state == "failed":
             ax.scatter([x], [worst], s=16, marker="x", color=colour, linewidths=1, clip_on=False)
         else:
-            face = "white" if point.state == "partly" else colour
-            ax.scatter([x], [point.objective], s=13, edgecolors=[colour], facecolors=[face], linewidths=0.9)
-    _untuned_lines(ax, before, colours, labels)
-    if numeric:
-        _numeric_axis(ax, parameter, [v for v in before.values() if isinstance(v, int | float)])
-    else:
+            face = "white" if mark.state == "partly" else colour
+            ax.scatter([x], [mark.objective], s=13, edgecolors=[colour], facecolors=[face], linewidths=0.9)
+    untuned = {variant: across(value) for variant, value in before.items() if value is not None}
+    shared = len({level_label(value) for value in before.values() if value is not None}) == 1
+    for variant, place in list(untuned.items())[: 1 if shared else None]:
+        if not math.isnan(place):
+            ax.axvline(place, **{**draw.REFERENCE, **({} if shared else {"color": colours[variant]})})
+    if labels:
         ax.set_xticks(range(len(labels)), labels)
-        ax.set_xlim(-0.5, max(len(labels), 1) - 0.5)
-        if max(map(len, labels), default=0) * len(labels) > 28:
+        ax.set_xlim(-0.5, len(labels) - 0.5)
+        if max(map(len, labels)) * len(labels) > 28:
             ax.tick_params(axis="x", rotation=30)
-    if log:
-        ax.set_yscale("log")
-        draw.log_ticks(ax.yaxis)
+    else:
+        _numeric_axis(ax, parameter, list(untuned.values()))
+    log_scale(ax, "y", log)
     ax.set_ylim(*ends)
     return ax
 
 
-def _untuned_lines(ax: Axes, before: Mapping[str, Any], colours: Mapping[str, Any], labels: Sequence[str]) -> None:
-    """A line at the untuned setting; one a group, in its colour, where they differ."""
-    values = {group: value for group, value in before.items() if value is not None}
-    shared = len({level_label(value) for value in values.values()}) == 1
-    for group, value in list(values.items())[: 1 if shared else None]:
-        label = level_label(value)
-        place = labels.index(label) if label in labels else value
-        if isinstance(place, int | float) and not isinstance(place, bool) and (not labels or label in labels):
-            ax.axvline(place, **{**draw.REFERENCE, **({} if shared else {"color": colours[group]})})
-
-
-def _numeric_axis(ax: Axes, parameter: Mapping[str, Any], marks: Sequence[float]) -> None:
+def _numeric_axis(ax: Axes, parameter: Parameter, marks: Sequence[float]) -> None:
     """The range that was searched, and the untuned settings where they lie outside."""
-    held = [parameter["low"], parameter["high"], *marks]
-    if parameter.get("log"):
-        held = np.log10([value for value in held if value > 0])
-        ax.set_xscale("log")
-        draw.log_ticks(ax.xaxis)
+    assert parameter.low is not None and parameter.high is not None
+    held = np.array([parameter.low, parameter.high, *marks], dtype=float)
+    log_scale(ax, "x", parameter.log)
+    if parameter.log:
+        held = np.log10(held[held > 0])
         if np.ptp(held) > 1.5:  # a third of a page has room for whole decades
             ax.xaxis.set_major_locator(LogLocator(numticks=6))
-    low, high = min(held), max(held)
+    low, high = held.min(), held.max()
     margin = 0.05 * max(high - low, 1e-12)
     ends = np.array([low - margin, high + margin])
-    ax.set_xlim(*(10.0**ends if parameter.get("log") else ends))
+    ax.set_xlim(*(10.0**ends if parameter.log else ends))

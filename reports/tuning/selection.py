@@ -17,7 +17,7 @@ from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import Interval, iqm_interval
 from reports.stats.resampling import seed_interval
 from reports.study.evidence import Evidence
-from reports.tuning.evidence import Tuning
+from reports.tuning.evidence import TunedStudy
 
 POOLED = "all variants"
 SAMPLE_SIZE = re.compile(r"_\d+k?$")
@@ -50,11 +50,11 @@ class Splits(NamedTuple):
 
     other: str
     """What the two do not share: "images" or "latents"."""
-    told: str
+    sentence: str
     """The same as a sentence."""
 
 
-class Checkpoints(NamedTuple):
+class CheckpointGain(NamedTuple):
     """The scores of one variant at the end and at the best checkpoint, at the curve's sample size."""
 
     variant: str
@@ -68,7 +68,7 @@ class Checkpoints(NamedTuple):
     """Replicas that failed and yet left a checkpoint: they have a best one and no last one."""
 
 
-def splits_of(tuning: Tuning) -> Splits:
+def splits_of(tuning: TunedStudy) -> Splits:
     """Say what a validation score is of, and so what a test score may differ from it by."""
     settings = dict(tuning.untuned.study.target)
     target = make_target(settings.pop("name"), **settings)
@@ -78,21 +78,19 @@ def splits_of(tuning: Tuning) -> Splits:
             "This target's distribution is known exactly: there are no data to hold out, and a validation score is of "
             "other latents than a test score, so that nothing here speaks of data.",
         )
-    if target.name == "digits":
-        _, validation, test = DIGITS_SPLIT
-        return Splits(
-            "images",
-            f"Of digits the {validation} validation images are a set of their own, and so are the {test} of the test: "
-            "training uses neither. The latents differ too.",
-        )
-    return Splits(
-        "images",
-        f"The validation images are the last {MNIST_VALIDATION:,} of train, so that every GAN was trained on them, and "
-        "on none of the test. The latents differ too.",
+    _, validation, test = DIGITS_SPLIT
+    own = (
+        f"Of digits the {validation} validation images are a set of their own, and so are the {test} of the test: "
+        "training uses neither."
     )
+    shared = (
+        f"The validation images are the last {MNIST_VALIDATION:,} of train, so that every GAN was trained on them, and "
+        "on none of the test."
+    )
+    return Splits("images", f"{own if target.name == 'digits' else shared} The latents differ too.")
 
 
-def held_out(tuning: Tuning) -> list[Held]:
+def held_out(tuning: TunedStudy) -> list[Held]:
     """Set each winner's objective where it was chosen beside that on held-out seeds, and on the test split.
 
     The winner is the best of many trials on few seeds, so its objective there flatters it: the expected best of
@@ -109,8 +107,9 @@ def held_out(tuning: Tuning) -> list[Held]:
     if tuning.tuned is None or f"validation/{tuning.score}" not in tuning.tuned.results:
         return []
     seeds = sorted({int(seed) for seed in tuning.tuned.results["seed"]})
-    # [seeds, variants, (tuned, untuned), (validation, test)]
-    scores = np.stack([_both_splits(tuning, grid, seeds) for grid in (tuning.tuned, tuning.untuned)], axis=2)
+    columns = [f"validation/{tuning.score}", tuning.score]
+    tables = [[tuning.seed_table(grid, c, seeds) for c in columns] for grid in (tuning.tuned, tuning.untuned)]
+    scores = np.moveaxis(np.array(tables), (0, 1), (2, 3))  # [seeds, variants, (tuned, untuned), (validation, test)]
     found, places, chosen = [], [], []
     for place, variant in enumerate(tuning.variants):
         winner, own = tuning.searches[variant].winner, scores[:, place, 0]
@@ -128,14 +127,7 @@ def held_out(tuning: Tuning) -> list[Held]:
     return found
 
 
-def _both_splits(tuning: Tuning, grid: Evidence, seeds: list[int]) -> NDArray[np.float64]:
-    """The score on validation and on test, shape [seeds, variants, 2]; NaN where a grid was not scored so."""
-    names = [f"validation/{tuning.score}", tuning.score]
-    nothing = np.full((len(seeds), len(tuning.variants)), np.nan)
-    return np.stack([tuning.seed_table(grid, n, seeds) if n in grid.results else nothing for n in names], axis=-1)
-
-
-def _effects(tuning: Tuning, scores: NDArray[np.float64], chosen: list[float]) -> list[Interval]:
+def _effects(tuning: TunedStudy, scores: NDArray[np.float64], chosen: list[float]) -> list[Interval]:
     """The four effects of `Held`, each the mean over variants, on the seeds that have all that it needs.
 
     Args:
@@ -193,26 +185,25 @@ def checkpoint_table(evidence: Evidence, curve: str, direction: str) -> pd.DataF
         Columns variant, seed, last (NaN for a replica that failed), best (on test data; NaN where there was no
         finite checkpoint) and step. A replica whose history is lost has no row.
     """
-    history = evidence.ledger.history([f"score/{curve}", f"validation/{curve}"])
+    columns = [f"validation/{curve}", f"score/{curve}"]
+    history = evidence.ledger.history(columns)
     points = history.pivot_table(index=["replica", "step"], columns="metric", values="value", aggfunc="last")
-    points = points.reindex(columns=[f"validation/{curve}", f"score/{curve}"])
-    points = points[np.isfinite(points).all(axis=1)]
-    curves = dict(iter(points.groupby(level="replica")))
+    points = points.reindex(columns=columns)
+    curves = dict(iter(points[np.isfinite(points).all(axis=1)].groupby(level="replica")))
     rows = []
     for replica, variant, seed, status in evidence.results[["replica", "variant", "seed", "status"]].itertuples(False):
-        if (own := curves.get(replica)) is None:
-            if status == "ok":
-                continue
-            rows.append((variant, seed, math.nan, math.nan, math.nan))
-            continue
-        steps = own.index.get_level_values("step").to_numpy(float)
-        validation, test = own.to_numpy(float).T
-        chosen = int(np.argmin(validation) if direction == "lower" else np.argmax(validation))
-        rows.append((variant, seed, test[-1] if status == "ok" else math.nan, test[chosen], steps[chosen]))
+        row = {"variant": variant, "seed": seed, "last": math.nan, "best": math.nan, "step": math.nan}
+        if replica in curves:
+            validation, test = curves[replica].to_numpy(float).T
+            chosen = int(np.argmin(validation) if direction == "lower" else np.argmax(validation))
+            steps = curves[replica].index.get_level_values("step").to_numpy(float)
+            row |= {"last": test[-1] if status == "ok" else math.nan, "best": test[chosen], "step": steps[chosen]}
+        if replica in curves or status != "ok":
+            rows.append(row)
     return pd.DataFrame(rows, columns=pd.Index(["variant", "seed", "last", "best", "step"]))
 
 
-def checkpoints(tuning: Tuning, evidence: Evidence, curve: str) -> list[Checkpoints]:
+def checkpoints(tuning: TunedStudy, evidence: Evidence, curve: str) -> list[CheckpointGain]:
     """Compare the best checkpoint of every replica with its last one, variant by variant.
 
     The best is chosen on the validation curve and read off the test curve, so that the choice does not flatter it.
@@ -226,7 +217,7 @@ def checkpoints(tuning: Tuning, evidence: Evidence, curve: str) -> list[Checkpoi
     found = []
     for variant in tuning.variants:
         own = table[table["variant"] == variant]
-        if own.empty or (evidence is tuning.tuned and variant in tuning.unwon):
+        if own.empty or (evidence is tuning.tuned and variant in tuning.without_winner):
             continue
         values = own[["last", "best"]].to_numpy(float)
         both = values[np.isfinite(values).all(axis=1)]
@@ -236,14 +227,11 @@ def checkpoints(tuning: Tuning, evidence: Evidence, curve: str) -> list[Checkpoi
         gain = contrasts(both, levels, {"checkpoint": "last"}, log=log, direction=tuning.direction)[0]
         last, best = (iqm_interval([column], tuning.direction) for column in values.T)
         rescued = int((np.isnan(values[:, 0]) & np.isfinite(values[:, 1])).sum())
-        found.append(Checkpoints(variant, last, best, gain, float(own["step"].median()), rescued))
+        found.append(CheckpointGain(variant, last, best, gain, float(own["step"].median()), rescued))
     return found
 
 
-def tuning_curve(tuning: Tuning) -> str | None:
+def tuning_curve(tuning: TunedStudy) -> str | None:
     """The score whose curve stands for the objective's, recorded on validation and test data in every grid."""
-    shared: set[str] | None = None
-    for evidence in tuning.grids:
-        metrics = evidence.records.survey.metrics
-        shared = metrics if shared is None else shared & metrics
-    return curve_of_objective(tuning.score, shared or set())
+    recorded = [evidence.records.survey.metrics for evidence in tuning.grids.values()]
+    return curve_of_objective(tuning.score, set.intersection(*recorded))

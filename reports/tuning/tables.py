@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from reports.figures.layout import short_name
 from reports.stats.contrasts import Contrast
-from reports.stats.intervals import Interval
 from reports.stats.ranking import change
 from reports.study.effects import MANY, effect_interval, named, p_value
 from reports.study.evidence import level_label
 from reports.study.tables import number, score_iqm, share, spread
 from reports.tuning.effects import Findings, second_values
-from reports.tuning.evidence import SECOND, Tuning
-from reports.tuning.selection import POOLED, Checkpoints, splits_of
+from reports.tuning.evidence import TunedStudy
+from reports.tuning.selection import POOLED, splits_of
 
 MOST_FRONT = 30  # rows of the table of the fronts
 
@@ -26,25 +24,23 @@ MOST_FRONT = 30  # rows of the table of the fronts
 def ranking_table(found: Findings) -> pd.DataFrame:
     """One row a variant, in the order after tuning: score, rank and chance of the first, before and after."""
     own, ranking = found.tuning, found.ranking
+    several = len(own.variants) > 1
     rows = []
-    for place in _order(found):
+    for place in order_after(found):
         variant = own.variants[place]
-        row: dict[str, Any] = {"variant": variant_name(own, variant) + (" (not tuned)" if variant in own.unwon else "")}
-        for side, evidence in enumerate([own.untuned, own.tuned]):
-            if evidence is None:
-                continue
-            which = ("untuned", "tuned")[side]
-            replicas = evidence.of(variant)
+        marked = " (not tuned)" if variant in own.without_winner else ""
+        row: dict[str, Any] = {"variant": variant_name(own, variant) + marked}
+        for side, (which, evidence) in enumerate(own.grids.items()):
+            replicas, chance = evidence.of(variant), ranking.first[side][place]
             row[which] = spread(score_iqm(evidence, replicas, own.score)) if len(replicas) else "–"
             row[f"rank {which}"] = ranking.ranks[side][place] or "–"
-            if not math.isnan(ranking.first[side][place]) and len(own.variants) > 1:
-                row[f"first {which}"] = percent(ranking.first[side][place])
+            if several and not math.isnan(chance):
+                row[f"first {which}"] = percent(chance)
         if own.tuned is not None:
             gain = found.gains[variant]
-            row[f"tuned against untuned ({unit(own)})"] = (
-                effect_interval(gain.interval) if gain.pairs and not found.both_fail(place) else "–"
-            )
-            row["p (Holm)" if len(own.variants) > 1 else "p"] = p_value(gain.p_holm)
+            compared = gain.pairs and not found.both_fail(place)
+            row[f"tuned against untuned ({own.unit})"] = effect_interval(gain.interval) if compared else "–"
+            row["p (Holm)" if several else "p"] = p_value(gain.p_holm)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -64,7 +60,7 @@ def pairs_table(found: Findings) -> pd.DataFrame:
         names = [variant_name(own, variant) for variant in (pair.one, pair.other)]
         rows.append(
             {
-                f"comparison ({unit(own)})": " against ".join(names),
+                f"comparison ({own.unit})": " against ".join(names),
                 "untuned": _bold(pair.before),
                 "p (Holm) untuned": p_value(pair.before.p_holm),
                 "tuned": _bold(pair.after),
@@ -79,9 +75,14 @@ def effects_table(found: Findings) -> pd.DataFrame:
     """One row a main effect of the grid, before and after tuning, a resolved one bold."""
     rows = []
     for before, after in found.effects if found.tuning.tuned else []:
-        row = {f"effect ({unit(found.tuning)})": named(before), "untuned": _bold(before)}
-        row |= {"tuned": _bold(after) if after else "–"}
-        rows.append(row | {"": change(before, after) if after else "–"})
+        rows.append(
+            {
+                f"effect ({found.tuning.unit})": named(before),
+                "untuned": _bold(before),
+                "tuned": _bold(after) if after else "–",
+                "": change(before, after) if after else "–",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -91,22 +92,20 @@ def held_table(found: Findings) -> pd.DataFrame:
     Then what lies between them: test against validation of the winners, of the untuned settings, and of one against
     the other.
     """
-    own, rows = found.tuning, []
-    other = splits_of(own).other
-    for held in found.held_out:
-        alone = held.variant == POOLED
-        rows.append(
-            {
-                "variant": f"*{pooled_name(found)}*" if alone else variant_name(own, held.variant),
-                "selection": "–" if alone else number(held.selected),
-                "held-out seeds": "–" if alone else spread(held.validation),
-                f"held-out seeds, test {other}": "–" if alone else spread(held.test),
-                f"seeds against selection ({unit(own)})": effect_interval(held.optimism),
-                f"test against validation {other}, winners": effect_interval(held.splits),
-                "untuned": _known(held.untuned),
-                "winners against untuned": _known(held.learned),
-            }
-        )
+    own, other = found.tuning, splits_of(found.tuning).other
+    rows = [
+        {
+            "variant": f"*{pooled_name(found)}*" if held.variant == POOLED else variant_name(own, held.variant),
+            "selection": number(held.selected),
+            "held-out seeds": spread(held.validation),
+            f"held-out seeds, test {other}": spread(held.test),
+            f"seeds against selection ({own.unit})": effect_interval(held.optimism),
+            f"test against validation {other}, winners": effect_interval(held.splits),
+            "untuned": effect_interval(held.untuned),
+            "winners against untuned": effect_interval(held.learned),
+        }
+        for held in found.held_out
+    ]
     return pd.DataFrame(rows)
 
 
@@ -118,7 +117,7 @@ def checkpoints_table(found: Findings) -> pd.DataFrame:
             "variant": variant_name(found.tuning, own.variant),
             "last": spread(own.last),
             "best": spread(own.best),
-            "best against last": _checkpoint_gain(own),
+            "best against last": effect_interval(own.gain.interval),
             "median step of the best": number(own.step),
         }
         for grid, checkpoints in found.checkpoints.items()
@@ -151,43 +150,43 @@ def budget_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def search_table(tuning: Tuning) -> pd.DataFrame:
+def search_table(found: Findings) -> pd.DataFrame:
     """One row a variant: trials, those pruned and those without a score, replicas, and how many of them failed."""
-    rows = []
+    tuning, rows = found.tuning, []
+    pruning = tuning.tune.pruning != "none"
     for variant, search in tuning.searches.items():
-        ended = search.ended
-        replicas, failed = sum(len(t.statuses) for t in ended), sum(t.failures for t in ended)
-        row: dict[str, Any] = {"variant": variant_name(tuning, variant), "trials": len(ended)}
-        if tuning.tune["pruning"] != "none":
-            row["pruned"] = sum(trial.state == "PRUNED" for trial in ended)
-        row["without a score"] = sum(trial.state == "COMPLETE" and not trial.scored for trial in ended)
+        finished, winner = search.finished, search.winner
+        replicas, failed = sum(len(t.statuses) for t in finished), sum(t.failures for t in finished)
+        row: dict[str, Any] = {"variant": variant_name(tuning, variant), "trials": len(finished)}
+        if pruning:
+            row["pruned"] = sum(trial.state == "PRUNED" for trial in finished)
+        row["without a score"] = sum(trial.state == "COMPLETE" and not trial.scored for trial in finished)
         row["replicas"] = replicas
-        if tuning.tune["pruning"] == "none":
+        if not pruning:
             row["replicas failed"] = share(failed, replicas)
-        winner = search.winner
         row["best trial"] = "–" if winner is None else winner.number
         row["its objective"] = number(winner.values[0]) if winner and winner.values else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def cost_table(tuning: Tuning) -> pd.DataFrame:
+def cost_table(found: Findings) -> pd.DataFrame:
     """One row a ledger: settings tried, replicas, and training steps of them all."""
-    steps = tuning.untuned.study.steps
-    ended = [trial for search in tuning.searches.values() for trial in search.ended]
-    rows = [("untuned grid", len(tuning.variants), len(tuning.untuned.results))]
-    rows.append(("search", len(ended), sum(len(trial.statuses) for trial in ended)))
-    if tuning.tuned:
-        rows.append(("tuned grid", len(tuning.variants), len(tuning.tuned.results)))
+    tuning = found.tuning
+    steps, grid = tuning.untuned.study.steps, len(tuning.variants)
+    trials = sum(len(search.finished) for search in tuning.searches.values())
+    counts = {f"{name} grid": (grid, len(evidence.results)) for name, evidence in tuning.grids.items()}
+    untuned = counts.pop("untuned grid")
+    counts = {"untuned grid": untuned, "search": (trials, tuning.search_replicas[0]), **counts}
     table = [
         {
             "": name,
             "settings": f"{settings:,}",
             "replicas": f"{replicas:,}",
             "steps": f"{replicas * steps:,}",
-            "times the untuned grid": number(replicas / len(tuning.untuned.results)),
+            "times the untuned grid": number(replicas / untuned[1]),
         }
-        for name, settings, replicas in rows
+        for name, (settings, replicas) in counts.items()
     ]
     return pd.DataFrame(table)
 
@@ -209,8 +208,9 @@ def winners_table(found: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def importances_table(tuning: Tuning) -> pd.DataFrame:
+def importances_table(found: Findings) -> pd.DataFrame:
     """One row a parameter: its share of the objective's variance in each variant's search."""
+    tuning = found.tuning
     known = {v: s for v, s in tuning.searches.items() if s.importances}
     rows = [
         {"parameter": f"`{name}`"}
@@ -220,34 +220,61 @@ def importances_table(tuning: Tuning) -> pd.DataFrame:
     return pd.DataFrame(rows) if known else pd.DataFrame()
 
 
-def front_table(tuning: Tuning) -> pd.DataFrame:
+def front_table(found: Findings) -> pd.DataFrame:
     """One row a trial of the Pareto fronts, by the second objective: both objectives and the settings."""
-    rows = []
+    tuning, rows = found.tuning, []
     for variant, search in tuning.searches.items():
         both, trials = second_values(search), {trial.number: trial for trial in search.trials}
         for place in sorted((n for n in search.front if n in both), key=lambda n: both[n][::-1]):
             row: dict[str, Any] = {"variant": variant_name(tuning, variant)}
             row["trial"] = f"**{place}**" if place == search.best else place
-            row |= {tuning.label: number(both[place][0]), SECOND[tuning.tune["second"]]: percent(both[place][1])}
+            row |= {tuning.label: number(both[place][0]), tuning.second: percent(both[place][1])}
             settings = trials[place].params.items()
             rows.append(row | {"settings": ", ".join(f"`{k}` {setting(v)}" for k, v in settings)})
     return pd.DataFrame(rows[:MOST_FRONT])
 
 
-def trials_csv(tuning: Tuning) -> str:
+def space_table(tuning: TunedStudy) -> pd.DataFrame:
+    """One row a parameter: what was searched, and with which other settings."""
+    rows = []
+    for name, parameter in tuning.parameters.items():
+        values = ", ".join(map(setting, parameter.choices))
+        if parameter.low is not None:
+            values = f"{setting(parameter.low)} to {setting(parameter.high)}{', logarithmic' if parameter.log else ''}"
+        when = " and ".join(f"`{key}` {' or '.join(map(setting, own))}" for key, own in parameter.when.items())
+        rows.append({"parameter": f"`{name}`", "kind": parameter.kind, "values": values, "searched with": when or "–"})
+    return pd.DataFrame(rows)
+
+
+TABLES: dict[str, Callable[[Findings], pd.DataFrame]] = {
+    "ranking": ranking_table,
+    "pairs": pairs_table,
+    "effects": effects_table,
+    "held": held_table,
+    "checkpoints": checkpoints_table,
+    "budget": budget_table,
+    "cost": cost_table,
+    "search": search_table,
+    "winners": winners_table,
+    "importances": importances_table,
+    "front": front_table,
+}
+"""The tables of `tuning.md.j2`, by their names there."""
+
+
+def trials_csv(tuning: TunedStudy) -> str:
     """Return the text of `trials.csv`: `trials_table` with seven digits."""
     return trials_table(tuning).to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
-def trials_table(tuning: Tuning) -> pd.DataFrame:
+def trials_table(tuning: TunedStudy) -> pd.DataFrame:
     """Return one row a trial.
 
     The columns: variant, its level of each factor, number, batch, state, failed (how many of its replicas did),
     objective, the second objective by its name, `param/<name>`, empty where the trial did not draw it, and
     `score/<seed>`, empty for a replica that failed or was not trained.
     """
-    names, seeds = list(tuning.parameters), tuning.record["validation_seeds"]
-    second = tuning.tune.get("second")
+    names, seeds, second = list(tuning.parameters), tuning.record.validation_seeds, tuning.tune.second
     columns = ["variant", *tuning.untuned.factors, "number", "batch", "state", "failed", "objective"]
     columns += [second] if second else []
     columns += [f"param/{name}" for name in names] + [f"score/{seed}" for seed in seeds]
@@ -263,7 +290,7 @@ def trials_table(tuning: Tuning) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def variant_name(tuning: Tuning, variant: str) -> str:
+def variant_name(tuning: TunedStudy, variant: str) -> str:
     """Return a variant by its levels."""
     return short_name(tuning.untuned, variant)
 
@@ -273,14 +300,9 @@ def pooled_name(found: Findings) -> str:
     return of_all(found.tuning, sum(held.variant != POOLED for held in found.held_out))
 
 
-def of_all(tuning: Tuning, count: int) -> str:
+def of_all(tuning: TunedStudy, count: int) -> str:
     """Return "all variants", or of how many a number is."""
     return POOLED if count == len(tuning.variants) else f"{count} of {len(tuning.variants)} variants"
-
-
-def unit(tuning: Tuning) -> str:
-    """What two scores are compared by."""
-    return "ratio" if tuning.log else "difference"
 
 
 def setting(value: Any) -> str:
@@ -303,24 +325,12 @@ def joined(texts: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
 
 
-def _order(found: Findings) -> list[int]:
-    """Places of the variants, best after tuning first, and without that, before."""
-    before, after = (np.array(ranks) for ranks in found.ranking.ranks)
-    last = len(before) + 1
-    return np.lexsort((np.where(before == 0, last, before), np.where(after == 0, last, after))).tolist()
+def order_after(found: Findings) -> list[int]:
+    """Places of the variants, best after tuning first, and without that, before; without any rank last."""
+    before, after = ([rank or math.inf for rank in ranks] for ranks in found.ranking.ranks)
+    return sorted(range(len(before)), key=lambda place: (after[place], before[place]))
 
 
 def _bold(contrast: Contrast) -> str:
-    if not contrast.pairs:
-        return "–"
     text = effect_interval(contrast.interval)
     return f"**{text}**" if contrast.resolved else text
-
-
-def _known(interval: Interval) -> str:
-    return "–" if math.isnan(interval.estimate) else effect_interval(interval)
-
-
-def _checkpoint_gain(own: Checkpoints) -> str:
-    interval: Interval = own.gain.interval
-    return effect_interval(interval) if own.gain.pairs else "–"

@@ -79,7 +79,7 @@ LITTER = ["log.txt", "cohorts/.abc.parquet.123.tmp", ".plan.json.4194303.tmp", "
 LITTER += [f".report.a1b2c3d4.99.tmp/{name}" for name in ("scores.png", "results.csv")]
 LITTER += ["report/.untuned.abcd_fgh.98.tmp/report.md", "cohorts/abc.parquet.set-aside-1", "plan.json.set-aside-1"]
 LITTER += ["checkpoints/abc/0.safetensors.set-aside-2", "tuned/samples/x.safetensors.set-aside-12"]
-LITTER += ["cohorts/abc.failed", "optuna.log.torn-3"]
+LITTER += ["cohorts/abc.failed"]
 """Places of what goes with a whole run only."""
 CHECKPOINTS = ["checkpoints/abc/0.safetensors", "search/checkpoints/def/12.safetensors"]
 CHECKPOINTS += ["checkpoints/abc/.1.safetensors.123.tmp"]

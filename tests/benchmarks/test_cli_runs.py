@@ -46,9 +46,12 @@ def write_tuning(ledger: Ledger, storage: str = JOURNAL) -> None:
     empty = {"params": {}, "values": [], "scores": [], "statuses": [], "replicas": [], "variant": "", "mlflow_run": ""}
     states = enumerate(("COMPLETE", "PRUNED", "RUNNING"))
     trials = [{**empty, "number": number, "batch": 0, "state": state} for number, state in states]
-    base = {"optuna_study": "mine", "trials": trials, "importances": {}, "front": [], "settings": {}, "best": None}
-    found = {"study": "mine", "tune": {"trials": 4}, "complete": False, "storage": storage}
-    found["variants"] = {"base": base}
+    base = {"optuna_study": "mine", "trials": trials, "importances": {}, "importances_note": ""}
+    tune = {"score": "ks", "label": "KS statistic", "direction": "lower", "aggregate": "mean", "failed": 1.0}
+    tune |= {"seeds": 2, "trials": 4, "batch": 2, "sampler": "tpe", "second": None, "pruning": "none", "seed": 0}
+    found = dict.fromkeys(("study", "scale", "title", "question", "target_label", "command"), "mine")
+    found |= {"complete": False, "tune": {**tune, "space": []}, "validation_seeds": [], "storage": storage}
+    found["variants"] = {"base": {**base, "front": [], "settings": {}, "best": None}}
     ledger.write_json("tuning.json", found)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -16,110 +15,57 @@ from sqlalchemy.exc import OperationalError
 
 from benchmarks import tuning
 from benchmarks.tuning.journal import JOURNAL
-from benchmarks.tuning.storage import StorageLost, lasting
+from benchmarks.tuning.storage import StorageLost, translate_storage_errors
 from benchmarks.upkeep.integrity import repair_findings
 from gan.errors import InputError
 from gan.replica import Cohort
-from reports.ledger.ledger import Ledger
-from reports.ledger.schema import problem_with_tuning
 
-from .tuned import FEW, Engine, findings, search_of, tune, write
+from .tuned import FEW, Engine, findings, record_of, search_of, tune, write
 
 pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
 Log = dict[str, Any]
 
 
-def of_a_told_trial(key: str) -> Callable[[Log], bool]:
-    return lambda log: key in log.get("user_attr", {}) and "trial_id" in log
+Which = Callable[[Log], bool]
+Change = Callable[[Log], object]
 
 
-def scores_more(log: Log) -> None:
-    log["user_attr"]["scores"][0] += 0.1
-
-
-def is_worse(log: Log) -> None:
-    log["values"][0] += 1.0
-
-
-def was_stopped(log: Log) -> None:
-    log["state"] = 2
-
-
-def failed(log: Log) -> None:
-    log["state"] = 3
-
-
-def ends_otherwise(log: Log) -> None:
-    log["user_attr"]["statuses"][0] = "oj"
-
-
-def is_another(log: Log) -> None:
-    log["user_attr"]["replicas"][0] = "0" * 16
-
-
-def is_called_otherwise(log: Log) -> None:
-    log["user_attr"]["name"] = "trial=7 loss=saturating"
-
-
-def looks_worse(log: Log) -> None:
-    log["intermediate_value"] += 1.0
-
-
-def was_drawn_later(log: Log) -> None:
-    log["user_attrs"]["batch"] += 1
-
-
-def has_a_larger_space(log: Log) -> None:
-    log["distributions"]["beta1"] = log["distributions"]["beta1"].replace("0.9", "0.8")
-
-
-def has_other_settings(log: Log) -> None:
-    log["params"]["beta1"] /= 2
-
-
-def searches_another_target(log: Log) -> None:
-    log["user_attr"]["gan_stability"]["target"]["mean"] = 3.5
-
-
-def is_kept_under_another_name(log: Log) -> None:
-    log["user_attr"] = {"gan_stabilitx": log["user_attr"]["gan_stability"]}
-
-
-def of_an_identity(log: Log) -> bool:
-    return "gan_stability" in log.get("user_attr", {})
-
-
-def told(log: Log) -> bool:
-    return bool(log.get("values"))
-
-
-def drawn(log: Log) -> bool:
+def trial(log: Log) -> bool:
     return "distributions" in log
 
 
-FLIPPED: list[tuple[Callable[[Log], bool], Callable[[Log], None]]] = [
-    (told, is_worse),
-    (told, was_stopped),
-    (told, failed),
-    (of_a_told_trial("scores"), scores_more),
-    (of_a_told_trial("statuses"), ends_otherwise),
-    (of_a_told_trial("replicas"), is_another),
-    (of_a_told_trial("name"), is_called_otherwise),
-    (lambda log: "intermediate_value" in log, looks_worse),
-    (drawn, was_drawn_later),
-    (drawn, has_a_larger_space),
-    (drawn, has_other_settings),
-    (of_an_identity, searches_another_target),
-    (of_an_identity, is_kept_under_another_name),
-]
+def identity(log: Log) -> bool:
+    return "gan_stability" in log.get("user_attr", {})
 
 
-def flip(journal: Path, which: Callable[[Log], bool], change: Callable[[Log], None], last: bool = False) -> bytes:
-    """Change the first operation of a kind, or the last; return the journal as it is then."""
+def other_settings(log: Log) -> None:
+    log["params"]["beta1"] /= 2
+
+
+FLIPPED: dict[str, tuple[Which, Change]] = {
+    "worse": (trial, lambda log: log.update(value=log["value"] + 1.0)),
+    "stopped": (trial, lambda log: log.update(state=2)),
+    "failed": (trial, lambda log: log.update(state=3)),
+    "waits": (trial, lambda log: log.update(state=0, value=None)),  # as searches of before left trials in training
+    "other scores": (trial, lambda log: log["user_attrs"]["scores"].insert(0, 0.1)),
+    "ends otherwise": (trial, lambda log: log["user_attrs"].update(statuses=["oj", "ok"])),
+    "other replicas": (trial, lambda log: log["user_attrs"]["replicas"].__setitem__(0, "0" * 16)),
+    "other name": (trial, lambda log: log["user_attrs"].update(name="trial=7 loss=saturating")),
+    "looks worse": (trial, lambda log: log["intermediate_values"].update({"0": 1.5})),
+    "drawn later": (trial, lambda log: log["user_attrs"].update(batch=log["user_attrs"]["batch"] + 1)),
+    "larger space": (trial, lambda log: log["distributions"].update(beta1=log["distributions"]["lr"])),
+    "other settings": (trial, other_settings),
+    "other target": (identity, lambda log: log["user_attr"]["gan_stability"]["target"].update(mean=3.5)),
+    "other key": (identity, lambda log: log["user_attr"].update(gan_stabilitx=log["user_attr"].pop("gan_stability"))),
+}
+"""Which operation of a journal is changed, the first that is such, and how."""
+
+
+def flip(journal: Path, which: Which, change: Change) -> bytes:
+    """Change the first operation of a kind; return the journal as it is then."""
     logs = [json.loads(line) for line in journal.read_bytes().splitlines()]
-    found = [log for log in logs if which(log)]
-    change(found[-1 if last else 0])
+    change(next(log for log in logs if which(log)))
     journal.write_text("".join(json.dumps(log) + "\n" for log in logs))
     return journal.read_bytes()
 
@@ -130,9 +76,9 @@ def copied(searched: Path, folder: Path) -> tuple[Path, tuning.Search]:
     return folder / "made.toml", search_of(folder / "made.toml", folder / "runs")
 
 
-@pytest.mark.parametrize(("which", "change"), FLIPPED, ids=[change.__name__ for _, change in FLIPPED])
+@pytest.mark.parametrize(("which", "change"), FLIPPED.values(), ids=FLIPPED)
 def test_a_flipped_bit_of_a_journal_changes_no_finding(
-    tmp_path: Path, searched: Path, which: Callable[[Log], bool], change: Callable[[Log], None]
+    tmp_path: Path, searched: Path, which: Which, change: Change
 ) -> None:
     path, search = copied(searched, tmp_path)
     found, journal, engine = findings(search), search.ledger.directory / JOURNAL, Engine()
@@ -145,20 +91,15 @@ def test_a_flipped_bit_of_a_journal_changes_no_finding(
     assert not journal.with_name(f"{JOURNAL}.set-aside-2").exists()
 
 
-def test_a_trial_that_waits_has_the_settings_that_are_drawn_for_it(tmp_path: Path, searched: Path) -> None:
-    class Interrupted(Engine):
-        def run(self, cohorts: Any, *others: Any) -> Any:
-            if any(r.seed >= 100_000 for c in cohorts for r in c.replicas):
-                raise KeyboardInterrupt
-            return super().run(cohorts, *others)
-
-    path, undisturbed = write(tmp_path, **FEW), search_of(searched / "made.toml", searched / "runs")
-    with pytest.raises(KeyboardInterrupt):
-        tune(path, tmp_path / "runs", Interrupted())
-    journal = tmp_path / "runs" / "made" / "smoke" / JOURNAL
-    spoiled = flip(journal, drawn, has_other_settings)
-    search, _ = tune(path, tmp_path / "runs")
-    assert findings(search) == findings(undisturbed)
+def test_a_batch_that_was_cut_short_is_not_gone_on_with_by_other_settings(tmp_path: Path, searched: Path) -> None:
+    path, search = copied(searched, tmp_path)
+    found, journal = findings(search), search.ledger.directory / JOURNAL
+    lines = journal.read_text().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if trial(json.loads(line)))
+    journal.write_text("".join(lines[: first + 1]))
+    spoiled = flip(journal, trial, other_settings)
+    again, summary = tune(path, tmp_path / "runs")
+    assert findings(again) == found and summary.trained == 0
     assert journal.with_name(f"{JOURNAL}.set-aside-1").read_bytes().startswith(spoiled)
 
 
@@ -193,44 +134,49 @@ def test_a_database_that_is_lost_during_a_search_is_said_in_one_line(tmp_path: P
 
 
 def test_what_a_lost_database_says_is_told_without_credentials() -> None:
-    with pytest.raises(StorageLost, match="refused") as error, lasting("postgresql://me:hidden@host/trials"):
+    with (
+        pytest.raises(StorageLost, match="refused") as error,
+        translate_storage_errors("postgresql://me:hidden@host/trials"),
+    ):
         raise StorageInternalError("Optuna's own words") from OperationalError(
             "SELECT 1", None, Exception("refused: postgresql://me:hidden@host\nand more")
         )
     assert "hidden" not in str(error.value) and "\n" not in str(error.value)
 
 
-SETTINGS = [{"lr": "fast"}, {"lr": True}, {"lr": 5.0}, {"nonsense": 1}, {"loss": "saturating"}, {"beta1": [0.5]}]
+def spoil(content: Any, place: str, value: Any) -> None:
+    """Put a value at a dotted place."""
+    *way, last = (int(key) if key.isdecimal() else key for key in place.split("."))
+    for key in way:
+        content = content[key]
+    content[last] = value
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_a_search_is_not_over_by_settings_that_were_never_searched(
-    tmp_path: Path, searched: Path, settings: dict[str, Any]
+SEARCH, TRIAL = "variants.loss=saturating", "variants.loss=saturating.trials.0"
+OF_A_TRIAL = ["number", "batch", "state", "params", "values", "scores", "statuses", "replicas", "variant", "mlflow_run"]
+ANYWHERE = [f"{SEARCH}.front", f"{SEARCH}.best", TRIAL, *(f"{TRIAL}.{key}" for key in OF_A_TRIAL)]
+SPOILED: dict[str, Any] = {
+    **{place: [["x"]] for place in [*ANYWHERE, "tune.trials", "tune.failed", "tune.score", "complete"]},
+    "tune.direction": "down",
+    "tune.space.0.low": "0",
+    f"{SEARCH}.settings": {"lr": 5.0},
+}
+
+
+@pytest.mark.parametrize("place", SPOILED)
+def test_findings_that_were_spoiled_are_refused_with_their_place_and_set_aside(
+    searched: Path, tmp_path: Path, place: str
 ) -> None:
     path, search = copied(searched, tmp_path)
-    content = search.ledger.tuning()
-    content["variants"]["loss=saturating"]["settings"] = settings
-    search.ledger.write_json("tuning.json", content)
-    planned = tuning.plan_summary(search_of(path, tmp_path / "runs"))
-    assert [row["to_train"] for row in planned] == [0, 0, 4]
-    again, summary = tune(path, tmp_path / "runs")
-    assert summary.trained == 0 and again.ledger.tuning()["variants"]["loss=saturating"]["settings"] != settings
-
-
-OF_A_TRIAL = ["number", "batch", "state", "params", "values", "scores", "statuses", "replicas", "variant", "mlflow_run"]
-PLACES = ["trials.0", "tune.trials", "front", "best", *(f"trials.0.{key}" for key in OF_A_TRIAL)]
-
-
-@pytest.mark.parametrize("spoiled", PLACES)
-def test_findings_that_were_spoiled_are_set_aside(searched: Path, tmp_path: Path, spoiled: str) -> None:
-    content = json.loads((searched / "runs" / "made" / "smoke" / "tuning.json").read_text())
-    assert problem_with_tuning(content) == ""
-    place: Any = content if spoiled.startswith("tune.") else content["variants"]["loss=saturating"]
-    *way, last = (int(key) if key.isdecimal() else key for key in spoiled.split("."))
-    for key in way:
-        place = place[key]
-    place[last] = [["spoiled"]]
-    ledger = Ledger(tmp_path)
+    content, ledger = record_of(search), search.ledger
+    spoil(content, place, SPOILED[place])
     ledger.write_json("tuning.json", content)
+    with pytest.raises(InputError, match="expected") as error:
+        ledger.tuning()
+    # A check of several keys names the table that holds them.
+    shown = next(p for p in (place, place.rpartition(".")[0]) if f"({p}" in str(error.value))
+    assert shown and "\n" not in str(error.value)
+    # Until it is set aside it says nothing of what is left to train.
+    assert [row["to_train"] for row in tuning.plan_summary(search_of(path, tmp_path / "runs"))] == [0, 0, 4]
     (said,) = repair_findings(ledger)
-    assert re.search(r"tuning\.json: .*expected", said) and ledger.tuning() == {}
+    assert "set aside" in said and ledger.tuning() is None

@@ -310,12 +310,12 @@ def test_of_a_tuned_study_the_search_and_the_winners_are_there(tuned: Ledger, tm
         wanted = own.results().set_index("replica").loc[results["replica"]].reset_index()
         assert len(results) == 6 and same(results["ks"], wanted["ks"])
     trials = table(members[f"made-laptop/trials.{format}"], format)
-    recorded = tuned.tuning()["variants"]
+    recorded = json.loads((tuned.directory / "tuning.json").read_text())["variants"]
     for variant, own in trials.groupby("variant"):
         found = recorded[str(variant)]["trials"]
         assert own["objective"].tolist() == [trial["values"][0] for trial in found]
         assert own["param/lr"].tolist() == [trial["params"]["lr"] for trial in found]
-    assert json.loads(members["made-laptop/tuning.json"]) == tuned.tuning()
+    assert json.loads(members["made-laptop/tuning.json"])["variants"] == recorded
     assert {"made-laptop/report/tuned/report.md", "made-laptop/report/trials.csv"} < set(members)
     readme = members["made-laptop/README.md"].decode()
     for name in trials:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 
 from benchmarks.machine import system
-from benchmarks.running.runner import Summary
+from benchmarks.running.runner import Options, Summary, rehearse
 from benchmarks.tuning import Search, plan_summary
-from benchmarks.tuning.objective import objective
+from benchmarks.tuning.objective import Judge
 from gan.replica import Replica
+from gan.variant import Variant
 from studies import schema
 
-from .tuned import Engine, findings, score, search_of, trials_of, tune, with_few_trees, write
+from .tuned import Engine, findings, record_of, score, search_of, trials_of, tune, with_few_trees, write
 
 pytestmark = pytest.mark.usefixtures("no_compiler", "few_trees")
 
@@ -47,13 +49,12 @@ def test_a_search_is_whole_and_apart_from_the_report(whole: Whole) -> None:
     plans = [ledger.plan() for ledger in (search.ledger, search.ledger.search(), search.ledger.tuned())]
     untuned, searched, tuned = ({r.seed for r in plan.replicas} for plan in plans)
     assert untuned == tuned == {0, 1} and searched == {100_000, 100_001}
-    splits = [plan.study.scoring["split"] for plan in plans]
-    assert splits == ["both", "validation", "both"]
+    assert [plan.study.scoring["split"] for plan in plans] == ["both", "validation", "both"]
     assert [plan.study.stage for plan in plans] == ["untuned", "search", "tuned"]
     trials = trials_of(search)
     assert {len(its) for its in trials.values()} == {6} and summary.trials == 12
     assert all(t["state"] == "COMPLETE" for its in trials.values() for t in its)
-    for variant, found in search.ledger.tuning()["variants"].items():
+    for variant, found in record_of(search)["variants"].items():
         best = min(found["trials"], key=lambda t: t["values"])
         assert found["best"] == best["number"] and found["settings"] == best["params"]
         settings = search.ledger.tuned().plan().variants[variant]
@@ -61,8 +62,15 @@ def test_a_search_is_whole_and_apart_from_the_report(whole: Whole) -> None:
         assert abs(sum(found["importances"].values()) - 1) < 1e-9
 
 
-def test_a_finished_search_trains_nothing_again(whole: Whole, tmp_path: Path) -> None:
+def test_a_finished_search_is_read_back_as_it_was_written_and_trains_nothing_again(
+    whole: Whole, tmp_path: Path
+) -> None:
     path, engine = whole.copied(tmp_path), Engine()
+    ledger = search_of(path, tmp_path / "runs").ledger
+    before, record = (ledger.directory / "tuning.json").read_bytes(), ledger.tuning()
+    assert record is not None and record.tune == whole.search.tuning
+    ledger.write_json("tuning.json", record)
+    assert (ledger.directory / "tuning.json").read_bytes() == before
     again, summary = tune(path, tmp_path / "runs", engine)
     assert engine.asked == [] and summary.trained == 0
     assert findings(whole.search) == findings(again)
@@ -89,28 +97,29 @@ def test_more_trials_go_on_where_the_search_ended(whole: Whole, tmp_path: Path) 
 
 
 def test_a_failed_replica_counts_and_its_neighbours_do_not_change(whole: Whole, tmp_path: Path) -> None:
-    path, clean = write(tmp_path), whole.search
-    victim = trials_of(clean)["loss=saturating"][1]["replicas"][0]
-    search, _ = tune(path, tmp_path / "runs", Engine(lambda r: r.id == victim))
-    trial = trials_of(search)["loss=saturating"][1]
+    victim = trials_of(whole.search)["loss=saturating"][1]["replicas"][0]
+    search, _ = tune(write(tmp_path), tmp_path / "runs", Engine(lambda r: r.id == victim))
+    both = (trials_of(own) for own in (search, whole.search))
+    trials, clean = ({(v, t["number"]): t for v, its in own.items() for t in its[:3]} for own in both)
+    trial = trials.pop(place := ("loss=saturating", 1))
     assert trial["scores"][0] is None and trial["statuses"] == ["diverged", "ok"]
     assert trial["values"] == [(1.0 + trial["scores"][1]) / 2]
     # The first batch knows nothing of results: all else in it is as it was.
-    others = [t for v, its in trials_of(search).items() for t in its[:3] if (v, t["number"]) != ("loss=saturating", 1)]
-    same = [t for v, its in trials_of(clean).items() for t in its[:3] if (v, t["number"]) != ("loss=saturating", 1)]
-    assert others == same
+    del clean[place]
+    assert trials == clean
 
 
-def test_a_grid_takes_every_point_once(tmp_path: Path) -> None:
+def test_a_grid_with_conditions_takes_every_point_once(tmp_path: Path) -> None:
     space = """
 [tune.space]
-lr = { low = 1e-4, high = 1e-2, log = true, points = 3 }
-latent = { choices = ["normal", "uniform"] }
+penalty = { choices = ["none", "r1"] }
+penalty_weight = { low = 0.1, high = 10.0, log = true, points = 3, when = { penalty = ["r1"] } }
 """
-    search, _ = tune(write(tmp_path, space=space, sampler='"grid"'), tmp_path / "runs")
+    path = write(tmp_path, space=space, sampler='"grid"', trials="4", batch="3")
+    search, _ = tune(path, tmp_path / "runs")
     for its in trials_of(search).values():
-        points = [(round(t["params"]["lr"], 9), t["params"]["latent"]) for t in its]
-        assert sorted(points) == sorted((lr, z) for lr in (1e-4, 1e-3, 1e-2) for z in ("normal", "uniform"))
+        points = {(t["params"]["penalty"], round(t["params"].get("penalty_weight", 0), 9)) for t in its}
+        assert len(its) == 4 and points == {("none", 0), ("r1", 0.1), ("r1", 1.0), ("r1", 10.0)}
 
 
 def test_conditional_settings_are_drawn_only_where_they_matter(tmp_path: Path) -> None:
@@ -147,7 +156,7 @@ def test_two_objectives_give_a_front_and_its_steadiest_winner(tmp_path: Path) ->
         return score(replica) < 0.25 and replica.seed % 2 == 0
 
     search, _ = tune(write(tmp_path, second='"failure_rate"', trials="12"), tmp_path / "runs", Engine(fails))
-    for found in search.ledger.tuning()["variants"].values():
+    for found in record_of(search)["variants"].values():
         values = {t["number"]: t["values"] for t in found["trials"]}
         beaten = {n for n, a in values.items() for b in values.values() if b != a and b[0] <= a[0] and b[1] <= a[1]}
         assert set(found["front"]) == set(values) - beaten
@@ -174,52 +183,34 @@ def test_hopeless_trials_stop_early_and_count_as_stopped(tmp_path: Path, rule: s
     assert summary.trained == 0 and findings(again) == findings(search)
 
 
-def test_the_objective_is_the_aggregate_with_failures_at_their_price(tmp_path: Path) -> None:
-    def values(**tune: str) -> list[float]:
-        study = schema.resolve(schema.load(str(write(tmp_path, seeds="5", **tune))), "smoke")
-        assert study.tune is not None
-        rows = [{"status": "ok", "ks": ks} for ks in (0.1, 0.2, 0.3, 0.9)]
-        rows.append({"status": "diverged", "ks": float("nan")})
-        return objective(rows, study, study.tune)[0]
-
-    assert values() == pytest.approx([0.5])
-    assert values(aggregate='"median"') == pytest.approx([0.3])
-    assert values(aggregate='"iqm"') == pytest.approx([(0.2 + 0.3 + 0.9) / 3])
-    assert values(second='"failure_rate"') == pytest.approx([0.5, 0.2])
-    assert values(second='"missed_rate"') == pytest.approx([0.5, 0.4])
+JUDGED: list[tuple[dict[str, str], list[float]]] = [
+    ({}, [0.5]),
+    ({"failed": "0.4"}, [(0.1 + 0.2 + 0.3 + 0.4 + 0.4) / 5]),  # failing never pays: 0.9 counts as no worse
+    ({"aggregate": '"median"'}, [0.3]),
+    ({"aggregate": '"iqm"'}, [(0.2 + 0.3 + 0.9) / 3]),
+    ({"second": '"failure_rate"'}, [0.5, 0.2]),
+    ({"second": '"missed_rate"'}, [0.5, 0.4]),
+]
 
 
-def test_a_grid_with_conditions_takes_every_point_once(tmp_path: Path) -> None:
-    space = """
-[tune.space]
-penalty = { choices = ["none", "r1"] }
-penalty_weight = { low = 0.1, high = 10.0, log = true, points = 3, when = { penalty = ["r1"] } }
-"""
-    path = write(tmp_path, space=space, sampler='"grid"', trials="4", batch="3")
-    search, _ = tune(path, tmp_path / "runs")
-    for its in trials_of(search).values():
-        points = {(t["params"]["penalty"], round(t["params"].get("penalty_weight", 0), 9)) for t in its}
-        assert len(its) == 4 and points == {("none", 0), ("r1", 0.1), ("r1", 1.0), ("r1", 10.0)}
-
-
-def test_failing_never_pays(tmp_path: Path) -> None:
-    study = schema.resolve(schema.load(str(write(tmp_path, failed="0.4"))), "smoke")
+@pytest.mark.parametrize(("changed", "values"), JUDGED, ids=str)
+def test_the_objective_is_the_aggregate_with_failures_at_their_price(
+    tmp_path: Path, changed: dict[str, str], values: list[float]
+) -> None:
+    study = schema.resolve(schema.load(str(write(tmp_path, seeds="5", **changed))), "smoke")
     assert study.tune is not None
-    came_through, failed = {"status": "ok", "ks": 0.9}, {"status": "diverged", "ks": float("nan")}
-    assert objective([came_through], study, study.tune)[0] == objective([failed], study, study.tune)[0] == [0.4]
-
-
-def test_batches_draw_other_settings(tmp_path: Path) -> None:
-    search, _ = tune(write(tmp_path, sampler='"random"'), tmp_path / "runs")
-    for its in trials_of(search).values():
-        assert len({t["params"]["lr"] for t in its}) == len(its) == 6
+    rows: list[dict[str, Any]] = [{"status": "ok", "ks": ks} for ks in (0.1, 0.2, 0.3, 0.9)]
+    assert Judge.of(study, study.tune).values([*rows, {"status": "diverged", "ks": float("nan")}]) == pytest.approx(
+        values
+    )
 
 
 def test_the_winner_is_the_best_in_the_score_s_own_direction(tmp_path: Path) -> None:
-    search, _ = tune(write(tmp_path, 'score = "coverage"', failed="0.0"), tmp_path / "runs")
-    for found in search.ledger.tuning()["variants"].values():
+    search, _ = tune(write(tmp_path, 'score = "coverage"', failed="0.0", sampler='"random"'), tmp_path / "runs")
+    for found in record_of(search)["variants"].values():
         values = [t["values"][0] for t in found["trials"]]
         assert values[found["best"]] == max(values) > min(values)
+        assert len({t["params"]["lr"] for t in found["trials"]}) == 6  # batches draw other settings
 
 
 def test_the_summary_counts_what_failed_in_both_grids(tmp_path: Path) -> None:
@@ -228,6 +219,21 @@ def test_the_summary_counts_what_failed_in_both_grids(tmp_path: Path) -> None:
 
     _, summary = tune(write(tmp_path), tmp_path / "runs", Engine(fails))
     assert summary.diverged == 2
+
+
+def test_a_kind_of_replica_is_rehearsed_once_in_a_search(tmp_path: Path) -> None:
+    def cohort(steps: int, plugins: tuple[str, ...] = ("mine",)) -> Any:
+        replica = SimpleNamespace(variant=Variant(critic_steps=steps))
+        return SimpleNamespace(
+            replicas=[replica], target="gaussian", scoring="both", plugins=plugins, rehearsal=lambda _: steps
+        )
+
+    asked: list[int] = []
+    engine: Any = SimpleNamespace(run=lambda cohorts, *_: iter(asked.extend(cohorts) or []))
+    options, rehearsed = Options("smoke", "cpu", 1, tmp_path, tmp_path), set()
+    for steps in (1, 2, 1, 2, 3):
+        rehearse(engine, [cohort(steps), cohort(9, ())], options, rehearsed)
+    assert asked == [1, 2, 3]
 
 
 def test_a_dry_run_knows_what_is_left(whole: Whole, tmp_path: Path) -> None:

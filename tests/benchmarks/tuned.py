@@ -129,10 +129,14 @@ def tune(path: Path, runs: Path, engine: Engine | None = None, **options: Any) -
 
 def trials_of(search: tuning.Search) -> dict[str, list[dict[str, Any]]]:
     """Return the trials of each variant, as `tuning.json` has them."""
-    return {variant: found["trials"] for variant, found in search.ledger.tuning()["variants"].items()}
+    return {variant: found["trials"] for variant, found in record_of(search)["variants"].items()}
+
+
+def record_of(search: tuning.Search) -> dict[str, Any]:
+    """Return the content of `tuning.json`."""
+    return json.loads((search.ledger.directory / "tuning.json").read_text())
 
 
 def findings(search: Any) -> Any:
     """What was found, as bytes that two equal searches share."""
-    content = search.ledger.tuning()
-    return json.dumps({k: v for k, v in content.items() if k != "command"}, sort_keys=True)
+    return json.dumps({k: v for k, v in record_of(search).items() if k != "command"}, sort_keys=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from benchmarks.tuning.storage import alone
+from benchmarks.tuning.storage import exclusive
 from gan.errors import InputError
 
 from ..benchmarks.test_reachable import answering
@@ -152,12 +152,12 @@ def test_a_tracking_server_that_cannot_be_used_is_refused_before_anything_is_wri
 
 def test_a_driver_learns_that_its_lock_was_lost(postgres: Postgres) -> None:
     url = postgres.database("locks")
-    with alone(url, "one search") as check_alone, alone(url, "another"):
-        with pytest.raises(InputError, match="another driver is searching there"), alone(url, "one search"):
+    with exclusive(url, "one search") as check_exclusive, exclusive(url, "another"):
+        with pytest.raises(InputError, match="another driver is searching there"), exclusive(url, "one search"):
             raise AssertionError
-        check_alone()
+        check_exclusive()
         postgres.ask("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'", "locks")
         with pytest.raises(OperationalError):
-            check_alone()
-    with alone(url, "one search"):
+            check_exclusive()
+    with exclusive(url, "one search"):
         pass

@@ -16,7 +16,7 @@ from reports.stats.resampling import seed_interval
 from reports.study.evidence import Evidence
 from reports.tuning.answer import tuning_sentences
 from reports.tuning.effects import Findings
-from reports.tuning.evidence import Tuning, gather_tuning
+from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.selection import (
     POOLED,
     checkpoint_table,
@@ -33,14 +33,19 @@ from .tuned import Levels, write_tuned
 
 
 @pytest.fixture(scope="module")
-def tuning(tmp_path_factory: pytest.TempPathFactory) -> Tuning:
+def tuning(tmp_path_factory: pytest.TempPathFactory) -> TunedStudy:
     def lost(stage: str, levels: Levels) -> float:
         return 0.3 if (stage, levels["loss"]) == ("tuned", "saturating") else 0.0
 
     return gather_tuning(write_tuned(tmp_path_factory.mktemp("selection") / "run", seeds=10, trials=8, lost=lost))
 
 
-def test_selection_is_what_the_search_saw_and_the_rest_is_held_out(tuning: Tuning) -> None:
+def retuned(tuning: TunedStudy, **settings: Any) -> TunedStudy:
+    """Return a study as if its search had had other settings."""
+    return replace(tuning, record=tuning.record.model_copy(update={"tune": replace(tuning.tune, **settings)}))
+
+
+def test_selection_is_what_the_search_saw_and_the_rest_is_held_out(tuning: TunedStudy) -> None:
     *each, pooled = held_out(tuning)
     assert [h.variant for h in each] == tuning.variants and pooled.variant == POOLED
     for held in each:
@@ -57,14 +62,10 @@ def test_selection_is_what_the_search_saw_and_the_rest_is_held_out(tuning: Tunin
         alone = before["ks"].mean() / before["validation/ks"].mean()
         assert held.untuned.estimate == pytest.approx(alone)
         assert held.learned.estimate == pytest.approx(held.splits.estimate / alone)
-    logs = [np.log(h.optimism.estimate) for h in each]
-    assert np.log(pooled.optimism.estimate) == pytest.approx(np.mean(logs))
-    assert np.log(pooled.learned.estimate) == pytest.approx(np.mean([np.log(h.learned.estimate) for h in each]))
-
-
-def test_winners_score_worse_on_seeds_that_did_not_choose_them(tuning: Tuning) -> None:
-    pooled = held_out(tuning)[-1]
-    assert pooled.optimism.low > 1  # the made winners do
+    for effect in ("optimism", "learned"):
+        logs = [np.log(getattr(h, effect).estimate) for h in each]
+        assert np.log(getattr(pooled, effect).estimate) == pytest.approx(np.mean(logs))
+    assert pooled.optimism.low > 1  # the made winners score worse on seeds that did not choose them
     assert pooled.splits.low < 1 < pooled.splits.high  # and the made test data are like the validation data
 
 
@@ -85,12 +86,15 @@ def test_what_the_splits_differ_by_for_everybody_is_not_what_the_selection_learn
         assert (pooled.learned.low > 1) == (name == "learned")
 
 
-def test_without_validation_scores_of_the_untuned_what_was_learned_is_not_told(tuning: Tuning) -> None:
+def test_without_validation_scores_of_the_untuned_what_was_learned_is_not_told(tuning: TunedStudy) -> None:
     bare = replace(tuning.untuned, results=tuning.untuned.results.drop(columns="validation/ks"))
     for held in held_out(replace(tuning, untuned=bare)):
         assert np.isnan(held.untuned.estimate) and np.isnan(held.learned.estimate) and held.splits.estimate > 0
     said = " ".join(tuning_sentences(Findings(replace(tuning, untuned=bare))))
     assert "not known for the untuned settings" in said and "nan" not in said
+    assert tuning.tuned is not None
+    bare = replace(tuning.tuned, results=tuning.tuned.results.drop(columns="validation/ks"))
+    assert held_out(replace(tuning, tuned=bare)) == [] == held_out(replace(tuning, tuned=None))
 
 
 @pytest.mark.parametrize(
@@ -103,37 +107,30 @@ def test_without_validation_scores_of_the_untuned_what_was_learned_is_not_told(t
     ],
 )
 def test_what_the_splits_are_is_told_by_the_kind_of_target(
-    tuning: Tuning, target: dict[str, Any], other: str, told: str
+    tuning: TunedStudy, target: dict[str, Any], other: str, told: str
 ) -> None:
     study = tuning.untuned.study.model_copy(update={"target": target})
     plan = tuning.untuned.plan.model_copy(update={"study": study})
     moved = replace(tuning, untuned=replace(tuning.untuned, plan=plan))
     found = Findings(moved)
-    assert splits_of(moved).other == other and told in splits_of(moved).told
+    assert splits_of(moved).other == other and told in splits_of(moved).sentence
     assert any(f"test over validation {other}" in said for said in tuning_sentences(found))
     assert "test against validation " + other + ", winners" in held_table(found)
 
 
 @pytest.mark.parametrize("direction", ["lower", "higher"])
-def test_no_replica_counts_as_worse_than_a_failed_one(tuning: Tuning, direction: str) -> None:
-    tune = {**tuning.tune, "direction": direction, "failed": 0.5}
-    own = replace(tuning, record={**tuning.record, "tune": tune})
+def test_no_replica_counts_as_worse_than_a_failed_one(tuning: TunedStudy, direction: str) -> None:
+    own = retuned(tuning, direction=direction, failed=0.5)
     found = own.aggregated(np.array([0.1, 0.9, np.nan]))
     assert found == pytest.approx(np.mean([0.1, 0.5, 0.5] if direction == "lower" else [0.5, 0.9, 0.5]))
 
 
-def test_held_out_and_untuned_objectives_are_clamped_as_the_searchs(tuning: Tuning) -> None:
+def test_held_out_and_untuned_objectives_are_clamped_as_the_searchs(tuning: TunedStudy) -> None:
     variant = tuning.variants[0]
-    tight = replace(tuning, record={**tuning.record, "tune": {**tuning.tune, "failed": 1e-3}})  # below every score
+    tight = retuned(tuning, failed=1e-3)  # below every score
     assert Findings(tight).untuned_objectives[variant] == pytest.approx(1e-3)
     held = held_out(tight)[0]
     assert held.validation.estimate == pytest.approx(1e-3) == held.test.estimate
-
-
-def test_without_validation_columns_or_a_tuned_grid_there_is_nothing_to_compare(tuning: Tuning) -> None:
-    assert tuning.tuned is not None
-    bare = replace(tuning.tuned, results=tuning.tuned.results.drop(columns="validation/ks"))
-    assert held_out(replace(tuning, tuned=bare)) == [] == held_out(replace(tuning, tuned=None))
 
 
 def test_an_interval_of_paired_replicas_is_narrower_than_their_own_spread() -> None:
@@ -169,7 +166,7 @@ def test_the_curve_of_an_objective_is_itself_or_its_kin(score: str, curves: list
     assert curve_of_objective(score, {m for m in metrics if m.startswith("score/")}) is None
 
 
-def test_the_best_checkpoint_is_chosen_on_validation_and_read_on_test(tuning: Tuning) -> None:
+def test_the_best_checkpoint_is_chosen_on_validation_and_read_on_test(tuning: TunedStudy) -> None:
     assert tuning_curve(tuning) == "ks"
     evidence = tuning.untuned
     table = checkpoint_table(evidence, "ks", "lower")
@@ -182,7 +179,7 @@ def test_the_best_checkpoint_is_chosen_on_validation_and_read_on_test(tuning: Tu
         assert found["last"] == test.iloc[-1]
 
 
-def test_a_failed_replica_keeps_its_best_checkpoint_and_loses_its_last(tuning: Tuning) -> None:
+def test_a_failed_replica_keeps_its_best_checkpoint_and_loses_its_last(tuning: TunedStudy) -> None:
     assert tuning.tuned is not None
     failed = tuning.tuned.results["status"] != "ok"
     table = checkpoint_table(tuning.tuned, "ks", "lower")
@@ -196,7 +193,7 @@ def test_a_failed_replica_keeps_its_best_checkpoint_and_loses_its_last(tuning: T
         assert np.log(found[str(variant)].gain.interval.estimate) == pytest.approx(iqm(ratios, None))
 
 
-def test_a_lost_history_is_no_failed_checkpoint(tuning: Tuning) -> None:
+def test_a_lost_history_is_no_failed_checkpoint(tuning: TunedStudy) -> None:
     gone = set(tuning.untuned.results["replica"].head(10))
 
     class Lossy(type(tuning.untuned.ledger)):

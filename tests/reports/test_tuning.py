@@ -29,8 +29,9 @@ from reports.tuning.tables import (
     trials_csv,
     winners_table,
 )
+from studies.tune import Parameter
 
-from .tuned import FACTORS, SPACE, mirrored, write_tuned
+from .tuned import FACTORS, SPACE, change, mirrored, write_tuned
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -56,29 +57,16 @@ def small(made: Ledger, tmp_path: Path) -> Ledger:
     return Ledger(Path(shutil.copytree(made.directory, tmp_path / "run")))
 
 
-def change(ledger: Ledger, edit: Change) -> Ledger:
-    record = ledger.tuning()
-    edit(record)
-    ledger.write_json("tuning.json", record)
-    return ledger
-
-
 # Reading.
 
 DAMAGED: list[tuple[Change, str]] = [
-    (lambda r: r.pop("tune"), "tune: expected a table, which is not there"),
-    (lambda r: r["tune"].update(direction="down"), "tune.direction: expected lower or higher, not 'down'"),
-    (lambda r: r["tune"].update(failed="1"), "tune.failed: expected a number, not '1'"),
-    (lambda r: r["tune"].update(trials=True), "tune.trials: expected a whole number, not True"),
+    (lambda r: r.pop("tune"), "tune: missing"),
     (
         lambda r: r["variants"].update({"loss=c": r["variants"]["loss=a"]}),
         "variants: 'loss=c' is no variant of the plan",
     ),
-    (lambda r: r["variants"].update({"loss=a": 3}), "variants.loss=a: expected a table, not 3"),
-    (lambda r: r["variants"]["loss=a"].pop("trials"), "variants.loss=a.trials: expected a list"),
-    (lambda r: r["variants"]["loss=a"]["trials"][1].update(state="DONE"), "trials.1.state: Valid: COMPLETE"),
-    (lambda r: r["variants"]["loss=a"]["trials"][1].update(values=["x"]), "trials.1.values: expected numbers, not 'x'"),
-    (lambda r: r["variants"]["loss=a"].update(best=99), "best and front: expected numbers of its trials, not 99"),
+    (lambda r: r["variants"]["loss=a"]["trials"][1].update(state="DONE"), "trials.1.state: expected one of RUNNING"),
+    (lambda r: r["variants"]["loss=a"].update(best=99), "loss=a: expected best and front to be numbers of its trials"),
     (lambda r: r["tune"].update(score="fid_10k"), "optimised the score 'fid_10k', which the study has not"),
 ]
 
@@ -91,16 +79,11 @@ def test_a_damaged_record_is_the_users_error_in_one_line(small: Ledger, edit: Ch
     assert said in message and "\n" not in message and message.startswith(str(small.directory))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null"])
+@pytest.mark.parametrize("text", ["{", "[]", "null", ""])
 def test_what_is_no_record_at_all_is_named(small: Ledger, text: str) -> None:
-    (small.directory / "tuning.json").write_text(text)
-    with pytest.raises(InputError, match=r"tuning\.json"):
-        gather_tuning(small)
-
-
-def test_a_study_that_was_not_tuned_is_the_users_error(small: Ledger) -> None:
-    (small.directory / "tuning.json").unlink()
-    with pytest.raises(InputError, match="expected the run directory of a study that was tuned"):
+    path = small.directory / "tuning.json"
+    path.write_text(text) if text else path.unlink()
+    with pytest.raises(InputError, match=r"tuning\.json: not (there|the JSON)"):
         gather_tuning(small)
 
 
@@ -116,16 +99,22 @@ def test_an_interrupted_search_says_what_is_missing(small: Ledger) -> None:
     assert tuning_answer(small).startswith("So far, with what has finished: on N(3, 2²)")
 
 
-def test_a_search_of_fewer_points_than_trials_may_be_complete(small: Ledger) -> None:
-    tuning = gather_tuning(change(small, lambda r: r["tune"].update(trials=50, sampler="grid")))
+def test_a_search_of_fewer_points_than_trials_or_of_a_later_version_may_be_complete(small: Ledger) -> None:
+    def later(record: dict[str, Any]) -> None:
+        record["tune"] |= {"trials": 50, "sampler": "grid", "startup": 4}
+        for search in record["variants"].values():
+            search["startup"] = 4
+
+    tuning = gather_tuning(change(small, later))
     assert tuning.complete and tuning.complaints == []
 
 
 def test_objectives_of_trials_without_a_score_are_the_worst_there_is(small: Ledger) -> None:
     def prune(record: dict[str, Any]) -> None:
-        record["variants"]["loss=a"]["trials"][0] |= {"state": "PRUNED", "values": []}
-        record["variants"]["loss=a"]["trials"][1]["values"] = [7.0]  # beyond what a failed replica stands for
-        record["variants"]["loss=a"]["best"] = 2
+        first, second, third = record["variants"]["loss=a"]["trials"]
+        first |= {"state": "PRUNED", "values": []}
+        second["values"] = [7.0]  # beyond what a failed replica stands for
+        record["variants"]["loss=a"] |= {"best": 2, "settings": third["params"]}
 
     tuning = gather_tuning(change(small, prune))
     values = tuning.objectives(tuning.searches["loss=a"])
@@ -171,39 +160,40 @@ def test_trials_to_beat_the_untuned_settings_is_where_the_curve_crosses_them(fou
 @pytest.mark.parametrize(
     ("parameter", "value", "expected"),
     [
-        ({"low": 0.0, "high": 1.0}, 0.04, "low"),
-        ({"low": 0.0, "high": 1.0}, 0.06, None),
-        ({"low": 1e-4, "high": 1e-2, "log": True}, 9e-3, "high"),
-        ({"low": 1e-4, "high": 1e-2, "log": True}, 6e-4, None),
-        ({"low": 1e-4, "high": 1e-2}, 4e-4, "low"),
-        ({"low": 32, "high": 512}, 512, "high"),
-        ({"choices": ["none", "r1"]}, "r1", None),
-        ({}, 0.3, None),
+        (Parameter("beta1", "float", 0.0, 1.0), 0.04, "low"),
+        (Parameter("beta1", "float", 0.0, 1.0), 0.06, None),
+        (Parameter("lr", "float", 1e-4, 1e-2, log=True), 9e-3, "high"),
+        (Parameter("lr", "float", 1e-4, 1e-2, log=True), 6e-4, None),
+        (Parameter("lr", "float", 1e-4, 1e-2), 4e-4, "low"),
+        (Parameter("batch_size", "int", 32, 512), 512, "high"),
+        (Parameter("penalty", "categorical", choices=("none", "r1")), "r1", None),
     ],
 )
-def test_a_winner_near_an_end_of_its_range_is_flagged(
-    parameter: dict[str, Any], value: Any, expected: str | None
-) -> None:
+def test_a_winner_near_an_end_of_its_range_is_flagged(parameter: Parameter, value: Any, expected: str | None) -> None:
     assert at_bound(parameter, value) == expected
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random", "grid"])
+@pytest.mark.parametrize("sampler", ["tpe", "grid"])
 def test_a_sampler_that_learns_is_judged_in_the_order_it_drew(tmp_path: Path, sampler: str) -> None:
     ledger = write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=6, trials=8, failing=0, sampler=sampler)
-    record = ledger.tuning()
-    for search in record["variants"].values():
-        for trial, value in zip(search["trials"], [0.5, 0.4, 0.4, 0.2, 0.3, 0.01, 0.3, 0.005], strict=True):
-            trial["values"] = [value]
-        search |= {"best": 7, "settings": search["trials"][7]["params"]}
-    ledger.write_json("tuning.json", record)
-    plan = ledger.tuned().plan().to_json()
-    for name, search in record["variants"].items():
-        plan["variants"][name] = {**ledger.plan().variants[name], **search["settings"]}
-    ledger.tuned().write_json("plan.json", plan)
+    winners: dict[str, Any] = {}
+
+    def improve(record: dict[str, Any]) -> None:
+        for name, search in record["variants"].items():
+            for trial, value in zip(search["trials"], [0.5, 0.4, 0.4, 0.2, 0.3, 0.01, 0.3, 0.005], strict=True):
+                trial["values"] = [value]
+            winners[name] = search["trials"][7]["params"]
+            search |= {"best": 7, "settings": winners[name]}
+
+    def retrain(plan: dict[str, Any]) -> None:
+        plan["variants"] = {name: own | winners[name] for name, own in ledger.plan().variants.items()}
+
+    change(ledger, improve)
+    change(ledger.tuned(), retrain, "plan.json")
     found = Findings(gather_tuning(ledger))
     said, table = " ".join(tuning_sentences(found)), budget_table(found).iloc[0]
     assert found.tuning.complaints == []
-    if sampler in ("tpe", "cmaes"):
+    if sampler == "tpe":
         assert "half of the trials, as they were drawn, reached 40 times" in said.lower()  # 0.2 of 0.005
         assert "the first trial drawn that beat the untuned settings was number 6" in said and "expected" not in said
         reached = ["0.500", "0.400", "0.200", "0.00500"]
@@ -225,7 +215,7 @@ def test_a_share_that_is_not_told_is_no_share_of_nothing(small: Ledger) -> None:
         record["variants"]["loss=b"]["importances"] = {"lr": 0.55, "beta1": 0.45, "penalty": 0.0}
 
     tuning = gather_tuning(change(small, lacking))
-    table = {row[0].strip("`"): row[1:] for row in importances_table(tuning).to_numpy().tolist()}
+    table = {row[0].strip("`"): row[1:] for row in importances_table(Findings(tuning)).to_numpy().tolist()}
     assert table["penalty_weight"] == ["55 %", "–"] and table["beta1"] == ["–", "45 %"]
     assert table["penalty"] == ["–", "0 %"] and table["batch_size"] == ["–", "–"]
     picture = importances(tuning)
@@ -237,15 +227,6 @@ def test_a_share_that_is_not_told_is_no_share_of_nothing(small: Ledger) -> None:
     assert sum(np.isnan(widths)) == 7 and "A parameter without a bar" in picture.caption
 
 
-def test_a_record_may_know_more_than_the_report(small: Ledger) -> None:
-    def started(record: dict[str, Any]) -> None:
-        record["tune"]["startup"] = 4
-        for search in record["variants"].values():
-            search["startup"] = 4
-
-    assert gather_tuning(change(small, started)).complete
-
-
 def test_flags_stand_in_the_table_and_in_the_answer(found: Findings) -> None:
     table = winners_table(found)
     flagged = int(table.map(lambda cell: "†" in str(cell)).to_numpy().sum())
@@ -255,7 +236,7 @@ def test_flags_stand_in_the_table_and_in_the_answer(found: Findings) -> None:
 
 def test_upside_down_it_is_the_same_study(run: Ledger, found: Findings, tmp_path: Path) -> None:
     turned = Findings(gather_tuning(mirrored(run, tmp_path / "run")))
-    plain = Findings(replace(found.tuning, record={**found.tuning.record}))
+    plain = Findings(replace(found.tuning))
     plain.tuning.__dict__["log"] = False  # a coverage is compared by differences
     assert not turned.tuning.log and turned.curve == "coverage"
     assert turned.ranking.ranks == plain.ranking.ranks and turned.ranking.outcome == plain.ranking.outcome
@@ -283,40 +264,38 @@ def test_every_trial_is_a_row_with_its_levels_settings_and_scores(found: Finding
     table = pd.read_csv(io.StringIO(trials_csv(found.tuning)), keep_default_na=False, na_values=[""])
     assert len(table) == 24 * 4 and set(FACTORS) < set(table)
     assert [f"param/{p['name']}" for p in SPACE] == [c for c in map(str, table) if c.startswith("param/")]
-    scores = table[[f"score/{seed}" for seed in found.tuning.record["validation_seeds"]]]
+    scores = table[[f"score/{seed}" for seed in found.tuning.record.validation_seeds]]
     assert scores.isna().sum(axis=1).equals(table["failed"])
     assert np.allclose(scores.fillna(1.0).mean(axis=1), table["objective"])
     assert (table["param/penalty_weight"].notna() == (table["param/penalty"] == "r1")).all()
 
 
 def test_failures_of_a_search_are_counted_and_left_out_where_it_was_pruned(found: Findings, tmp_path: Path) -> None:
-    table = search_table(found.tuning)
+    table = search_table(found)
     statuses = [s for search in found.tuning.searches.values() for t in search.trials for s in t.statuses]
     counted = sum(int(cell.split("/")[0]) for cell in table["replicas failed"])
     assert counted == sum(s != "ok" for s in statuses) > 0
+    assert any("search's replicas" in said for said in tuning_sentences(found))
     pruned = write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=3, trials=12, failing=0.2, pruning="diverged")
-    assert "replicas failed" not in search_table(gather_tuning(pruned))
+    assert "replicas failed" not in search_table(Findings(gather_tuning(pruned)))
     assert "search's replicas" not in tuning_answer(pruned)
-    whole = write_tuned(tmp_path / "whole", {"loss": ["a", "b"]}, seeds=3, trials=12, failing=0.2)
-    assert "search's replicas" in tuning_answer(whole)
 
 
 def test_the_front_is_of_both_objectives_with_the_winner_bold(found: Findings) -> None:
-    table = front_table(found.tuning)
+    table = front_table(found)
     assert table["trial"].astype(str).str.startswith("**").sum() == 4
     assert "share of replicas that failed" in table
 
 
-def test_a_budget_of_one_trial_and_one_seed_has_numbers_and_no_intervals(tmp_path: Path) -> None:
+def test_one_trial_and_one_seed_have_numbers_and_no_intervals(tmp_path: Path) -> None:
     alone = Findings(gather_tuning(write_tuned(tmp_path / "run", {}, seeds=1, trials=1)))
-    assert list(budget_table(alone))[1:2] == ["1 trial"] and importances_table(alone.tuning).empty
+    assert list(budget_table(alone))[1:2] == ["1 trial"] and importances_table(alone).empty
     assert "(" not in budget_table(alone)["1 trial"].iloc[0]
     assert "too few for a test" in tuning_sentences(alone)[0]
 
 
 def test_nothing_that_is_not_retrained_is_compared(tmp_path: Path) -> None:
-    ledger = write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=3, trials=4, retrained=False)
-    tuning = gather_tuning(ledger)
+    tuning = gather_tuning(write_tuned(tmp_path / "run", {"loss": ["a", "b"]}, seeds=3, trials=4, retrained=False))
     assert tuning.tuned is None and not tuning.complete
     assert "tuned" not in ranking_table(Findings(tuning))
-    assert "no winner has been retrained" in tuning_answer(ledger)
+    assert "no winner has been retrained" in tuning_sentences(Findings(tuning))[0]

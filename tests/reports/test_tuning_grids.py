@@ -19,7 +19,7 @@ from reports.tuning.effects import Findings
 from reports.tuning.evidence import gather_tuning
 from reports.tuning.tables import checkpoints_table, held_table, ranking_table
 
-from .tuned import write_tuned
+from .tuned import change, write_tuned
 
 TWO = {"loss": ["a", "b"]}
 
@@ -35,35 +35,29 @@ def small(made: Ledger, tmp_path: Path) -> Ledger:
     return Ledger(Path(shutil.copytree(made.directory, tmp_path / "run")))
 
 
-def change(ledger: Ledger, edit: Callable[[dict[str, Any]], object]) -> None:
-    plan = ledger.plan().to_json()
-    edit(plan)
-    ledger.write_json("plan.json", plan)
+def replan(ledger: Ledger, edit: Callable[[dict[str, Any]], object]) -> Ledger:
+    return change(ledger.tuned(), edit, "plan.json")
 
 
 def test_grids_that_belong_together_raise_no_complaint(small: Ledger) -> None:
+    def whole_numbers(record: dict[str, Any]) -> None:
+        for search in record["variants"].values():
+            winner = next(trial for trial in search["trials"] if trial["number"] == search["best"])
+            for settings in (search["settings"], winner["params"]):
+                settings |= {"penalty_weight": 2, "generator_hidden": [16, 16]}
+
+    change(small, whole_numbers)  # a whole number may stand for a float
+    for name in ("loss=a", "loss=b"):
+        replan(small, lambda p, n=name: p["variants"][n].update(penalty_weight=2.0, generator_hidden=[16, 16]))
     tuning = gather_tuning(small)
     assert tuning.complaints == [] and tuning.compared == tuning.variants and tuning.complete
-
-
-def test_a_whole_number_may_stand_for_a_float_and_a_tuple_for_a_list(small: Ledger) -> None:
-    record = small.tuning()
-    for name, search in record["variants"].items():
-        search["settings"]["penalty_weight"] = 2
-        search["settings"]["generator_hidden"] = [16, 16]
-        change(
-            small.tuned(),
-            lambda plan, name=name: plan["variants"][name].update(penalty_weight=2.0, generator_hidden=[16, 16]),
-        )
-    small.write_json("tuning.json", record)
-    assert gather_tuning(small).complaints == []
 
 
 @pytest.mark.parametrize(
     ("key", "value"), [("target", {"name": "digits"}), ("steps", 3), ("scoring", {"evaluations": 9})]
 )
 def test_a_tuned_grid_of_another_study_is_left_out(small: Ledger, key: str, value: Any) -> None:
-    change(small.tuned(), lambda plan: plan["study"].update({key: value}))
+    replan(small, lambda plan: plan["study"].update({key: value}))
     tuning = gather_tuning(small)
     (said,) = tuning.complaints
     assert tuning.tuned is None and not tuning.complete
@@ -81,7 +75,7 @@ def test_a_tuned_grid_of_another_study_is_left_out(small: Ledger, key: str, valu
 def test_a_variant_of_other_settings_is_left_out_and_named(
     small: Ledger, edit: Callable[[dict[str, Any]], object], said: str
 ) -> None:
-    change(small.tuned(), lambda plan: edit(plan["variants"]["loss=b"]))
+    replan(small, lambda plan: edit(plan["variants"]["loss=b"]))
     tuning = gather_tuning(small)
     (complaint,) = tuning.complaints
     assert complaint.startswith("`tuned/`: loss=b: ") and said in complaint and "left out" in complaint
@@ -92,12 +86,12 @@ def test_a_variant_of_other_settings_is_left_out_and_named(
 
 
 def test_a_winner_that_the_search_found_since_is_seen(small: Ledger) -> None:
-    record = small.tuning()
-    search = record["variants"]["loss=a"]
-    other = next(trial for trial in search["trials"] if trial["number"] != search["best"])
-    search |= {"best": other["number"], "settings": other["params"]}
-    small.write_json("tuning.json", record)
-    (said,) = gather_tuning(small).complaints
+    def another(record: dict[str, Any]) -> None:
+        search = record["variants"]["loss=a"]
+        other = next(trial for trial in search["trials"] if trial["number"] != search["best"])
+        search |= {"best": other["number"], "settings": other["params"]}
+
+    (said,) = gather_tuning(change(small, another)).complaints
     assert said.startswith("`tuned/`: loss=a: trained with `")
 
 
@@ -108,7 +102,7 @@ def test_variants_that_only_one_grid_has_are_named(small: Ledger) -> None:
         for replica in plan["replicas"]:
             replica["variant"] = replica["variant"].replace("=b", "=c")
 
-    change(small.tuned(), rename)
+    replan(small, rename)
     tuning = gather_tuning(small)
     assert tuning.complaints == [
         "`tuned/`: loss=c: the untuned grid has no such variant, so it is left out.",
@@ -130,7 +124,7 @@ def unwon(tmp_path_factory: pytest.TempPathFactory) -> Findings:
 
 
 def test_a_variant_without_a_complete_trial_is_named_and_not_called_tuned(unwon: Findings) -> None:
-    assert unwon.tuning.unwon == ["loss=b"] and unwon.tuning.complete
+    assert unwon.tuning.without_winner == ["loss=b"] and unwon.tuning.complete
     headline, *said = tuning_sentences(unwon)
     assert "tuning 2 of 3 variants with the same 6 trials" in headline and "over 2 of 3 variants it" in headline
     assert "all variants" not in " ".join([headline, *said]) and "each variant" not in headline
@@ -162,7 +156,7 @@ def test_where_nothing_was_tuned_nothing_is_said_to_be(tmp_path: Path, losses: l
 
 
 def test_a_grid_that_lacks_a_variant_has_no_ranking_to_compare(small: Ledger) -> None:
-    change(small.tuned(), lambda plan: plan["variants"]["loss=b"].update(lr=0.5))
+    replan(small, lambda plan: plan["variants"]["loss=b"].update(lr=0.5))
     tuning = gather_tuning(small)
     before, after = tuning.paired()
     assert compare_rankings(before, after, tuning.variants, direction="lower", log=True).outcome == "unknown"

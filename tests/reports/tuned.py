@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -66,32 +67,13 @@ def write_tuned(
         tried = [_trial(n, replicas, after(levels), failing, second, pruning, rng) for n in range(trials)]
         if hopeless(levels):
             tried = [{**trial, "state": "PRUNED", "values": []} for trial in tried]
-        complete = [t for t in tried if t["state"] == "COMPLETE"]
-        best = min(complete, key=lambda t: tuple(reversed(t["values"])), default=None)
-        front = [
-            t["number"] for t in complete if second and not any(_beats(o["values"], t["values"]) for o in complete)
-        ]
-        searches[name_of(levels)] = {
-            "optuna_study": f"made/{name_of(levels)}",
-            "trials": tried,
-            "importances": {"lr": 0.6, "beta1": 0.25, "batch_size": 0.1, "generator_hidden": 0.05}
-            if len(complete) > 1
-            else {},
-            "importances_note": "" if len(complete) > 1 else "One trial does not tell which parameter matters.",
-            "best": best and best["number"],
-            "front": front,
-            "settings": best["params"] if best else {},
-        }
+        searches[name_of(levels)] = _search(name_of(levels), tried, second)
     tune = {"score": "ks", "label": KS["label"], "direction": "lower", "aggregate": "mean", "failed": 1.0}
     tune |= {"seeds": replicas, "trials": trials, "batch": 8, "sampler": sampler, "second": second, "pruning": pruning}
-    record = {"study": "made", "scale": "laptop", "target_label": "N(3, 2²)", "title": "Made", "question": "Which?"}
-    record |= {
-        "command": "ganbench tune made --scale laptop",
-        "complete": True,
-        "tune": {**tune, "seed": 0, "space": SPACE},
-    }
-    record |= {"validation_seeds": [FIRST + i for i in range(replicas)], "storage": "optuna.log", "variants": searches}
-    ledger.write_json("tuning.json", record)
+    record = {"study": "made", "scale": "laptop", "title": "Made", "question": "Which?", "target_label": "N(3, 2²)"}
+    record |= {"command": "ganbench tune made --scale laptop", "complete": True}
+    record |= {"tune": {**tune, "seed": 0, "space": SPACE}, "validation_seeds": [FIRST + i for i in range(replicas)]}
+    ledger.write_json("tuning.json", {**record, "storage": "optuna.log", "variants": searches})
     ledger.search().open_for_writing()
     ledger.search().write_json("provenance.json", _provenance(trials * len(grid) * replicas, "search"))
     if retrained:
@@ -119,21 +101,46 @@ def mirrored(ledger: Ledger, directory: Path) -> Ledger:
             rows.loc[scored, "value"] = 1 - rows.loc[scored, "value"]
             rows["metric"] = rows["metric"].str.replace("/ks", "/coverage")
             rows.to_parquet(path, index=False)
-        plan = grid.plan().to_json()
-        plan["study"]["report"] |= {"score": "coverage", "reached": {"coverage": 0.95}}
-        grid.write_json("plan.json", plan)
+        report = {"score": "coverage", "reached": {"coverage": 0.95}}
+        change(grid, lambda plan, report=report: plan["study"]["report"].update(report), "plan.json")
         grid.write_json("references.json", {"coverage": COVERAGE})
-    record = copied.tuning()
-    record["tune"] |= {"score": "coverage", "label": COVERAGE["label"], "direction": "higher", "failed": 0.0}
-    for trial in (trial for search in record["variants"].values() for trial in search["trials"]):
-        trial["values"] = [1 - value for value in trial["values"][:1]] + trial["values"][1:]
-        trial["scores"] = [None if score is None else 1 - score for score in trial["scores"]]
-    copied.write_json("tuning.json", record)
-    return copied
+
+    def turn(record: dict[str, Any]) -> None:
+        record["tune"] |= {"score": "coverage", "label": COVERAGE["label"], "direction": "higher", "failed": 0.0}
+        for trial in (trial for search in record["variants"].values() for trial in search["trials"]):
+            trial["values"] = [1 - value for value in trial["values"][:1]] + trial["values"][1:]
+            trial["scores"] = [None if score is None else 1 - score for score in trial["scores"]]
+
+    return change(copied, turn)
+
+
+def change(ledger: Ledger, edit: Callable[[dict[str, Any]], object], name: str = "tuning.json") -> Ledger:
+    """Edit one of a ledger's JSON files."""
+    content = json.loads((ledger.directory / name).read_text())
+    edit(content)
+    ledger.write_json(name, content)
+    return ledger
 
 
 def name_of(levels: Levels) -> str:
     return " ".join(f"{k}={v}" for k, v in levels.items())
+
+
+def _search(name: str, tried: list[dict[str, Any]], second: str | None) -> dict[str, Any]:
+    """What was found for a variant by these trials."""
+    complete = [trial for trial in tried if trial["state"] == "COMPLETE"]
+    best = min(complete, key=lambda trial: tuple(reversed(trial["values"])), default=None)
+    front = [t["number"] for t in complete if second and not any(_beats(o["values"], t["values"]) for o in complete)]
+    shares = {"lr": 0.6, "beta1": 0.25, "batch_size": 0.1, "generator_hidden": 0.05} if len(complete) > 1 else {}
+    return {
+        "optuna_study": f"made/{name}",
+        "trials": tried,
+        "importances": shares,
+        "importances_note": "" if shares else "One trial does not tell which parameter matters.",
+        "best": best and best["number"],
+        "front": front,
+        "settings": best["params"] if best else {},
+    }
 
 
 def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
@@ -181,13 +188,8 @@ def _write_grid(ledger, stage, factors, seeds, typical, lost, winners, rng, spli
     study = {"name": "made", "title": "Does tuning decide which loss is best?", "question": "Which loss, tuned?"}
     study |= {"scale": "laptop", "target": dict(target), "target_label": "N(3, 2²)", "steps": STEPS, "report": report}
     study |= {"factors": {f: list(levels) for f, levels in factors.items()}, "stage": stage, "first_seed": 0}
-    study |= {
-        "reference": {f: levels[0] for f, levels in factors.items()},
-        "overrides": {},
-        "checks": [],
-        "scoring": {},
-    }
-    study |= {"claims": [1], "claim_texts": {"1": "Tuning matters more than the loss."}, "published": []}
+    study |= {"reference": {f: levels[0] for f, levels in factors.items()}, "overrides": {}, "checks": []}
+    study |= {"claims": [1], "claim_texts": {"1": "Tuning matters more than the loss."}, "published": [], "scoring": {}}
     common = np.exp(0.1 * rng.standard_normal(seeds))  # what the replicas of one seed share
     replicas, cohorts = [], []
     for levels in grid:

@@ -17,7 +17,7 @@ from gan.scores import scores_of
 from gan.targets import make_target
 from gan.variant import Variant
 from studies import fit, schema
-from studies.fit import CHECK_NEEDS, FITTED, UNEVEN, check_device, check_fit, check_theory
+from studies.fit import CHECK_NEEDS, FITTED, NON_MONOTONE, check_device, check_fit, check_theory
 from studies.tune import Parameter
 
 from .texts import ALONE, changed, refusal, resolved
@@ -142,7 +142,7 @@ def test_what_decides_a_fit_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
         with contextlib.suppress(InputError):
             check_fit(cast("Variant", watched), Scoring(), target, "x.toml")
         asked |= watched.asked
-    assert asked == FITTED and UNEVEN < FITTED
+    assert asked == FITTED and NON_MONOTONE < FITTED
 
 
 def test_every_check_has_a_target_to_measure_on() -> None:

@@ -87,7 +87,8 @@ class Session:
 
     def write(self, wall_seconds: float) -> None:
         """Add this session to those that trained something, and what the mirror holds now."""
-        some: dict[str, Any] = {"machines": list(self.machines.values()), "halved": self.halved}
+        only_some: dict[str, Any] = {"machines": list(self.machines.values())} if self.machines else {}
+        only_some |= {"halved": self.halved} if self.halved else {}
         session = SessionRecord(
             **self.known,
             finished=_now(),
@@ -95,7 +96,7 @@ class Session:
             wall_seconds=round(wall_seconds, 1),
             tracking_seconds=round(self.mlflow.write_seconds, 1),
             cohort_seconds=self.cohorts,
-            **{name: value for name, value in some.items() if value},
+            **only_some,
             checkpoint_seconds=round(self.checkpoint_seconds, 3),
             recording_seconds=round(self.recording_seconds, 3),
         )

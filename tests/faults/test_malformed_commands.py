@@ -14,6 +14,7 @@ import pytest
 from benchmarks import cli
 
 from ..typed import Ganbench
+from .commands import HANGS
 from .refusals import everything, problem
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +146,7 @@ def spoken(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedPr
     known = {name: os.environ[name] for name in ("PATH", "HOME", "LD_LIBRARY_PATH") if name in os.environ}
     line = [sys.executable, "-m", "benchmarks.cli", *words]
     return subprocess.run(
-        line, cwd=cwd, capture_output=True, env={**known, "PYTHONPATH": str(ROOT), **environment}, timeout=120
+        line, cwd=cwd, capture_output=True, env={**known, "PYTHONPATH": str(ROOT), **environment}, timeout=HANGS
     )
 
 

@@ -82,7 +82,7 @@ def sync_folder(folder: Path) -> None:
         os.close(opened)
 
 
-def set_aside(path: Path, mark: str = "set-aside") -> Path:
+def quarantine(path: Path, mark: str = "set-aside") -> Path:
     """Rename what cannot be used to a name beside it that nothing reads, and return that: nothing is deleted."""
     aside = next(p for i in range(1, 1_000_000) if not (p := path.with_name(f"{path.name}.{mark}-{i}")).exists())
     path.rename(aside)

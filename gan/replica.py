@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt
 
-from gan import plugins
 from gan.errors import InputError
-from gan.plugins import loader
+from gan.model.networks import players
+from gan.plugins import loader, registry
 from gan.scores import scoring_digest
-from gan.targets import Images, Target, changed
-from gan.variant import Variant
+from gan.targets import Target, changed, make_target
+from gan.variant import FIELDS, PER_REPLICA, Variant
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,21 +99,39 @@ class Cohort:
     so are products of rows that begin within one."""
     as_planned: bool = True
     """Its replicas have the bits that the plan's own cohort gives them."""
+    losses: tuple[str, ...] = ()
+    """Names of the losses that the step chooses between, in order; empty: those of its replicas, by name. A part of a
+    cohort keeps the whole's, for another set is another program."""
     plugins: tuple[str, ...] = ()
     """Modules that its replicas or its scoring need: whoever trains it loads them first."""
 
     def __post_init__(self) -> None:
-        assert self.replicas and len({r.variant.shape() for r in self.replicas}) == 1
+        assert self.replicas and len({cohort_shape(r.variant) for r in self.replicas}) == 1
         assert self.mode == "loop" or len(self.replicas) <= self.width
         assert not self.places or (len(set(self.places)) == len(self.replicas) and max(self.places) < self.width)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to a worker: the target by its settings, since the worker loads its plugin later."""
+        settings = self.__dict__.get("_target_settings") or self.target.settings()
+        return {k: v for k, v in self.__dict__.items() if k != "target"} | {"_target_settings": settings}
+
+    def __getattr__(self, name: str) -> Any:
+        """Make the target of a cohort that was sent here, once its plugins are loaded."""
+        if name != "target" or "_target_settings" not in self.__dict__:
+            raise AttributeError(name)
+        parameters = {k: v for k, v in self.__dict__["_target_settings"].items() if k != "digest"}
+        self.__dict__["target"] = target = make_target(**parameters)
+        return target
 
     def part(self, replicas: tuple[Replica, ...]) -> Cohort:
         """Return a cohort of some of these replicas, as wide as this one and each in its place: to the same bits."""
         if replicas == self.replicas:
             return self
         place = dict(zip([r.id for r in self.replicas], self.stack_places(), strict=True))
-        kept = () if self.mode == "loop" else tuple(place[r.id] for r in replicas)
-        return dataclasses.replace(self, id=digest_of([r.id for r in replicas]), replicas=replicas, places=kept)
+        places = () if self.mode == "loop" else tuple(place[r.id] for r in replicas)
+        losses = self.losses_chosen_between()
+        id = digest_of([r.id for r in replicas])
+        return dataclasses.replace(self, id=id, replicas=replicas, places=places, losses=losses)
 
     def rehearsal(self, device: str) -> Cohort:
         """Return a cohort of the first of these replicas that is over in two steps, scored once on its way."""
@@ -130,6 +148,10 @@ class Cohort:
             width=1,
             plugins=self.plugins,
         )
+
+    def losses_chosen_between(self) -> tuple[str, ...]:
+        """Return the names of the losses of its step, in order."""
+        return self.losses or tuple(sorted({r.variant.loss for r in self.replicas}))
 
     def stack_places(self) -> tuple[int, ...]:
         """Return where each replica stands among those side by side."""
@@ -189,24 +211,24 @@ def train_id(variant: Variant, seed: int, *, target: Target, steps: int, device:
             "target": changed(target),
             "steps": steps,
             "device": device,
-            **_sources(plugins.used(variant.own())),
+            **_sources(registry.used({**registry.plugin_components(variant), "target": target.name})),
         }
     )
 
 
 def score_id(scoring: Scoring, target: Target) -> str:
     """Return a digest of everything that decides how a replica is scored, the pinned classifier's digest too."""
-    sources = _sources(plugins.used({}, scoring.scores))
+    sources = _sources(registry.used({}, scoring.scores))
     return digest_of([scoring.changed(), changed(target), scoring_digest(target), sources])
 
 
-def _sources(needed: Sequence[plugins.Plugin]) -> dict[str, list[str]]:
+def _sources(needed: Sequence[registry.Plugin]) -> dict[str, list[str]]:
     return {"plugins": sorted(plugin.sha256 for plugin in needed)} if needed else {}
 
 
-def plugins_of(variant: Variant, scoring: Scoring) -> tuple[str, ...]:
-    """Return the modules that a cohort of a variant needs."""
-    return tuple(plugin.anywhere for plugin in plugins.used(variant.own(), scoring.scores))
+def plugins_of(variant: Variant, scoring: Scoring, target: Target) -> list[registry.Plugin]:
+    """Return the plugins that decide a replica's result; it raises InputError where one is not loaded."""
+    return registry.used({**registry.plugin_components(variant), "target": target.name}, scoring.scores)
 
 
 def load_plugins(cohort: Cohort, device: str) -> None:
@@ -227,20 +249,33 @@ def load_plugins(cohort: Cohort, device: str) -> None:
             )
 
 
-def width_for(variant: Variant, replicas: int) -> int:
+def cohort_shape(variant: Variant) -> tuple[Any, ...]:
+    """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch of the step.
+
+    Settings of kinds of networks that are not in use shape nothing.
+
+    Raises:
+        InputError: A component is not loaded.
+    """
+    kinds = registry.network("generator", variant.generator), registry.network("discriminator", variant.discriminator)
+    conditional = {setting for kind in registry.network_kinds() for setting in kind.reads or ()}
+    read = conditional if any(kind.reads is None for kind in kinds) else {s for kind in kinds for s in kind.reads or ()}
+    unused = PER_REPLICA | (conditional - read)
+    if not registry.loss(variant.loss).shares_cohorts:
+        unused -= {"loss"}
+    return tuple(getattr(variant, field) for field in FIELDS if field not in unused)
+
+
+def width_for(variant: Variant, shape: tuple[int, ...], replicas: int) -> int:
     """Return how many replicas of a variant to stack, of which `replicas` are real.
 
     At least two, since a product of one matrix is computed in another way. A sum over the batch, as BatchNorm's
     gradients are, is taken over 32 columns of all replicas at a time, and otherwise over what is left of them: nothing
     is left. With layers and batches of round sizes no bit depends on the width then (`docs/bits.md`).
     """
-    widths: tuple[int, ...] = ()
-    if variant.generator_norm == "batch":
-        widths += variant.generator_hidden
-    if variant.discriminator_norm == "batch":
-        widths += variant.discriminator_channels if variant.discriminator == "conv" else variant.discriminator_hidden
-    even = max((32 // math.gcd(32, width) for width in widths), default=1)  # powers of two: the largest fits all
-    return math.ceil(max(2, replicas) / even) * even
+    layers = [layer for network in players(variant, shape) for layer in network.layers]
+    multiple = math.lcm(*(layer.width_multiple for layer in layers))
+    return math.ceil(max(2, replicas) / multiple) * multiple
 
 
 def batch_shapes(variant: Variant, target: Target) -> int:
@@ -248,7 +283,8 @@ def batch_shapes(variant: Variant, target: Target) -> int:
 
     An epoch's partial last batch is smaller than the others, and may be the batch of any of a step's critic steps.
     """
-    whole = not isinstance(target, Images) or variant.last_batch == "drop" or not target.train_size % variant.batch_size
+    size = target.train_size
+    whole = size is None or variant.last_batch == "drop" or not size % variant.batch_size
     return 1 if whole else 1 + variant.critic_steps
 
 

@@ -10,15 +10,13 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, cast, get_args
+from typing import Annotated, Any, Final, Literal, cast
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
-LossName = Literal["non_saturating", "saturating", "wasserstein"]
-GeneratorName = Literal["mlp", "fixed_gaussian", "point"]
-DiscriminatorName = Literal["mlp", "conv", "slope"]
 Norm = Literal["none", "batch"]
 Activation = Literal["relu", "leaky_relu"]
+OutputActivation = Literal["linear", "tanh", "sigmoid"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 Width = Annotated[int, Gt(0), Le(100_000)]
 Widths = Annotated[tuple[Width, ...], MinLen(1), MaxLen(100)]
@@ -28,15 +26,11 @@ Positive = Annotated[float, Gt(0), Lt(math.inf)]
 LEAKY_SLOPE = 0.2
 LINEAR_SCHEDULE_END = 0.001  # of the learning rate, reached after the last step
 
-BUILT_IN: Final[dict[str, tuple[str, ...]]] = {
-    "loss": get_args(LossName),
-    "generator": get_args(GeneratorName),
-    "discriminator": get_args(DiscriminatorName),
-}
-"""Fields that name a component, and the names that are ours; any other is a plugin's (`gan/plugins/`)."""
+COMPONENT_FIELDS: Final = ("loss", "penalty", "optimiser", "generator", "discriminator")
+"""Settings that name a component of the registry (`gan/plugins/registry.py`)."""
 
 # Fields that are one number per replica, and the initial values: replicas that differ only here share a cohort.
-# Every other field decides a tensor's shape or a branch of the step; so does a loss that is a plugin's.
+# Every other field decides a tensor's shape or a branch of the step; so does a loss that shares no cohort.
 PER_REPLICA = frozenset(
     {
         *("loss", "reduction", "initialisation", "latent", "penalty_weight"),
@@ -50,17 +44,17 @@ class Variant:
     """One GAN configuration; the defaults are a small 1-D GAN."""
 
     # What the two players minimise.
-    loss: LossName | str = "non_saturating"
-    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z))); or the difference of a critic's means; or the
-    name of a plugin's."""
+    loss: str = "non_saturating"
+    """Generator loss: -log D(G(z)), or the minimax log(1 - D(G(z))); or the difference of a critic's means
+    (`gan/model/losses.py`); or the name of a plugin's."""
     reduction: Literal["mean", "sum_of_means", "sum"] = "mean"
     """Discriminator loss: mean over both halves, sum of the halves' means, or the sum over every sample
     (which sums the generator's loss too)."""
     discriminator_output: Literal["logit", "probability"] = "logit"
     """The loss sees the logit, or a sigmoid's output with each logarithm clamped at -100."""
-    penalty: Literal["none", "r1", "wgan_gp"] = "none"
+    penalty: str = "none"
     """Of the discriminator's gradient on its input: none; R1, half its square on real samples; WGAN-GP, the square
-    of its norm's distance from 1 between real and fake."""
+    of its norm's distance from 1 between real and fake (`gan/model/penalties.py`); or the name of a plugin's."""
     penalty_weight: Positive = 10.0
     """Weight of the penalty beside the mean of each half; of no effect without one."""
 
@@ -68,7 +62,7 @@ class Variant:
     latent: Literal["normal", "uniform"] = "normal"
     """The latent z ~ N(0, I), or uniform in [-1, 1]."""
     latent_dim: Width = 20
-    generator: GeneratorName | str = "mlp"
+    generator: str = "mlp"
     """Beside an mlp two generators for theory: N(fixed_mean, fixed_std²), never trained; or one number, x; or the
     name of a plugin's."""
     fixed_mean: Finite = 0.0
@@ -77,9 +71,9 @@ class Variant:
     generator_norm: Norm = "none"
     """BatchNorm on each hidden layer."""
     generator_activation: Activation = "relu"
-    generator_output: Literal["linear", "tanh", "sigmoid"] = "linear"
+    generator_output: OutputActivation = "linear"
     """Last activation; it sets the data's range: images in [-1, 1] for tanh, in [0, 1] for sigmoid."""
-    discriminator: DiscriminatorName | str = "mlp"
+    discriminator: str = "mlp"
     """conv: layers of kernel 4, stride 2, padding 1 on images, then one linear layer; slope: one number, D(x) = yx;
     or the name of a plugin's."""
     discriminator_hidden: Widths = (32, 64, 32)
@@ -95,8 +89,8 @@ class Variant:
     """PyTorch's default, or weights N(0, 0.02²) with default biases."""
 
     # The optimiser, the same for both players.
-    optimiser: Literal["adam", "sgd"] = "adam"
-    """Adam, or plain gradient descent without momentum."""
+    optimiser: str = "adam"
+    """Adam, or plain gradient descent without momentum (`gan/model/optimisers.py`); or the name of a plugin's."""
     lr: Positive = 7.0710678e-4
     """Geometric mean of the two learning rates."""
     lr_ratio: Positive = 1.0
@@ -151,23 +145,6 @@ class Variant:
             k: tuple(cast("list[int]", v)) if isinstance(v, list) else v for k, v in settings.items()
         }
         return Variant(**exact)
-
-    def own(self) -> dict[str, str]:
-        """Return the components that are not ours but a plugin's: their names by the field that names them."""
-        named = {field: str(getattr(self, field)) for field in BUILT_IN}
-        return {field: name for field, name in named.items() if name not in BUILT_IN[field]}
-
-    def shape(self) -> tuple[Any, ...]:
-        """Return what replicas must share to train in one cohort: all that shapes a tensor or a branch.
-
-        The widths of the kinds of networks that are not in use shape nothing; a plugin's network may use all.
-        """
-        unused = PER_REPLICA - self.own().keys()
-        unused |= {"discriminator_hidden"} if self.discriminator in ("conv", "slope") else set()
-        unused |= {"discriminator_channels"} if self.discriminator in ("mlp", "slope") else set()
-        unused |= {"generator_hidden"} if self.generator in ("fixed_gaussian", "point") else set()
-        unused |= {"fixed_mean", "fixed_std"} if self.generator in ("mlp", "point") else set()
-        return tuple(getattr(self, k) for k in FIELDS if k not in unused)
 
 
 @functools.cache

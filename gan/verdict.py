@@ -6,28 +6,16 @@ Every number that decides is in `Thresholds`. Nothing here imports torch.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from itertools import pairwise
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["THRESHOLDS", "VERDICTS", "Judgement", "Thresholds", "judge", "thresholds_table"]
+from gan.trajectory import Curves, Goal, Trajectory, half_range, turns_of
 
-Verdict = Literal["converged", "unsettled", "oscillating", "starved", "collapsed", "diverged"]
-Curves = Mapping[str, Sequence[tuple[int, float]]]
-Goal = Mapping[str, tuple[float, str]]
-Array = NDArray[np.float64]
-
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
-
-_QUANTILES: Final = (0.05, 0.95)  # a swing's range leaves out a tenth of the points: single spikes
-_FEWEST: Final = 8  # points in the tail, below which nothing is said of swings and trends: two for each of four turns
-_SIZED: Final = re.compile(r"(.+_)\d+k?")  # a score named by its number of samples, such as fid_10k
+__all__ = ["THRESHOLDS", "VERDICTS", "Curves", "Judgement", "Thresholds", "Verdict", "judge", "thresholds_table"]
 
 
 def _limit(default: float, meaning: str) -> Any:
@@ -76,7 +64,7 @@ class Judgement(NamedTuple):
     """A verdict and what was measured for it.
 
     Attributes:
-        verdict: One of `VERDICTS`.
+        verdict: The name of one of `VERDICTS`.
         reason: One short sentence.
         time_to_goal: First evaluated step at which every score of the goal is met; None: never, or no goal.
         drift: How much worse the leading goal score is at the end than the best it was since it met the goal,
@@ -87,7 +75,7 @@ class Judgement(NamedTuple):
             stayed there to the end. None: it did not, or never covered more than half and had nothing to lose.
     """
 
-    verdict: Verdict
+    verdict: str
     reason: str
     time_to_goal: int | None
     drift: float | None
@@ -104,21 +92,7 @@ def judge(
     covers: Mapping[str, float],
     thresholds: Thresholds = THRESHOLDS,
 ) -> Judgement:
-    """Judge one replica.
-
-    The first that holds, in this order:
-
-    1. diverged: it turned non-finite, or the value ran away. Losses are not looked at: their scale depends on the
-       reduction, and a generator's large loss under cross entropy only says that it is beaten.
-    2. starved: the discriminator wins, the generator's gradient vanished, and the goal is not met. Before collapsed,
-       for a starved generator often makes few modes, and this is why.
-    3. collapsed: it makes few modes, of samples good enough to count. Before oscillating, for a collapsed generator
-       often moves from mode to mode, and its discriminator after it.
-    4. oscillating: the value swings to the end, beyond noise, or through the second half the leading goal score
-       alternates as often between meeting the goal and missing it by the share that counts as drift.
-    5. converged: at the last evaluation the whole goal is met, and its leading score has not drifted from its best
-       since it was first met. Without a goal: the value has settled, and the discriminator does not win.
-    6. unsettled: none of these. So is a replica that could not be run (status failed).
+    """Judge one replica: the first of `RULES` that holds; a replica that could not be run is unsettled.
 
     Metrics that are missing, short or not finite never raise: what they would show counts as not shown.
 
@@ -135,215 +109,138 @@ def judge(
     """
     # Curves may hold anything a float can: overflow shows as a value that is not finite, which is looked for.
     with np.errstate(all="ignore"):
-        run = _Run(curves, steps, goal, covers, thresholds)
-        rules: tuple[tuple[Verdict, Callable[[], str]], ...] = (
-            ("unsettled", lambda: "It could not be run." if status == "failed" else ""),
-            ("diverged", lambda: "It turned non-finite." if status == "diverged" else run.runaway()),
-            ("starved", run.starved),
-            ("collapsed", run.collapsed),
-            ("oscillating", run.oscillating),
-            ("unsettled", run.unsettled),
-            ("converged", run.converged),
-        )
-        first: tuple[Verdict, str] = next((verdict, reason) for verdict, rule in rules if (reason := rule()))
+        run = Trajectory(curves, status, steps, goal, covers, tail=thresholds.tail, half=thresholds.coverage)
+        rules = ((rule.name, reason) for rule in RULES if (reason := rule.holds(run, thresholds)))
+        first = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
         return Judgement(*first, run.time_to_goal, run.drift, run.oscillation, run.time_to_collapse)
 
 
-class _Run:
-    """One replica's curves and what is read from them; a rule returns its reason, empty where it does not hold."""
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a replica.
 
-    def __init__(self, curves: Curves, steps: int, goal: Goal, covers: Mapping[str, float], limits: Thresholds) -> None:
-        self.curves, self.steps, self.goal, self.covers, self.limits = curves, steps, goal, covers, limits
-        self.leading = next((name for name in goal if name not in covers), next(iter(goal), None))
-        self.scores = {name: self.score(name) for name in {*goal, *covers}}
-        value = self.points("value/discriminator")[1]
-        # The largest: of a percentile, the noise of a critic that settled early would be the unit of that noise.
-        self.peak = float(max(np.abs(value[~np.isnan(value)]), default=math.nan))
-        # No cross entropy is below 0; the value of a Wasserstein critic is.
-        self.critic = bool((value < 0).any())
-        self.nat = self.peak / math.log(2) if self.critic else 1.0
-        norms = self.points("gradient/generator")[1]
-        self.gradient = float(max(norms[~np.isnan(norms)], default=math.nan))
-        self.fixed = self.gradient == 0  # a generator that is never trained neither starves nor collapses
-        self.tail_steps, self.tail_value = self.tail("value/discriminator")
-        self.tail_size = _median(np.abs(self.tail_value))
-        # The whole goal counts where all its scores were taken.
-        common = sorted(set[int].intersection(*(set(self.scores[name]) for name in goal))) if goal else []
-        self.met = {s: all(_excess(self.scores[n][s], *goal[n]) <= 0 for n in goal) for s in common}
-        self.met_at_end = next(reversed(self.met.values()), False)
-        self.time_to_goal = next((step for step, met in self.met.items() if met), None)
-        # By how much the leading score misses the goal, by step.
-        leading = self.score(self.leading, mixed=False).items() if self.leading is not None else ()
-        self.excess = {step: _excess(v, *goal[self.leading]) for step, v in leading if self.leading is not None}
+    Attributes:
+        name: The word.
+        rank: Its place where verdicts are listed, from best to worst.
+        usable: Whether the generator may be of use: it learned something, and did not lose it.
+        colour: In every figure; colour-blind readers can tell them apart.
+        meaning: What it says of a replica.
+        holds: Returns the reason, one short sentence; empty where the verdict does not hold.
+    """
 
-    def points(self, metric: str) -> tuple[Array, Array]:
-        """Return a curve's steps, ascending, and values."""
-        points = np.array(self.curves.get(metric, ()), dtype=np.float64).reshape(-1, 2)
-        points = points[np.argsort(points[:, 0], kind="stable")]
-        return points[:, 0], points[:, 1]
+    name: str
+    rank: int
+    usable: bool
+    colour: str
+    meaning: str
+    holds: Callable[[Trajectory, Thresholds], str]
 
-    def tail(self, metric: str) -> tuple[Array, Array]:
-        """Return a curve's steps and values in the tail, without NaN."""
-        steps, values = self.points(metric)
-        kept = (steps > (1 - self.limits.tail) * self.steps) & ~np.isnan(values)
-        return steps[kept], values[kept]
 
-    def median(self, metric: str) -> float:
-        """Return a curve's median over the tail; without points NaN, which meets no threshold."""
-        return _median(self.tail(metric)[1])
+def _diverged(run: Trajectory, limits: Thresholds) -> str:
+    if run.status == "diverged":
+        return "It turned non-finite."
+    # The median, for one burst that training recovers from is no divergence. On the xy game, whose value passes
+    # through 0 on every turn, it is 0.7 of the largest.
+    return f"Its value ran away, to {run.tail_size:.3g}." if run.tail_size > limits.runaway else ""
 
-    def score(self, name: str, mixed: bool = True) -> dict[int, float]:
-        """Return a score by step, from its family where it has no points of its own.
 
-        Unless `mixed`, the one point of the end does not continue its family's curve: a score's bias depends on its
-        number of samples, and the change from one to the other is no drift.
-        """
-        metrics = [f"score/{name}"]
-        if sized := _SIZED.fullmatch(name):
-            family = re.compile(rf"score/{re.escape(sized[1])}\d+k?")
-            others = [m for m in self.curves if family.fullmatch(m) and m != metrics[0] and len(self.curves[m])]
-            alone = not mixed and others and len(self.curves.get(metrics[0], ())) < 2
-            metrics = others if alone else others + metrics
-        found: dict[int, float] = {}
-        for metric in metrics:
-            steps, values = self.points(metric)
-            found |= {int(s): v for s, v in zip(steps.tolist(), values.tolist(), strict=True) if math.isfinite(s)}
-        return dict(sorted(found.items()))
+def _wins(run: Trajectory, limits: Thresholds) -> bool:
+    """Whether the discriminator wins throughout the tail."""
+    if not run.critic:
+        return run.median("output/fake") <= limits.fooled
+    # A critic's outputs are no probabilities, and say nothing by themselves: it wins as long as it keeps real and
+    # fake about as far apart as it ever had them.
+    return run.tail_size >= limits.separation * run.peak
 
-    # Measures.
 
-    @cached_property
-    def drift(self) -> float | None:
-        if self.time_to_goal is None:
-            return None
-        since = [e for s, e in self.excess.items() if s >= self.time_to_goal]
-        drift = since[-1] - min((e for e in since if not math.isnan(e)), default=math.nan) if since else math.nan
-        return drift if math.isfinite(drift) else None
-
-    @cached_property
-    def time_to_collapse(self) -> int | None:
-        found: list[int] = []
-        for name, full in self.covers.items():
-            score, half = self.scores[name], self.limits.coverage * full
-            last = max((s for s, v in score.items() if v > half), default=math.inf)
-            found += [s for s in score if s > last][:1]
-        return min(found, default=None)
-
-    @cached_property
-    def line(self) -> tuple[float, Array]:
-        """The least-squares line through the tail of the value: its change over the tail, and what it leaves."""
-        finite = np.isfinite(self.tail_value)
-        steps, values = self.tail_steps[finite], self.tail_value[finite]
-        if len(values) < _FEWEST:
-            return math.nan, values[:0]
-        x, y = steps - steps.mean(), values - values.mean()
-        slope = float((x @ y) / max(float(x @ x), 1.0))
-        return slope * float(steps[-1] - steps[0]), y - slope * x
-
-    @cached_property
-    def oscillation(self) -> float | None:
-        amplitude = _half_range(self.line[1])
-        return amplitude if math.isfinite(amplitude) else None
-
-    # Rules.
-
-    def runaway(self) -> str:
-        # The median, for one burst that training recovers from is no divergence. On the xy game, whose value passes
-        # through 0 on every turn, it is 0.7 of the largest.
-        return f"Its value ran away, to {self.tail_size:.3g}." if self.tail_size > self.limits.runaway else ""
-
-    def wins(self) -> bool:
-        """Whether the discriminator wins throughout the tail."""
-        if not self.critic:
-            return self.median("output/fake") <= self.limits.fooled
-        # A critic's outputs are no probabilities, and say nothing by themselves: it wins as long as it keeps real and
-        # fake about as far apart as it ever had them.
-        return self.tail_size >= self.limits.separation * self.peak
-
-    def starved(self) -> str:
-        # At the equilibrium the gradient is small as well, but there the discriminator does not win.
-        if self.met_at_end or self.fixed or not self.wins():
-            return ""
-        # Relative to its own peak, for a norm's scale depends on the network and the reduction.
-        peak, left = self.gradient, self.median("gradient/generator")
-        if left <= self.limits.gradient * peak:
-            share = left / peak if peak > 0 else 0.0
-            return f"The discriminator wins, and {share:.2g} of the generator's largest gradient is left."
-        # On the logit the size is absolute: a generator beaten in the first steps never had a peak to compare with.
-        logits = self.median("gradient/logits")
-        return f"The discriminator wins, and passes back {logits:.2g}." if logits <= self.limits.logit_gradient else ""
-
-    def collapsed(self) -> str:
-        # A generator of noise covers nothing either, which is no collapse: its samples are not good.
-        if self.fixed or self.median("score/hq_share") < self.limits.quality:
-            return ""
-        for name, full in self.covers.items():
-            tail = [v for s, v in self.scores[name].items() if s > (1 - self.limits.tail) * self.steps and v == v]
-            # The most it covered: one evaluation that misses a mode or two is chance.
-            if tail and max(tail) <= self.limits.coverage * full:
-                return f"It covers {max(tail):.3g} of {full:.3g} ({name})."
+def _starved(run: Trajectory, limits: Thresholds) -> str:
+    # At the equilibrium the gradient is small as well, but there the discriminator does not win.
+    if run.met_at_end or run.fixed or not _wins(run, limits):
         return ""
+    # Relative to its own peak, for a norm's scale depends on the network and the reduction.
+    peak, left = run.gradient, run.median("gradient/generator")
+    if left <= limits.gradient * peak:
+        share = left / peak if peak > 0 else 0.0
+        return f"The discriminator wins, and {share:.2g} of the generator's largest gradient is left."
+    # On the logit the size is absolute: a generator beaten in the first steps never had a peak to compare with.
+    logits = run.median("gradient/logits")
+    return f"The discriminator wins, and passes back {logits:.2g}." if logits <= limits.logit_gradient else ""
 
-    def oscillating(self) -> str:
-        amplitude, limits = self.oscillation, self.limits
-        if amplitude is not None and amplitude >= limits.swing * self.nat > 0:
-            # Noise from mini-batches turns as often, but averages out: over w steps to 1 / sqrt(w) of one step's. What
-            # exceeds that is no noise; nor is what moves little from a point to the next (the idea of von Neumann,
-            # 1941: differences of white noise have sqrt(2) times its range), in periods of about 7 points and more.
-            rest, window = self.line[1], float(np.median(np.diff(self.tail_steps)))
-            beyond = amplitude >= limits.step_swing * self.nat / math.sqrt(max(window, 1.0))
-            smooth = amplitude >= limits.smoothness * _half_range(np.diff(rest)) / math.sqrt(2)
-            # Turns tell a swing from a drift: a curve that bends once or twice is on its way somewhere.
-            if (turns := _turns(rest)) >= limits.turns and (beyond or smooth):
-                return f"Its value swings by {amplitude:.2g} around its trend and turns {turns} times."
-        if self.leading is None:
-            return ""
-        # Between met and clearly missed nothing is said, so that noise about the threshold does not count.
-        missed = limits.drift * abs(self.goal[self.leading][0])
-        sides = [e <= 0 for s, e in self.excess.items() if s > self.steps / 2 and (e <= 0 or e > missed)]
-        turns = sum(a != b for a, b in pairwise(sides))
-        return f"Its {self.leading} meets the goal and loses it again and again." if turns >= limits.turns else ""
 
-    def unsettled(self) -> str:
-        """Return why it has not converged."""
-        if self.leading is None:
-            if self.oscillation is None:
-                return "There is no goal, and too little of its value to judge."
-            if abs(self.line[0]) > self.limits.trend * self.nat:
-                return f"There is no goal, and its value still changes, by {self.line[0]:.2g} over the tail."
-            return "There is no goal, and the discriminator wins." if self.wins() else ""
-        if not self.met:
-            return "Whether it met the goal is not known: not all its scores were taken."
-        if self.time_to_goal is None:
-            *before, end = self.excess.values()
-            return f"It never met the goal, {'but still improves' if before and end < min(before) else 'nor improves'}."
-        if not self.met_at_end:
-            return f"It met the goal at step {self.time_to_goal:,} and lost it."
-        if self.drift is None or self.drift > self.limits.drift * abs(self.goal[self.leading][0]):
-            return f"Its {self.leading} has drifted from its best."
+def _collapsed(run: Trajectory, limits: Thresholds) -> str:
+    # A generator of noise covers nothing either, which is no collapse: its samples are not good.
+    if run.fixed or run.median("score/hq_share") < limits.quality:
         return ""
-
-    def converged(self) -> str:
-        since = self.time_to_goal
-        return "Its value has settled." if since is None else f"It met the goal at step {since:,} and holds it."
-
-
-def _excess(value: float, threshold: float, direction: str) -> float:
-    """By how much a score misses a threshold: NaN, which meets none, where it is not a number."""
-    return threshold - value if direction == "higher" else value - threshold
+    for name, full in run.covers.items():
+        tail = [v for s, v in run.scores[name].items() if s > run.tail_starts and v == v]
+        # The most it covered: one evaluation that misses a mode or two is chance.
+        if tail and max(tail) <= limits.coverage * full:
+            return f"It covers {max(tail):.3g} of {full:.3g} ({name})."
+    return ""
 
 
-def _median(x: Array) -> float:
-    return float(np.median(x)) if len(x) else math.nan
+def _oscillating(run: Trajectory, limits: Thresholds) -> str:
+    amplitude = run.oscillation
+    if amplitude is not None and amplitude >= limits.swing * run.nat > 0:
+        # Noise from mini-batches turns as often, but averages out: over w steps to 1 / sqrt(w) of one step's. What
+        # exceeds that is no noise; nor is what moves little from a point to the next (the idea of von Neumann,
+        # 1941: differences of white noise have sqrt(2) times its range), in periods of about 7 points and more.
+        rest, window = run.line[1], float(np.median(np.diff(run.tail_steps)))
+        beyond = amplitude >= limits.step_swing * run.nat / math.sqrt(max(window, 1.0))
+        smooth = amplitude >= limits.smoothness * half_range(np.diff(rest)) / math.sqrt(2)
+        # Turns tell a swing from a drift: a curve that bends once or twice is on its way somewhere.
+        if (turns := turns_of(rest)) >= limits.turns and (beyond or smooth):
+            return f"Its value swings by {amplitude:.2g} around its trend and turns {turns} times."
+    if run.leading is None:
+        return ""
+    # Between met and clearly missed nothing is said, so that noise about the threshold does not count.
+    missed = limits.drift * abs(run.goal[run.leading][0])
+    sides = [e <= 0 for s, e in run.excess.items() if s > run.steps / 2 and (e <= 0 or e > missed)]
+    turns = sum(a != b for a, b in pairwise(sides))
+    return f"Its {run.leading} meets the goal and loses it again and again." if turns >= limits.turns else ""
 
 
-def _half_range(x: Array) -> float:
-    low, high = np.quantile(x, _QUANTILES) if len(x) else (math.nan, math.nan)
-    return float(high - low) / 2
+def _unsettled(run: Trajectory, limits: Thresholds) -> str:
+    """Return why it has not converged."""
+    if run.leading is None:
+        if run.oscillation is None:
+            return "There is no goal, and too little of its value to judge."
+        if abs(run.line[0]) > limits.trend * run.nat:
+            return f"There is no goal, and its value still changes, by {run.line[0]:.2g} over the tail."
+        return "There is no goal, and the discriminator wins." if _wins(run, limits) else ""
+    if not run.met:
+        return "Whether it met the goal is not known: not all its scores were taken."
+    if run.time_to_goal is None:
+        *before, end = run.excess.values()
+        return f"It never met the goal, {'but still improves' if before and end < min(before) else 'nor improves'}."
+    if not run.met_at_end:
+        return f"It met the goal at step {run.time_to_goal:,} and lost it."
+    if run.drift is None or run.drift > limits.drift * abs(run.goal[run.leading][0]):
+        return f"Its {run.leading} has drifted from its best."
+    return ""
 
 
-def _turns(x: Array) -> int:
-    """Count how often a curve goes from the upper quarter of its 5-95 % range to the lower one, or back."""
-    low, high = np.quantile(x, _QUANTILES)
-    from_middle = x - (low + high) / 2
-    return int(np.count_nonzero(np.diff(np.sign(from_middle[np.abs(from_middle) > (high - low) / 4]))))
+def _converged(run: Trajectory, limits: Thresholds) -> str:
+    since = run.time_to_goal
+    return "Its value has settled." if since is None else f"It met the goal at step {since:,} and holds it."
+
+
+RULES: Final = (
+    # Losses are not looked at: their scale depends on the reduction, and a generator's large loss under cross entropy
+    # only says that it is beaten.
+    Verdict("diverged", 5, False, "#1a1a1a", "it turned non-finite, or the value ran away", _diverged),
+    # Before collapsed, for a starved generator often makes few modes, and this is why.
+    Verdict("starved", 3, False, "#56b4e9", "D wins, G's gradient vanished, and the goal is not met", _starved),
+    # Before oscillating, for a collapsed generator often moves from mode to mode, and its discriminator after it.
+    Verdict("collapsed", 4, False, "#c8401c", "it makes few modes, of samples good enough to count", _collapsed),
+    # Or through the second half the leading goal score alternates as often between meeting the goal and missing it by
+    # the share that counts as drift.
+    Verdict("oscillating", 2, True, "#f0b400", "the value swings to the end, beyond noise", _oscillating),
+    Verdict("unsettled", 1, True, "#c8c8c8", "none of the others holds", _unsettled),
+    # Without a goal: the value has settled, and the discriminator does not win.
+    Verdict("converged", 0, True, "#0059a8", "it met the whole goal and has not drifted from its best", _converged),
+)
+"""In the order in which they decide: the first that holds is a replica's verdict."""
+
+VERDICTS: Final = {verdict.name: verdict for verdict in sorted(RULES, key=lambda verdict: verdict.rank)}
+"""By name, from best to worst."""

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Final, Literal
 
-from gan import plugins
 from gan.errors import InputError, nearest, shown
-from gan.model.flops import parameters
+from gan.model.flops import weights
+from gan.model.networks import players
+from gan.plugins import registry
 from gan.replica import Scoring
 from gan.scores import sample_sizes, scores_of
-from gan.targets import Images, Target
+from gan.targets import Target, make_target
 from gan.variant import Variant, refused_precision
 from studies.grid import COLUMNS
 from studies.tune import Parameter
 
-# Kinds of targets on which a check has something to measure.
-CHECK_KINDS = {
-    "logit_gradient": ("real_line", "image"),
-    "jensen_shannon": ("real_line",),
-    "optimal_discriminator": ("real_line",),
-    "bilinear": ("point",),
-    "layer_gradients": ("real_line", "image"),
+CHECK_NEEDS: Final[dict[str, str]] = {
+    "logit_gradient": "samples",
+    "jensen_shannon": "density",
+    "optimal_discriminator": "density",
+    "bilinear": "game",
+    "layer_gradients": "samples",
 }
-
-# What a person calls the targets of a kind.
-TARGETS = {"real_line": "gaussian or mixture", "image": "images", "point": "point"}
+"""What a target must provide for a check to have something to measure."""
 
 MOST_NUMBERS = 1_000_000_000
 """Weights of a replica, and outputs of a layer: 4 GB each."""
@@ -50,24 +48,17 @@ def check_fit(variant: Variant, scoring: Scoring, target: Target, place: str) ->
     Raises:
         InputError: Naming the setting and what it would need.
     """
-    _check_players(variant, target, place)
-    outputs = ("tanh", "sigmoid") if isinstance(target, Images) else ("linear",)
+    for player in ("generator", "discriminator"):
+        _check_network(player, variant, target, place)
+    outputs = target.generator_outputs
     if variant.generator_output not in outputs:
         raise InputError(
             f"{place}: generator_output: the target {target.name} needs another; expected {' or '.join(outputs)}, "
             f"got {variant.generator_output!r}"
         )
     _check_losses(variant, place)
-    if isinstance(target, Images):
-        _check_batches(variant, scoring, target, place)
-    if variant.discriminator == "conv":
-        if not isinstance(target, Images):
-            raise InputError(f"{place}: discriminator: conv needs an image target, got {target.name}; expected mlp")
-        if target.side >> len(variant.discriminator_channels) < 1:
-            raise InputError(
-                f"{place}: discriminator_channels: {len(variant.discriminator_channels)} layers halve a side of "
-                f"{target.side} to nothing; expected at most {target.side.bit_length() - 1}"
-            )
+    if target.train_size is not None:
+        _check_batches(variant, scoring, target, target.train_size, place)
 
 
 def check_size(variant: Variant, target: Target, place: str) -> None:
@@ -76,10 +67,10 @@ def check_size(variant: Variant, target: Target, place: str) -> None:
     Raises:
         InputError: Naming how many numbers they are.
     """
-    weights = parameters(variant, target.dimension)
-    if weights > MOST_NUMBERS:
+    numbers = weights(variant, target.shape)
+    if numbers > MOST_NUMBERS:
         raise InputError(
-            f"{place}: generator_hidden, discriminator_hidden: networks of {weights:,} weights; expected at most "
+            f"{place}: generator_hidden, discriminator_hidden: networks of {numbers:,} weights; expected at most "
             f"{MOST_NUMBERS:,}"
         )
     widest = max(variant.latent_dim, target.dimension, *variant.generator_hidden, *variant.discriminator_hidden)
@@ -109,47 +100,26 @@ def check_device(study: str, variants: Mapping[str, Variant], space: Sequence[Pa
             raise InputError(f"{study}: {asked}: {refused}")
 
 
-def _check_players(variant: Variant, target: Target, place: str) -> None:
-    """The game in two numbers has players of its own; a fixed Gaussian plays on the real line alone."""
-    point = target.kind == "point"
-    players: tuple[tuple[Literal["generator", "discriminator"], str], ...] = (
-        ("generator", "point"),
-        ("discriminator", "slope"),
-    )
-    for player, its_own in players:
-        chosen = getattr(variant, player)
-        if point and chosen != its_own:
-            raise InputError(
-                f'{place}: {player}: the target {target.name} has its own; expected "{its_own}", got {chosen!r}'
-            )
-        if chosen == its_own and not point:
-            raise InputError(f"{place}: {player}: {its_own} needs the target point, got {target.name}; expected mlp")
-        if player in variant.own() and target.kind not in (kinds := plugins.network(player, chosen).targets):
-            expected = " or ".join(TARGETS[kind] for kind in kinds)
-            raise InputError(f"{place}: {player}: {chosen} is not for {target.name}; expected the target {expected}")
-    if variant.generator == "fixed_gaussian" and target.kind != "real_line":
+def _check_network(player: Literal["generator", "discriminator"], variant: Variant, target: Target, place: str) -> None:
+    """Refuse a kind of network that is not for this target, or that these settings make none of."""
+    name = getattr(variant, player)
+    kind = registry.network(player, name)
+    if not kind.needs <= target.provides:
+        others = [other for other in registry.names(player) if registry.network(player, other).needs <= target.provides]
         raise InputError(
-            f"{place}: generator: fixed_gaussian needs a target of one dimension, got {target.name}; expected mlp"
+            f"{place}: {player}: {name} is for {_targets(kind.needs)}, and not for {target.name}; expected "
+            f"{_or(others)}, got {name!r}"
         )
-    if variant.generator == "fixed_gaussian" and (variant.latent, variant.latent_dim) != ("normal", 1):
-        raise InputError(
-            f'{place}: latent_dim: fixed_gaussian scales its latent; expected latent = "normal" and latent_dim = 1, '
-            f"got {variant.latent!r} and {variant.latent_dim}"
-        )
-    if variant.generator in ("fixed_gaussian", "point") and variant.generator_norm == "batch":
-        raise InputError(f"{place}: generator_norm: {variant.generator} has no layers to normalise; expected none")
-    if point and variant.discriminator_norm == "batch":
-        raise InputError(f"{place}: discriminator_norm: slope has no layers to normalise; expected none")
+    if refused := kind.refuses(variant, target.shape):
+        raise InputError(f"{place}: {refused}")
 
 
 def _check_losses(variant: Variant, place: str) -> None:
     if variant.discriminator_output == "logit":
         return
-    if variant.loss == "wasserstein":
-        raise InputError(f"{place}: discriminator_output: the wasserstein loss needs a critic's output; expected logit")
-    if "loss" in variant.own():
+    if registry.loss(variant.loss).on_probability is None:
         raise InputError(
-            f"{place}: discriminator_output: {variant.loss} is a plugin's loss, of a logit; expected logit"
+            f"{place}: discriminator_output: the loss {variant.loss} has no form for a probability; expected logit"
         )
     if variant.penalty != "none":
         raise InputError(
@@ -157,22 +127,33 @@ def _check_losses(variant: Variant, place: str) -> None:
         )
 
 
-def _check_batches(variant: Variant, scoring: Scoring, target: Images, place: str) -> None:
-    """Refuse batches that a data set cannot fill, or that leave one sample to BatchNorm."""
-    batch, images = variant.batch_size, target.train_size
+def _check_batches(variant: Variant, scoring: Scoring, target: Target, images: int, place: str) -> None:
+    """Refuse batches that a data set cannot fill, or that leave fewer samples than a layer needs."""
+    batch = variant.batch_size
     if batch > images:
         raise InputError(f"{place}: batch_size: {batch} is more than the {images:,} images of {target.name}")
-    norms = "batch" in (variant.generator_norm, variant.discriminator_norm)
-    if norms and variant.last_batch == "keep" and images % batch == 1:
+    layers = (layer for network in players(variant, target.shape) for layer in network.layers)
+    least = max(layers, key=lambda layer: layer.least_batch)
+    needs = f"{type(least).__name__} needs {least.least_batch}"
+    if variant.last_batch == "keep" and 0 < images % batch < least.least_batch:
         raise InputError(
-            f"{place}: batch_size: {batch} leaves a last batch of one of {images:,} images, and BatchNorm needs two; "
+            f"{place}: batch_size: {batch} leaves a last batch of {images % batch} of {images:,} images, and {needs}; "
             'expected another size, or last_batch = "drop"'
         )
-    if scoring.sampling == "train" and norms and any(size % batch == 1 for size in sample_sizes(target)):
+    if scoring.sampling == "train" and any(0 < size % batch < least.least_batch for size in sample_sizes(target)):
         raise InputError(
-            f"{place}: batch_size: {batch} leaves one of the scored samples to a batch of its own, and BatchNorm needs "
-            'two; expected another size, or scoring.sampling = "eval"'
+            f"{place}: batch_size: {batch} leaves one of the scored samples to a batch of its own, and {needs}; "
+            'expected another size, or scoring.sampling = "eval"'
         )
+
+
+def _targets(needs: frozenset[str]) -> str:
+    """Return the targets that provide something, as a message lists them."""
+    return _or([name for name in registry.names("target") if needs <= make_target(name).provides])
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "another target"
 
 
 def check_scores(scores: Sequence[str], target: Target, place: str) -> None:
@@ -183,18 +164,17 @@ def check_scores(scores: Sequence[str], target: Target, place: str) -> None:
     """
     for name in scores:
         said = f"{place}: scoring.scores: {shown(name)}"
-        if name not in (known := plugins.names("score")):
+        if name not in (known := registry.plugin_names("score")):
             if name in [score.name for score in scores_of(target)]:
                 raise InputError(f"{said}: {target.name} has it anyway; expected scores of plugins alone")
-            valid = nearest(name, known) if known else plugins.NEEDS_PLUGIN
+            valid = nearest(name, known) if known else registry.NEEDS_PLUGIN
             raise InputError(f"{said}: no such score; expected one of a plugin; {valid}")
         if scores.count(name) > 1:
             raise InputError(f"{said}: stands there twice; expected distinct scores")
         if name in COLUMNS:
             raise InputError(f"{said}: a column of results.csv; expected another name in the plugin")
-        if target.kind not in (kinds := plugins.score(name).targets):
-            expected = " or ".join(TARGETS[kind] for kind in kinds)
-            raise InputError(f"{said}: not for {target.name}; expected the target {expected}")
+        if not (needs := registry.score(name).needs) <= target.provides:
+            raise InputError(f"{said}: not for {target.name}; expected the target {_targets(needs)}")
 
 
 def check_theory(checks: list[str], target: Target, place: str) -> None:
@@ -204,10 +184,8 @@ def check_theory(checks: list[str], target: Target, place: str) -> None:
         InputError: Naming the check and the targets it is for.
     """
     for check in checks:
-        kinds = CHECK_KINDS[check]
-        if target.kind not in kinds:
-            expected = " or ".join(TARGETS[kind] for kind in kinds)
+        if not (needs := frozenset({CHECK_NEEDS[check]})) <= target.provides:
             raise InputError(
                 f"{place}: report.checks: {check} has nothing to measure on {target.name}; expected the target "
-                f"{expected}"
+                f"{_targets(needs)}"
             )

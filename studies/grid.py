@@ -11,9 +11,10 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan import plugins
 from gan.errors import InputError, nearest, shown
-from gan.variant import BUILT_IN, FIELDS, Variant
+from gan.plugins import registry
+from gan.plugins.components import Kind
+from gan.variant import COMPONENT_FIELDS, FIELDS, Variant
 from studies.sections import expectation, one_of
 
 # Columns of results.csv that a factor's name must leave alone; a target's scores come on top.
@@ -185,10 +186,10 @@ def check_value(name: str, value: Any, key: str, place: str) -> None:
 
 def _validated(settings: Mapping[str, Any], keys: Mapping[str, str], place: str) -> Variant:
     """Build a variant, or say which key holds what it cannot."""
-    for field, ours in BUILT_IN.items():
-        valid = [*ours, *plugins.names(cast("plugins.Kind", field))]
+    for field in COMPONENT_FIELDS:
+        valid = [*(["none"] if field == "penalty" else []), *registry.names(cast(Kind, field))]
         if field in settings and settings[field] not in valid:
-            raise InputError(f"{place}: {keys[field]}: {one_of(valid, settings[field])}; {plugins.NEEDS_PLUGIN}")
+            raise InputError(f"{place}: {keys[field]}: {one_of(valid, settings[field])}; {registry.NEEDS_PLUGIN}")
     # Through JSON, because only there are types strict and lists still welcome as tuples.
     content = json.dumps(settings, default=str)
     try:

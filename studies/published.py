@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from gan.errors import InputError, nearest, shown
 from gan.scores import scores_of
-from gan.targets import Images, Target
+from gan.targets import Target
 from studies.files import STUDIES_DIR, available, read_toml
 from studies.sections import CLAIMS, Section, explain
 
@@ -29,11 +29,9 @@ _Text = Annotated[str, MinLen(1)]
 _Finite = Annotated[float, Gt(-float("inf")), Lt(float("inf"))]
 
 
-class Figure(Section):
-    """One published number, `[[figures]]`."""
+class PublishedFigure(Section):
+    """A published number that a study measures again."""
 
-    study: _Text
-    """The study that measures it again."""
     quantity: _Text
     """The column of its results to hold against it: a loss or a final score."""
     label: _Text
@@ -52,6 +50,13 @@ class Figure(Section):
     """Why it cannot be held against ours number by number; empty where it can."""
     variant_levels: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The levels of the replicas it is about; all of the study where it is empty."""
+
+
+class Figure(PublishedFigure):
+    """One of `[[figures]]`."""
+
+    study: _Text
+    """The study that measures it again."""
 
 
 class _Published(Section):
@@ -108,7 +113,7 @@ def figures_of(
                 f"{place}.quantity: {shown(figure.quantity)} is not measured on {target.name}; "
                 f"{nearest(figure.quantity, known)}"
             )
-        if figure.at_epoch is not None and not (figure.quantity.endswith("_epoch") and isinstance(target, Images)):
+        if figure.at_epoch is not None and not (figure.quantity.endswith("_epoch") and target.train_size is not None):
             raise InputError(
                 f"{place}.at_epoch: {shown(figure.quantity)} on {target.name} has no epochs; expected the mean of an "
                 "epoch, such as loss_discriminator_epoch, of an image target"

@@ -176,6 +176,8 @@ def expectation(error: Any) -> str:
         return one_of(valid, got)
     if error["type"] in ("model_type", "dict_type"):
         return f"expected a table, got {shown(got)}"
+    if error["type"] == "list_type":
+        return f"expected a list, got {shown(got)}"
     if error["type"] == "too_short":
         return f"expected at least {error['ctx']['min_length']} of them, got {shown(got)}"
     if isinstance(got, float) and not math.isfinite(got):

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from gan.errors import InputError
 from gan.replica import Scoring
-from gan.targets import Images, Target
+from gan.targets import Target
 from gan.variant import Variant
 from studies.fit import FITTED, SIZES, UNEVEN, check_fit, check_size
 from studies.tune import Parameter, Tuning, apply
@@ -36,7 +36,7 @@ def check_trials(tuning: Tuning, variants: Mapping[str, Variant], target: Target
         check_size(apply(variant, _largest(tuning)), target, f"{place}: tune.space")
     conditions = {other for parameter in tuning.space for other in parameter.when}
     # On images a batch between two that fit may not; the ends first, for they may be billions apart.
-    uneven = UNEVEN if isinstance(target, Images) else frozenset[str]()
+    uneven = frozenset[str]() if target.train_size is None else UNEVEN
 
     def corners(parameter: Parameter, every: Collection[str]) -> Sequence[Any]:
         values = _corners(parameter, every=parameter.name in every)

@@ -10,7 +10,8 @@ import hypothesis
 import pytest
 import typer.main
 
-from gan.plugins import Plugin, loader, registry
+from gan.plugins import loader, registry
+from gan.plugins.registry import Plugin
 
 from .typed import Ganbench, Said, built
 

@@ -6,7 +6,7 @@ import sys
 
 # In the order of `ganbench --help`.
 from benchmarks.cli import train, read, keep, serve, conform, machine  # isort: skip
-from benchmarks.cli.options import app
+from benchmarks.cli.application import app
 from benchmarks.cli.refusal import UsageError, refuse, refuse_words, show_anything
 
 __all__ = ["app", "conform", "keep", "machine", "main", "read", "serve", "train"]

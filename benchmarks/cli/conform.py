@@ -6,12 +6,13 @@ from dataclasses import asdict
 
 import typer
 
-from benchmarks.cli.options import Json, Plugins, app, emit
+from benchmarks.cli.application import app, emit
+from benchmarks.options import Json, Plugins
 
 
 @app.command()
 def conform(plugin: Plugins = None, as_json: Json = False) -> None:
-    """Check losses, networks and scores of your own, as ganbench's own are tested; without --plugin check these.
+    """Check your components as the built-in ones are tested; without --plugin check these.
 
     Exit 1 where one is broken.
     """
@@ -19,7 +20,7 @@ def conform(plugin: Plugins = None, as_json: Json = False) -> None:
     from gan.plugins import loader
 
     loaded = loader.load(plugin or [])
-    found = conformance.check_plugins(loaded) if loaded else conformance.check_ours()
+    found = conformance.check_plugins(loaded) if loaded else conformance.check_built_in()
     emit([asdict(finding) for finding in found], as_json, _print)
     raise typer.Exit(1 if any(finding.broken for finding in found) else 0)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import Json, Names, RunsDir, Scale, TrackingUri, app, emit
+from benchmarks.cli.application import app, emit
+from benchmarks.options import Json, Names, RunsDir, Scale, TrackingUri
 
 AnyScale = Annotated[str | None, typer.Option(help="smoke, laptop or full; by default all of them.")]
 
@@ -60,32 +61,35 @@ def clean(
     from benchmarks.upkeep import cleaning
     from gan.errors import InputError
 
-    if yes and not what and not dry_run:
-        raise InputError("--yes: what is to go? expected --what checkpoints, weights or runs with it")
     only_show = dry_run or not what
+    if yes and only_show and not dry_run:
+        raise InputError("--yes: what is to go? expected --what checkpoints, weights or runs with it")
     if as_json and not (yes or only_show):
         raise InputError("--json: a script is not asked; expected --yes or --dry-run with it")
-    shown = cleaning.survey(runs_dir, names or [], scale, what or tuple(cleaning.KINDS))
-    if only_show or not shown.parts or not as_json:
-        emit({"dry_run": only_show, **shown.to_json()}, as_json, cleaning.print_survey)
-    for line in shown.left if not as_json else []:
-        print(line, file=sys.stderr)
-    if only_show or not shown.parts:
-        hint = "; --what checkpoints, weights or runs says what is to go" if not what else ""
+    found = cleaning.survey(runs_dir, names or [], scale, what or tuple(cleaning.KINDS))
+    if only_show or not found.parts or not as_json:
+        emit({"dry_run": only_show, **found.to_json()}, as_json, cleaning.print_survey)
+        _complain(found.left, as_json)
+    if only_show or not found.parts:
+        hint = "" if what else "; --what checkpoints, weights or runs says what is to go"
         return None if as_json else print(f"Nothing was removed{hint}.")
     if not yes and not sys.stdin.isatty():
         raise InputError("nothing was removed, for there is no terminal to ask on; expected --yes, or --dry-run")
     try:
-        agreed = yes or typer.confirm(f"Remove these {cleaning.total(shown.to_json())}?", err=True)
+        agreed = yes or typer.confirm(f"Remove these {cleaning.total(found.to_json())}?", err=True)
     except typer.Abort:
         raise typer.Exit(130) from None
     if not agreed:
         return print("Nothing was removed.")
-    done = cleaning.remove(shown)
+    done = cleaning.remove(found)
     emit({"dry_run": False, **done.to_json()}, as_json, lambda content: print(f"{cleaning.total(content)} freed."))
-    for line in [*done.left, *done.failed] if not as_json else []:
-        print(line, file=sys.stderr)
+    _complain([*done.left, *done.failed], as_json)
     raise typer.Exit(1 if done.failed else 0)
+
+
+def _complain(lines: Sequence[str], as_json: bool = False) -> None:
+    for line in () if as_json else lines:  # which the JSON has
+        print(line, file=sys.stderr)
 
 
 @app.command()
@@ -111,12 +115,12 @@ def export(
     from benchmarks.planning import choosing
     from benchmarks.upkeep import exporting
 
-    wish = exporting.Wish(format, samples, weights)
+    options = exporting.ExportOptions(format, samples, weights)
     with _writing(out or Path.cwd(), "nothing is left of the archive"):
-        done = exporting.export(choosing.runs(names, runs_dir, scale), out, wish, force=force)
+        done = exporting.export(choosing.runs(names, runs_dir, scale), out, options, force=force)
     emit([dataclasses.asdict(a) for a in done], as_json, lambda _: print("\n".join(a.archive for a in done)))
     lacking = [line for a in done for line in a.incomplete]
-    print("\n".join(lacking), file=sys.stderr, end="\n" if lacking else "")
+    _complain(lacking)
     raise typer.Exit(1 if lacking else 0)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Device, Json, RunsDir, Scale, app, emit
+from benchmarks.cli.application import app, emit
+from benchmarks.options import DataDir, Device, Json, RunOptions, RunsDir, Scale
 
 
 @app.command()
@@ -57,8 +58,7 @@ def speed(
         from benchmarks.running import session
         from benchmarks.tuning import speed as search
 
-        given: dict[str, Any] = dict(scale=scale, runs_dir=Path(), tracking_uri=None)
-        options = session.make_options(device="cpu", workers=None, data_dir=data_dir, mode=None, **given)
+        options = session.resolve(RunOptions(scale, device="cpu", data_dir=data_dir))
         emit(search.compare(tuning, options), as_json, search.print_comparison)
         return
     from benchmarks.speed import command

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import DataDir, Json, Plugins, RunsDir, Scale, app, emit
+from benchmarks.cli.application import app, emit
+from benchmarks.options import DataDir, Json, Plugins, RunsDir, Scale
 
 
 @app.command()

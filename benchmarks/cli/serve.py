@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import Port, RunsDir, Scale, Storage, TrackingUri, app
+from benchmarks.cli.application import app
+from benchmarks.options import RunsDir, Scale, Storage, TrackingUri
+
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")]
 
 
 @app.command()

@@ -1,20 +1,22 @@
-"""Engines: where cohorts are trained. Each is one file behind this interface."""
+"""Engines: where cohorts are trained. Each is one record of `registry.py` behind this interface."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from gan.replica import Cohort, CohortResult
 
-ENGINES: Final = ("local", "ray")
-"""Processes of this machine, or tasks of a Ray cluster."""
+Say = Callable[[str], None]
+"""Called with a line that a person should know of."""
+Stopping = Callable[[], bool]
+"""Says whether a person asked to stop."""
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CheckpointConfig:
     """Where cohorts in training keep their state, and how often."""
 
     folder: Path
@@ -53,7 +55,7 @@ class Engine(Protocol):
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts. One that does not end well is tried again and cut, as `retries.py` says.
 
@@ -62,7 +64,7 @@ class Engine(Protocol):
             data_dir: A torchvision root.
             device: ``cpu`` or ``cuda``.
             on_progress: Called now and then with the replica-steps done since the last call.
-            keeping: Where cohorts in training keep their state; None keeps none.
+            checkpoints: Where cohorts in training keep their state; None keeps none.
 
         Raises:
             InputError: Data or weights cannot be read.

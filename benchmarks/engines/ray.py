@@ -2,7 +2,7 @@
 
 The driver alone writes; it hands out cohorts in their order, about twice as many as can train at once, and takes in
 results as they finish. What a task does is in `remote.py`. Ray retries nothing: what becomes of a cohort that did not
-end well is decided as for the local engine, but a machine that was lost is nobody's fault.
+end well is decided in `retries.py`, as for the local engine, but a machine that was lost is nobody's fault.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 import os
 import pickle
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,18 +31,15 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmarks.engines import Keeping, Outcome, WorkerDied, remote
-from benchmarks.engines.ray_task import Desk, is_there, task
-from benchmarks.engines.retries import Attempt
-from benchmarks.engines.work import Job, Left, Train
+from benchmarks.engines import CheckpointConfig, Outcome, Say, Stopping, WorkerDied, remote
+from benchmarks.engines.ray_task import ProgressActor, is_there, task
+from benchmarks.engines.retries import Attempt, CohortQueue, slots
+from benchmarks.engines.work import Job, Train
 from gan.errors import InputError
 from gan.files import digest
 from gan.replica import Cohort
-from gan.targets import Images
 
 POLL_SECONDS = 0.5
-STARTS = 5  # of tasks in a row that end before they can train
-LOSSES = 3  # of machines, by one cohort, that count as its fault
 NODE = "ray.io/node-id"
 
 
@@ -53,14 +49,14 @@ class _Flight:
 
     attempt: Attempt
     ref: Any
-    told: int = 0
+    steps: int = 0
     """Replica-steps so far."""
     node: str = ""
     """Where it began; empty before it did."""
 
 
 @dataclass(frozen=True)
-class _Unclear:
+class _PendingDiagnosis:
     """A cohort whose worker died, until it is known whether its machine did."""
 
     attempt: Attempt
@@ -75,7 +71,7 @@ class RayEngine:
 
     Args:
         gpus_per_cohort: On CUDA, the share of a GPU that a cohort takes.
-        say: Told in a line what a person should know of.
+        say: Called with a line that a person should know of.
         stopping: Says whether a person asked to stop.
         train: What a task does with a cohort, instead of `gan.engine.cohort.train`.
     """
@@ -83,17 +79,17 @@ class RayEngine:
     def __init__(
         self,
         gpus_per_cohort: float = 1.0,
-        say: Callable[[str], None] = print,
-        stopping: Callable[[], bool] = lambda: False,
+        say: Say = print,
+        stopping: Stopping = lambda: False,
         train: Train | None = None,
     ) -> None:
         self._share, self._say, self._stopping, self._train = gpus_per_cohort, say, stopping, train
         head = next(node["NodeID"] for node in ray.nodes() if "node:__internal_head__" in node["Resources"])
-        self._desk = Desk.options(scheduling_strategy=NodeAffinitySchedulingStrategy(head, soft=False)).remote()
+        beside_head = NodeAffinitySchedulingStrategy(head, soft=False)
+        self._actor = ProgressActor.options(scheduling_strategy=beside_head).remote()
         self._refused: dict[str, str] = {}  # by node, why
         self._sent: dict[str, Any] = {}  # files of data sets, by digest
         self._numbers = itertools.count()
-        self._starts = 0  # in a row that failed
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -114,7 +110,7 @@ class RayEngine:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`. A machine that differs from this one is refused.
 
@@ -125,38 +121,36 @@ class RayEngine:
         """
         if not cohorts:
             return
-        self._waiting = deque(Attempt(cohort) for cohort in cohorts)
+        self._queue, self._on_progress = CohortQueue(cohorts, self._say), on_progress
         self._flying: dict[int, _Flight] = {}
-        self._unclear: list[_Unclear] = []
-        self._losses = Counter[str]()  # of machines, by cohort
-        self._left, self._on_progress = False, on_progress
-        plan = keeping.folder.parent / "plan.json" if keeping else None
-        kept = dataclasses.replace(keeping, folder=keeping.folder.absolute()) if keeping else None
-        self._order = remote.Order(
+        self._pending: list[_PendingDiagnosis] = []
+        plan = checkpoints.folder.parent / "plan.json" if checkpoints else None
+        kept = dataclasses.replace(checkpoints, folder=checkpoints.folder.absolute()) if checkpoints else None
+        self._job = remote.RemoteJob(
             Job(cohorts[0], data_dir.absolute(), device, kept),
             plan=digest(plan) if plan and plan.exists() else "",
             train=self._train,
         )
         try:
             yield from self._outcomes()
-        except RayTaskError:  # a mistake of ours
+        except RayTaskError:  # an error in code
             raise
         except RayError as error:
             raise WorkerDied(f"the Ray cluster is lost ({_line(error)})") from None
 
     def _outcomes(self) -> Iterator[Outcome]:
         room, looked, alone = 0, -math.inf, False
-        while self._waiting or self._flying or self._unclear:
+        while self._queue or self._flying or self._pending:
             if time.monotonic() - looked >= POLL_SECONDS:
                 room, looked = 2 * self._slots(), time.monotonic()
             if self._stopping():
                 self._stop()
                 if not self._flying:
                     break
-            while self._waiting and len(self._flying) < room and not self._stopping():
-                self._hand_out(self._waiting.popleft())
+            while self._queue and len(self._flying) < room and not self._stopping():
+                self._hand_out(self._queue.take())
             refs = {flight.ref: number for number, flight in self._flying.items()}
-            awaited = [*refs, *(unclear.probe for unclear in self._unclear)]
+            awaited = [*refs, *(pending.probe for pending in self._pending)]
             if not awaited:
                 if not alone:
                     self._say("no machine of the Ray cluster is left to train; waiting for one to join")
@@ -169,134 +163,106 @@ class RayEngine:
             for ref in done:
                 if ref in refs:
                     yield from self._landed(self._flying.pop(refs[ref]))
-            yield from self._cleared()
-        if self._waiting or self._left:
-            raise KeyboardInterrupt
+            yield from self._diagnosed()
+        self._queue.close()
 
     def _slots(self) -> int:
         """Return how many cohorts can train at once, on the machines that are there now and are not refused."""
-        cuda = self._order.job.device == "cuda"
         found = [n["Resources"] for n in ray.nodes() if n["Alive"] and n["NodeID"] not in self._refused]
-        slots = sum(int(r.get("GPU", 0) / self._share) if cuda else int(r.get("CPU", 0)) for r in found)
-        if self._refused and not slots:
+        free = sum(slots(resources, self._job.job.device, self._share) for resources in found)
+        if self._refused and not free:
             raise InputError(f"no machine of the Ray cluster can train: {'; '.join(self._refused.values())}")
-        return slots
+        return free
 
     def _hand_out(self, attempt: Attempt) -> None:
         number, target = next(self._numbers), attempt.cohort.target
-        order = dataclasses.replace(
-            self._order,
-            job=dataclasses.replace(self._order.job, cohort=attempt.cohort),
+        job = dataclasses.replace(
+            self._job,
+            job=dataclasses.replace(self._job.job, cohort=attempt.cohort),
             plugins=remote.plugins_of(attempt.cohort),
         )
-        sent = [self._sent[target.digest]] if isinstance(target, Images) and target.digest in self._sent else []
-        cuda = order.job.device == "cuda"
+        sent = [self._sent[target.digest]] if target.digest in self._sent else []
+        cuda = job.job.device == "cuda"
         handed = task.options(
             **({"num_cpus": 0, "num_gpus": self._share} if cuda else {"num_cpus": 1}),
             label_selector={NODE: f"!in({','.join(self._refused)})"} if self._refused else None,
         )
-        ref = handed.remote(number, self._desk, remote.identity(), pickle.dumps(order), sent)
+        ref = handed.remote(number, self._actor, remote.identity(), pickle.dumps(job), sent)
         self._flying[number] = _Flight(attempt, ref)
 
     def _listen(self) -> None:
-        for number, kind, what in ray.get(self._desk.hear.remote()):
+        for number, kind, what in ray.get(self._actor.hear.remote()):
             flight = self._flying.get(number)
             if kind == "note":
                 self._say(what)
             elif flight and kind == "begun":
-                flight.node, self._starts = what, 0
+                flight.node = what
+                self._queue.started()
             elif flight:
-                flight.told += what
+                flight.steps += what
                 self._on_progress(what)
 
     def _stop(self) -> None:
         """Let what has begun keep its state and leave; what has not is not to begin."""
-        ray.get(self._desk.stop.remote())
+        ray.get(self._actor.stop.remote())
         self._listen()
         for flight in self._flying.values():
             if not flight.node:
                 ray.cancel(flight.ref)
-        self._waiting.extendleft(unclear.attempt for unclear in self._unclear)
-        self._unclear.clear()
+        self._queue.put_back(*(pending.attempt for pending in self._pending))
+        self._pending.clear()
 
-    def _landed(self, flight: _Flight) -> Iterator[Outcome]:
-        """Hand out the cohort that a task came back with, or decide what becomes of it."""
+    def _landed(self, flight: _Flight) -> list[Outcome]:
+        """Take in what a task returned, or find out why it did not; return the outcome that counts, if there is one."""
         attempt = flight.attempt
         try:
-            node, said = ray.get(flight.ref)
+            node, answer = ray.get(flight.ref)
         except TaskCancelledError:
-            self._waiting.appendleft(attempt)
-            return
+            self._queue.put_back(attempt)
+            return []
         except RayTaskError:
             raise
         except RayError as error:
-            yield from self._died(flight, error)
-            return
-        match said:
+            return self._died(flight, error)
+        match answer:
             case str():
-                self._refuse(node, said)
-                self._waiting.appendleft(attempt)
+                self._refuse(node, answer)
+                self._queue.put_back(attempt)
+                return []
             case remote.LacksData():
                 self._send(attempt.cohort.target)
-                self._waiting.appendleft(attempt)
-            case Left():
-                self._left = True
+                self._queue.put_back(attempt)
+                return []
             case Outcome(result=None):
-                self._on_progress(-flight.told)
-                again = attempt.after_error(broken=said.broken)
-                self._waiting.extendleft(reversed(again))
-                if not again:
-                    yield said
-            case Outcome():
-                yield said
-            case _:
-                raise said
+                self._on_progress(-flight.steps)
+        return self._queue.returned(attempt, answer)
 
-    def _died(self, flight: _Flight, error: RayError) -> Iterator[Outcome]:
+    def _died(self, flight: _Flight, error: RayError) -> list[Outcome]:
         """Decide what becomes of a task whose process or machine died, once it is known which."""
-        self._on_progress(-flight.told)
+        self._on_progress(-flight.steps)
         if self._stopping():  # whoever asked may have asked the workers too
-            self._waiting.appendleft(flight.attempt)
+            self._queue.put_back(flight.attempt)
         elif isinstance(error, NodeDiedError | ObjectLostError):  # where it was trained, or its result was kept
-            yield from self._lost(flight.attempt, flight.node)
-        elif not flight.node:  # the cohort has nothing to do with it
-            self._waiting.appendleft(flight.attempt)
-            self._starts += 1
-            if self._starts == STARTS:
-                raise WorkerDied(f"{STARTS} tasks in a row ended before they could train ({_line(error)})")
+            return self._queue.machine_lost(flight.attempt, flight.node)
+        elif not flight.node:
+            self._queue.start_failed(flight.attempt, _line(error))
         else:
             probe = is_there.options(scheduling_strategy=NodeAffinitySchedulingStrategy(flight.node, soft=False))
             why = "out of memory" if isinstance(error, OutOfMemoryError) else "its process ended"
-            self._unclear.append(_Unclear(flight.attempt, flight.node, why, probe.remote()))
+            self._pending.append(_PendingDiagnosis(flight.attempt, flight.node, why, probe.remote()))
+        return []
 
-    def _cleared(self) -> Iterator[Outcome]:
+    def _diagnosed(self) -> Iterator[Outcome]:
         """Decide what becomes of cohorts whose process died, as it becomes known whether the machine is there."""
-        probes = [unclear.probe for unclear in self._unclear]
+        probes = [pending.probe for pending in self._pending]
         for probe in ray.wait(probes, num_returns=len(probes), timeout=0)[0] if probes else ():
-            unclear = self._unclear.pop([u.probe for u in self._unclear].index(probe))
+            pending = self._pending.pop([p.probe for p in self._pending].index(probe))
             try:
                 ray.get(probe)
             except RayError:
-                yield from self._lost(unclear.attempt, unclear.node)
+                yield from self._queue.machine_lost(pending.attempt, pending.node)
             else:
-                yield from self._blame(unclear.attempt, unclear.why)
-
-    def _lost(self, attempt: Attempt, node: str) -> Iterator[Outcome]:
-        """Have a cohort trained elsewhere; one that loses machine after machine may be the reason."""
-        losses, cohort = self._losses, attempt.cohort
-        losses[cohort.id] += bool(node)
-        if losses[cohort.id] >= LOSSES:
-            yield from self._blame(attempt, f"{LOSSES} machines were lost")
-            return
-        self._waiting.appendleft(attempt)
-        if node:
-            self._say(f"machine {node[:8]} was lost; cohort {cohort.id} is trained elsewhere")
-
-    def _blame(self, attempt: Attempt, why: str) -> Iterator[Outcome]:
-        again, said, blamed = attempt.blamed(why)
-        self._waiting.extendleft(reversed(again))
-        self._say(said)
-        yield from blamed
+                yield from self._queue.worker_died(pending.attempt, pending.why)
 
     def _refuse(self, node: str, why: str) -> None:
         """Give a machine nothing more to train."""
@@ -308,7 +274,7 @@ class RayEngine:
     def _send(self, target: Any) -> None:
         """Put the files of a data set into the cluster, once: each machine that lacks them fetches them from there."""
         if target.digest not in self._sent:
-            self._sent[target.digest] = ray.put(remote.files_of(target, self._order.job.data_dir))
+            self._sent[target.digest] = ray.put(remote.files_of(target, self._job.job.data_dir))
 
 
 def _line(error: BaseException) -> str:

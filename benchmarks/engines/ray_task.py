@@ -1,4 +1,4 @@
-"""What Ray runs for the engine: the tasks that train, and the desk where they say how far they are."""
+"""What Ray runs for the engine: the tasks that train, and the actor to which they say how far they are."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @ray.remote(num_cpus=0)
-class Desk:
+class ProgressActor:
     """Where tasks say how far they are, and hear whether to stop; it is beside the head, without which nothing is."""
 
     def __init__(self) -> None:
-        self.said: list[tuple[int, str, Any]] = []
+        self.messages: list[tuple[int, str, Any]] = []
         self.stopped = False
 
     def say(self, task: int, kind: str, what: Any) -> bool:
         """Note what a task says; return whether it should stop."""
-        self.said.append((task, kind, what))
+        self.messages.append((task, kind, what))
         return self.stopped
 
     def hear(self) -> list[tuple[int, str, Any]]:
         """Return what tasks said since the last call."""
-        said, self.said = self.said, []
-        return said
+        messages, self.messages = self.messages, []
+        return messages
 
     def stop(self) -> None:
         """Tell every task to stop from now on."""
@@ -39,7 +39,7 @@ class Desk:
 
 
 @ray.remote(max_retries=0, scheduling_strategy="SPREAD")
-def task(number: int, desk: Any, wanted: Mapping[str, str], order: bytes, data: list[Any]) -> tuple[str, Any]:
+def task(number: int, actor: Any, wanted: Mapping[str, str], job: bytes, data: list[Any]) -> tuple[str, Any]:
     """Train a cohort; return the id of this node and what came of it, or in words why this machine is refused."""
     node = ray.get_runtime_context().get_node_id()
 
@@ -51,17 +51,17 @@ def task(number: int, desk: Any, wanted: Mapping[str, str], order: bytes, data: 
         return beside.submit(ray.get, ref).result()
 
     def say(kind: str, what: Any) -> bool:
-        return fetched(desk.say.remote(number, kind, node if kind == "begun" else what))
+        return fetched(actor.say.remote(number, kind, node if kind == "begun" else what))
 
     try:
         from benchmarks.engines import remote
 
         if refused := remote.difference(wanted):
             return node, refused
-        ordered = pickle.loads(order)
+        remote_job = pickle.loads(job)
     except Exception as error:
         return node, f"gan-stability cannot be used there ({type(error).__name__}: {error})"
-    return node, remote.work(ordered, say, (lambda: fetched(data[0])) if data else None)
+    return node, remote.work(remote_job, say, (lambda: fetched(data[0])) if data else None)
 
 
 @ray.remote(max_retries=0, num_cpus=0)

@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gan
-from benchmarks.engines import Keeping, Outcome
-from benchmarks.engines.work import Job, Left, Train, trained
+from benchmarks.engines import CheckpointConfig, Outcome
+from benchmarks.engines.work import Interrupted, Job, Train, train_job
 from benchmarks.machine import system
 from gan.errors import InputError
 from gan.files import digest, write_atomically
 from gan.plugins import loader
 from gan.replica import ENGINE_VERSION, Cohort
-from gan.targets import Images
+from gan.targets import Target
 from gan.targets.idx_files import cache_dir
 
 CODE = ("*.py", "*.cpp", "scores/weights/*")
@@ -56,7 +56,7 @@ class Plugin:
 
 
 @dataclass(frozen=True)
-class Order:
+class RemoteJob:
     """A job for a machine that may share nothing with the driver's but the code."""
 
     job: Job
@@ -112,11 +112,11 @@ def plugins_of(cohort: Cohort) -> dict[str, Plugin]:
     found: dict[str, Plugin] = {}
     for plugin in loader.load(cohort.plugins):
         source = plugin.path.read_bytes() if plugin.module.endswith(".py") else None
-        found[plugin.anywhere] = Plugin(plugin.sha256, source)
+        found[plugin.import_spec] = Plugin(plugin.sha256, source)
     return found
 
 
-def files_of(target: Images, data_dir: Path) -> dict[str, bytes]:
+def files_of(target: Target, data_dir: Path) -> dict[str, bytes]:
     """Return the files of a data set, to be sent to a machine that lacks them."""
     return {path.relative_to(data_dir).as_posix(): path.read_bytes() for path in target.files(data_dir)}
 
@@ -125,26 +125,28 @@ _broken = False
 """This process may be, by what it trained last: it trains nothing more."""
 
 
-def work(order: Order, say: Say, sent: Callable[[], Files] | None) -> Outcome | Left | LacksData | str | Exception:
+def work(
+    remote: RemoteJob, say: Say, sent: Callable[[], Files] | None
+) -> Outcome | Interrupted | LacksData | str | Exception:
     """Train a cohort here.
 
     Args:
-        order: What to train; this machine is not different from the driver's.
+        remote: What to train; this machine is not different from the driver's.
         say: Tells the driver how far it is.
         sent: Fetches the files of the target, where the driver has sent them.
 
     Returns:
-        The outcome; or why there is none: `Left`, when it was asked to stop; `LacksData`; in words, why this machine
-        cannot train it as the driver's would; or an InputError or OSError that ends the run.
+        The outcome; or why there is none: `Interrupted`, when it was asked to stop; `LacksData`; in words, why this
+        machine cannot train it as the driver's would; or an InputError or OSError that ends the run.
     """
     global _broken
     if _broken:
         os._exit(1)  # before it has begun: its next cohort goes to another process, and nobody is blamed
-    job, line = order.job, _Line(say)
+    job, line = remote.job, _Line(say)
     if say("begun", None):
-        return Left()
+        return Interrupted()
     try:
-        cohort = _with_plugins(job.cohort, order.plugins)
+        cohort = _with_plugins(job.cohort, remote.plugins)
         if cohort.compiled and not system.has_compiler(job.device):
             return "there is no C++ compiler (or no Triton) there, and one here: the cohort is planned compiled"
         data_dir = _data_of(cohort, job.data_dir, sent)
@@ -152,18 +154,18 @@ def work(order: Order, say: Say, sent: Callable[[], Files] | None) -> Outcome | 
         return str(error).splitlines()[0]
     if data_dir is None:
         return LacksData()
-    train = order.train
+    train = remote.train
     if train is None:
         from gan.engine.cohort import train
     with tempfile.TemporaryDirectory(prefix="gan-stability-") as scratch:
-        keeping = _keeping(job.keeping, order.plan, Path(scratch))
-        here = dataclasses.replace(job, cohort=cohort, data_dir=data_dir, keeping=keeping)
-        found = trained(here, train, line.told, line.note, line.stopping)
+        checkpoints = _checkpoints(job.checkpoints, remote.plan, Path(scratch))
+        here = dataclasses.replace(job, cohort=cohort, data_dir=data_dir, checkpoints=checkpoints)
+        answer = train_job(here, train, line.progress, line.note, line.stopping)
     line.talk()
-    if isinstance(found, Outcome):
-        _broken = found.broken
-        return dataclasses.replace(found, cohort=job.cohort, machine=machine(job.device))
-    return found
+    if isinstance(answer, Outcome):
+        _broken = answer.broken
+        return dataclasses.replace(answer, cohort=job.cohort, machine=machine(job.device))
+    return answer
 
 
 class _Line:
@@ -172,7 +174,7 @@ class _Line:
     def __init__(self, say: Say) -> None:
         self._say, self._steps, self._stop, self._at = say, 0, False, time.monotonic()
 
-    def told(self, steps: int) -> None:
+    def progress(self, steps: int) -> None:
         self._steps += steps
         if time.monotonic() - self._at >= LISTEN_SECONDS:
             self.talk()
@@ -181,7 +183,7 @@ class _Line:
         self._say("note", f"{platform.node()}: {text}")
 
     def stopping(self) -> bool:
-        self.told(0)
+        self.progress(0)
         return self._stop
 
     def talk(self) -> None:
@@ -223,7 +225,7 @@ def _data_of(cohort: Cohort, data_dir: Path, sent: Callable[[], Files] | None) -
         InputError: They are here, and are not the pinned ones.
     """
     target = cohort.target
-    if not isinstance(target, Images):
+    if not target.digest:
         return data_dir
     if target.digest not in _found:
         cached = cache_dir() / "sent" / target.digest[:16]
@@ -232,7 +234,7 @@ def _data_of(cohort: Cohort, data_dir: Path, sent: Callable[[], Files] | None) -
             if sent is None:
                 return None
             _unpack(sent(), cached)
-        target.load(place or cached)
+        target.check_data(place or cached)
         _found[target.digest] = place or cached
     return _found[target.digest]
 
@@ -244,9 +246,9 @@ def _unpack(files: Files, root: Path) -> None:
         write_atomically(path, content)
 
 
-def _keeping(keeping: Keeping | None, plan: str, scratch: Path) -> Keeping | None:
+def _checkpoints(asked: CheckpointConfig | None, plan: str, scratch: Path) -> CheckpointConfig | None:
     """Return where to keep the state: with the run, where that can be seen from here; else in vain, so as to stop."""
-    if keeping is None:
+    if asked is None:
         return None
-    there = keeping.folder.parent / "plan.json"
-    return keeping if there.is_file() and digest(there) == plan else Keeping(scratch, math.inf)
+    there = asked.folder.parent / "plan.json"
+    return asked if there.is_file() and digest(there) == plan else CheckpointConfig(scratch, math.inf)

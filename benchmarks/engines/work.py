@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome
 from gan.engine.failures import Diverged, lost_machine
 from gan.errors import CodeError, InputError, Stopped
 from gan.files import FULL
@@ -31,39 +31,40 @@ class Job:
     cohort: Cohort
     data_dir: Path
     device: str
-    keeping: Keeping | None
+    checkpoints: CheckpointConfig | None
 
 
-class Left:
-    """Said by a worker: I left what I trained."""
+class Interrupted:
+    """Said by a worker: I kept the state of what I trained, and left it."""
 
 
-def trained(
-    job: Job, train: Train, told: Callable[[int], None], note: Callable[[str], None], stopping: Callable[[], bool]
-) -> Outcome | Left | InputError | OSError:
+def train_job(
+    job: Job, train: Train, progress: Callable[[int], None], note: Callable[[str], None], stopping: Callable[[], bool]
+) -> Outcome | Interrupted | InputError | OSError:
     """Train a cohort and return what came of it; nothing is raised.
 
     Args:
         job: What to train.
         train: How, such as `gan.engine.cohort.train`.
-        told: Called now and then with the replica-steps done since the last call.
-        note: Told in a line what a person should know of.
+        progress: Called now and then with the replica-steps done since the last call.
+        note: Called with a line that a person should know of.
         stopping: Says whether the training should be cut short; asked only where the job keeps its state.
 
     Returns:
-        An `Outcome`, without a result where memory or a device was lost or numbers are not finite; `Left` where it was
-        cut short; or the error that is no replica's fault and ends the run, such as a `CodeError`.
+        An `Outcome`, without a result where memory or a device was lost or numbers are not finite; `Interrupted` where
+        it was cut short; or the error that is no replica's fault and ends the run, such as a `CodeError`.
     """
     cohort, started = job.cohort, time.perf_counter()
-    kept = None
-    if job.keeping:
+    checkpoints = None
+    if job.checkpoints:
         from gan.engine.checkpoint import Checkpoints
 
-        kept = Checkpoints(job.keeping.folder / cohort.id, job.keeping.seconds, stopping, note)
+        folder = job.checkpoints.folder / cohort.id
+        checkpoints = Checkpoints(folder, job.checkpoints.seconds, stopping, note)
     try:
-        result = train(cohort, job.data_dir, job.device, told, kept)
+        result = train(cohort, job.data_dir, job.device, progress, checkpoints)
     except Stopped:
-        return Left()
+        return Interrupted()
     except InputError as error:
         return error
     except Exception as error:
@@ -77,4 +78,4 @@ def trained(
         reason = traceback.format_exception_only(error)[-1].strip()
         return Outcome(cohort, None, reason, lost_machine(error), time.perf_counter() - started)
     seconds = time.perf_counter() - started
-    return Outcome(cohort, result, seconds=seconds, checkpoint_seconds=kept.took if kept else 0.0)
+    return Outcome(cohort, result, seconds=seconds, checkpoint_seconds=checkpoints.took if checkpoints else 0.0)

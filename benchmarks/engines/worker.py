@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.engines import WorkerDied
 from benchmarks.engines.retries import Attempt
-from benchmarks.engines.work import Job, Train, trained
+from benchmarks.engines.work import Job, Train, train_job
 from benchmarks.machine.interrupts import SIGNALS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Worker:
     def __init__(self, train: Train | None = None) -> None:
         self.attempt: Attempt | None = None
         """What it is training."""
-        self.told = 0
+        self.steps = 0
         """Replica-steps of it so far."""
         self.dead = False
         self.was_ready = False
@@ -60,7 +60,7 @@ class Worker:
             self.end(at_once=True)
         if self._process is None:
             self._start()
-        self.attempt, self.told, self._asked_to_stop = attempt, 0, False
+        self.attempt, self.steps, self._asked_to_stop = attempt, 0, False
         self._send(job)
 
     def stop(self) -> None:
@@ -149,7 +149,7 @@ def _work(pipe: Connection, train: Train | None) -> None:
             return
         if isinstance(job, Job):  # and no Stop that came too late
             with contextlib.suppress(OSError):  # the coordinator is gone, and this process about to be
-                pipe.send(trained(job, train, pipe.send, pipe.send, _listening(pipe)))
+                pipe.send(train_job(job, train, pipe.send, pipe.send, _listening(pipe)))
 
 
 def _end_with_the_coordinator() -> None:

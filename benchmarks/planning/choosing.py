@@ -9,7 +9,6 @@ from pathlib import Path
 from benchmarks.machine.lock import LOCK
 from benchmarks.tuning.journal import JOURNAL
 from gan.errors import InputError, nearest
-from gan.targets import Images
 from reports.ledger.ledger import Ledger, find_runs
 from studies import schema
 
@@ -92,7 +91,7 @@ def _without_data(wanted: Iterable[schema.Study], data_dir: Path) -> dict[str, s
     left_out: dict[str, str] = {}
     for study in wanted:
         target = schema.resolve(study, next(iter(study.scales))).target
-        if isinstance(target, Images) and not target.available(data_dir):
+        if not target.available(data_dir):
             left_out[study.name] = (
                 f"its files are not in {data_dir} (set GAN_DATA_DIR or --data-dir; "
                 f"`ganbench run {study.name}` downloads them)"

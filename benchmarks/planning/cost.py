@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.planning.plan import COMPILE_SECONDS, Plan
-from gan.model.flops import flops_per_step, parameters
-from gan.replica import Cohort
+from gan.model.flops import flops_per_step, weights
+from gan.replica import Cohort, cohort_shape
 
 # Seconds a replica-step costs beyond its arithmetic, and arithmetic a second, by kind of device: round numbers
 # that hold within a factor of two on the machines we measured.
@@ -27,15 +27,15 @@ class Cost:
 
 def estimate(plan: Plan, cohorts: list[Cohort]) -> Cost:
     """Estimate what training `cohorts` of a plan costs."""
-    dimension = plan.study.target.dimension
+    shape = plan.study.target.shape
     seconds = steps = disk = 0.0
     for cohort in cohorts:
         variant = cohort.replicas[0].variant
-        each = OVERHEAD_SECONDS[plan.device] + flops_per_step(variant, dimension) / FLOPS_PER_SECOND[plan.device]
+        each = OVERHEAD_SECONDS[plan.device] + flops_per_step(variant, shape) / FLOPS_PER_SECOND[plan.device]
         steps += len(cohort.replicas) * cohort.steps
         seconds += len(cohort.replicas) * cohort.steps * each
-        disk += len(cohort.replicas) * (4 * parameters(variant, dimension) + 100_000)
-    shapes = {c.replicas[0].variant.shape() for c in cohorts if c.compiled}
+        disk += len(cohort.replicas) * (4 * weights(variant, shape) + 100_000)
+    shapes = {cohort_shape(c.replicas[0].variant) for c in cohorts if c.compiled}
     return Cost(int(steps), seconds + COMPILE_SECONDS * len(shapes), int(disk))
 
 

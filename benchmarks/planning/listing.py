@@ -16,6 +16,7 @@ from benchmarks.planning import cost
 from benchmarks.planning.plan import Plan, cohort_of_one
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger, find_runs
+from reports.ledger.tables import planned_table
 from studies import schema
 
 CURVE_POINTS = 60
@@ -138,16 +139,14 @@ def print_summaries(summaries: list[dict[str, Any]]) -> None:
 def status(ledger: Ledger) -> dict[str, Any]:
     """Return replicas by variant and status; of a study that is tuned, trials done by variant as well."""
     plan = ledger.plan()
-    planned = pd.DataFrame(plan["replicas"], columns=["id", "variant", "seed"])
+    planned = planned_table(plan.replicas)
     done = ledger.results()[["replica", "status"]]
     merged = planned.merge(done, how="left", left_on="id", right_on="replica")
     counts = pd.crosstab(merged["variant"], merged["status"].fillna("missing"))
-    counts = counts.reindex(list(plan["variants"])).reindex(
-        columns=["ok", "diverged", "failed", "missing"], fill_value=0
-    )
+    counts = counts.reindex(list(plan.variants)).reindex(columns=["ok", "diverged", "failed", "missing"], fill_value=0)
     return {
-        "study": plan["study"]["name"],
-        "scale": plan["study"]["scale"],
+        "study": plan.study.name,
+        "scale": plan.study.scale,
         "directory": str(ledger.directory),
         "replicas": len(planned),
         "variants": counts.to_dict("index"),
@@ -231,7 +230,7 @@ def replica(found: Found) -> dict[str, Any]:
         str(metric): {"step": points["step"].tolist(), "value": points["value"].tolist()}
         for metric, points in history.groupby("metric", observed=True)
     }
-    samples = found.ledger.samples(found.id, found.row["cohort"])
+    plan, samples = found.ledger.plan(), found.ledger.samples(found.id, found.row["cohort"])
     settings = {k.removeprefix("variant/"): v for k, v in found.row.items() if k.startswith("variant/")}
     results = {k: v for k, v in found.row.items() if not k.startswith("variant/")}
     return {
@@ -244,11 +243,11 @@ def replica(found: Found) -> dict[str, Any]:
             "samples": str(found.ledger.directory / "samples" / f"{found.row['cohort']}.safetensors"),
             "weights": str(found.ledger.directory / "weights" / f"{found.row['cohort']}.safetensors"),
         },
-        "study_again": found.ledger.plan().get("command", ""),
+        "study_again": plan.command,
         "replica_again": shlex.join(
             [
                 *("ganbench", "show", found.id, "--rerun", "--runs-dir", str(found.runs_dir)),
-                *(word for module in found.ledger.plan().get("plugins", {}) for word in ("--plugin", module)),
+                *(word for module in plan.plugins for word in ("--plugin", module)),
             ]
         ),
     }
@@ -292,8 +291,7 @@ def rerun(found: Found, data_dir: Path) -> dict[str, Any]:
         if isinstance(value, float) and key != "train_seconds" and not math.isnan(value)
     }
     equal = fresh["status"] == found.row["status"] and all(c["then"] == c["now"] for c in compared.values())
-    sessions = found.ledger.provenance().get("sessions", [])
-    halved = any(found.row["cohort"] in session.get("halved", {}) for session in sessions)
+    halved = any(found.row["cohort"] in session.halved for session in found.ledger.provenance().sessions)
     return {"replica": found.id, "equal": equal, "compared": compared, "cohort": cohort.mode, "halved": halved}
 
 

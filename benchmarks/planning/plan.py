@@ -15,7 +15,7 @@ from typing import Any
 
 from gan.errors import InputError
 from gan.model.flops import flops_per_step
-from gan.plugins import compilable, used
+from gan.plugins.registry import compilable
 from gan.replica import (
     PROGRAMS,
     Cohort,
@@ -23,6 +23,7 @@ from gan.replica import (
     Replica,
     Scoring,
     batch_shapes,
+    cohort_shape,
     digest_of,
     plugins_of,
     replica_id,
@@ -30,8 +31,9 @@ from gan.replica import (
 )
 from gan.targets import make_target
 from gan.variant import PER_REPLICA, Variant
-from reports.ledger.schema import decided_by
+from reports.ledger.records import PlannedCohort, PlannedReplica, PlannedReport, PlannedStudy, PlanRecord, decided_by
 from studies.fit import check_device
+from studies.published import PublishedFigure
 from studies.schema import Resolved
 
 # Replicas side by side. On a CPU the gain has flattened out by 32; on a GPU a wider program fills the machine.
@@ -69,8 +71,8 @@ class Plan:
     """Replica id to (variant name, seed), in the study's order: what the report is about."""
     cohorts: tuple[Cohort, ...]
     """Largest first, so that the last worker to finish is not late; among them any of earlier runs."""
-    retired: tuple[dict[str, Any], ...] = ()
-    """Cohorts of earlier plans with replicas that are not asked for now, as `plan.json` has them."""
+    retired: tuple[PlannedCohort, ...] = ()
+    """Cohorts of earlier plans with replicas that are not asked for now."""
 
     def missing(self, finished: set[str]) -> list[Cohort]:
         """Return what there is to train: cohorts without a result, and of those recorded in part the rest."""
@@ -80,43 +82,44 @@ class Plan:
     def plugins(self) -> dict[str, str]:
         """Return the sha256 of the source of each plugin that decides a result, by the module's name."""
         study = self.study
-        needed = [p for variant in study.variants.values() for p in used(variant.own(), study.scoring.scores)]
+        needed = [p for v in study.variants.values() for p in plugins_of(v, study.scoring, study.target)]
         return {plugin.module: plugin.sha256 for plugin in needed}
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as JSON values; the layout is the run directory's `plan.json`."""
-        study = self.study
-        content = {
-            "study": {
-                "name": study.name,
-                "title": study.title,
-                "question": study.question,
-                "scale": study.scale,
-                "stage": study.stage,
-                "target": study.target_settings,
-                "target_label": study.target.label,
-                "steps": study.steps,
-                "first_seed": study.first_seed,
-                "scoring": dataclasses.asdict(study.scoring),
-                "factors": study.factors,
-                "reference": study.reference,
-                "overrides": study.overrides,
-                "report": study.report,
-                "claims": list(study.claims),
-                "claim_texts": {str(number): text for number, text in study.claims.items()},
-                "checks": study.checks,
-                "published": study.published,
-            },
-            "device": self.device,
-            "command": self.command,
-            "plugins": self.plugins(),
-            "variants": {name: variant.settings() for name, variant in study.variants.items()},
-            "levels": study.levels,
-            "replicas": [{"id": id, "variant": variant, "seed": seed} for id, (variant, seed) in self.replicas.items()],
-            "cohorts": [_cohort_json(c) for c in self.cohorts],
-            "retired": list(self.retired),
-        }
-        return content | {"decided": decided_by(content)}
+    def record(self) -> PlanRecord:
+        """Return the run directory's `plan.json`."""
+        study, retired = self.study, list(self.retired)
+        cohorts = [_planned(cohort) for cohort in self.cohorts]
+        return PlanRecord(
+            study=PlannedStudy(
+                name=study.name,
+                title=study.title,
+                question=study.question,
+                scale=study.scale,
+                stage=study.stage,
+                target=study.target_settings,
+                target_label=study.target.label,
+                steps=study.steps,
+                first_seed=study.first_seed,
+                scoring=dataclasses.asdict(study.scoring) | {"scores": list(study.scoring.scores)},
+                factors=study.factors,
+                reference=study.reference,
+                overrides=study.overrides,
+                report=PlannedReport(**study.report),
+                claims=list(study.claims),
+                claim_texts={str(number): text for number, text in study.claims.items()},
+                checks=study.checks,
+                published=[PublishedFigure(**figure) for figure in study.published],
+            ),
+            device=self.device,
+            command=self.command,
+            plugins=self.plugins(),
+            variants={name: variant.settings() for name, variant in study.variants.items()},
+            levels=study.levels,
+            replicas=[PlannedReplica(id, variant, seed) for id, (variant, seed) in self.replicas.items()],
+            cohorts=cohorts,
+            retired=retired,
+            decided=decided_by(cohorts, retired),
+        )
 
 
 def make_plan(
@@ -125,7 +128,7 @@ def make_plan(
     command: str,
     *,
     compiler: bool,
-    earlier: dict[str, Any] | None = None,
+    earlier: PlanRecord | None = None,
     finished: Collection[str] = (),
     mode: Mode | None = None,
     rounds: int = 1,
@@ -137,7 +140,7 @@ def make_plan(
         device: ``cpu`` or ``cuda``.
         command: What a person types to run this again.
         compiler: Whether torch.compile has what it needs here.
-        earlier: The `plan.json` already in the run directory: its cohorts stay as they are.
+        earlier: The plan already in the run directory: its cohorts stay as they are.
         finished: Replicas that have a result; only those outside every cohort and without one are partitioned.
         mode: Instead of the mode chosen by measurement.
         rounds: How many plans like this one follow each other, of a search: a compiled program serves them all.
@@ -155,21 +158,21 @@ def make_plan(
             replicas[id] = Replica(id, variant, seed)
 
     kept: list[Cohort] = []
-    retired: list[dict[str, Any]] = []
+    retired: list[PlannedCohort] = []
     placed: set[str] = set()
-    for old in _decided(earlier or {}):
+    for _, old in earlier.every_cohort() if earlier else ():
         # A cohort with a replica that is not asked for today waits for the day it is.
-        if not all(id in replicas for id in old["replicas"]):
+        if not all(id in replicas for id in old.replicas):
             retired.append(old)
-        elif placed.isdisjoint(old["replicas"]):
-            members = [replicas[id] for id in old["replicas"]]
-            kept.append(_cohort(members, study, old["mode"], old["compiled"], old["width"]))
-            placed.update(old["replicas"])
+        elif placed.isdisjoint(old.replicas):
+            members = [replicas[id] for id in old.replicas]
+            kept.append(_cohort(members, study, old.mode, old.compiled, old.width, tuple(old.losses)))
+            placed.update(old.replicas)
     settled = placed.union(finished)
     groups: dict[tuple[Any, ...], list[Replica]] = defaultdict(list)
     for replica in replicas.values():
         if replica.id not in settled:
-            groups[replica.variant.shape()].append(replica)
+            groups[cohort_shape(replica.variant)].append(replica)
     fresh = [cohort for group in groups.values() for cohort in _partition(group, study, device, compiler, mode, rounds)]
     cohorts = tuple(sorted([*kept, *fresh], key=_work, reverse=True))
     return Plan(study, device, command, names, cohorts, tuple(retired))
@@ -182,45 +185,44 @@ def rounds(study: Resolved, replicas: int) -> int:
     return max(1, round((study.tune.trials * study.tune.seeds + 2 * study.seeds) / replicas))
 
 
-def _decided(earlier: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*earlier.get("cohorts", []), *earlier.get("retired", [])]
-
-
 def _partition(
     group: list[Replica], study: Resolved, device: str, compiler: bool, mode: Mode | None, rounds: int
 ) -> list[Cohort]:
     """Cut replicas of one shape into cohorts of one width, so that one compiled program serves them all."""
-    variant, dimension = group[0].variant, study.target.dimension
-    large = device == "cpu" and flops_per_step(variant, dimension) > LARGE_STEP_FLOPS
+    variant, shape = group[0].variant, study.target.shape
+    large = device == "cpu" and flops_per_step(variant, shape) > LARGE_STEP_FLOPS
     alone: Mode | None = "loop" if len(group) == 1 else None  # side by side with its own copy it takes twice as long
-    chosen = mode or alone or choose_mode(variant, dimension, device)
+    chosen = mode or alone or choose_mode(variant, shape, device)
     most = LOOP_WIDTH if chosen == "loop" else LARGE_STEP_WIDTH if large else MAX_WIDTH[device]
     count = math.ceil(len(group) / most)
     share = max(2, math.ceil(len(group) / count))
-    width = width_for(variant, share)
+    width = width_for(variant, shape, share)
     # Seed by seed, so that a cohort holds whole sets of variants and each finished one says something of all.
     group = sorted(group, key=lambda r: r.seed)
-    compiled = compiler and compilable(variant.own()) and batch_shapes(variant, study.target) <= PROGRAMS
-    compiled = compiled and compiling_pays(variant, dimension, device, rounds * len(group) * study.steps)
+    compiled = compiler and compilable(variant) and batch_shapes(variant, study.target) <= PROGRAMS
+    compiled = compiled and compiling_pays(variant, shape, device, rounds * len(group) * study.steps)
+    losses = tuple(sorted({r.variant.loss for r in group}))
     parts = (group[i : i + share] for i in range(0, len(group), share))
-    return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width) for part in parts]
+    return [_cohort(part, study, chosen, compiled, 1 if chosen == "loop" else width, losses) for part in parts]
 
 
-def choose_mode(variant: Variant, dimension: int, device: str) -> Mode:
+def choose_mode(variant: Variant, shape: tuple[int, ...], device: str) -> Mode:
     """Return the mode that was measured to be faster for a shape."""
-    large_conv = variant.discriminator == "conv" and flops_per_step(variant, dimension) > LOOPED_CONV_FLOPS
+    large_conv = variant.discriminator == "conv" and flops_per_step(variant, shape) > LOOPED_CONV_FLOPS
     return "loop" if large_conv and device == "cpu" else "vmap"
 
 
-def compiling_pays(variant: Variant, dimension: int, device: str, replica_steps: float) -> bool:
+def compiling_pays(variant: Variant, shape: tuple[int, ...], device: str, replica_steps: float) -> bool:
     """Return whether a group of this shape saves, compiled, twice what compiling costs."""
-    if choose_mode(variant, dimension, device) == "loop":
+    if choose_mode(variant, shape, device) == "loop":
         return False
-    saved = replica_steps * (SAVED_SECONDS + flops_per_step(variant, dimension) * SAVED_SECONDS_PER_FLOP)
+    saved = replica_steps * (SAVED_SECONDS + flops_per_step(variant, shape) * SAVED_SECONDS_PER_FLOP)
     return saved > 2 * COMPILE_SECONDS
 
 
-def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool, width: int) -> Cohort:
+def _cohort(
+    replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool, width: int, losses: tuple[str, ...]
+) -> Cohort:
     return Cohort(
         id=digest_of([r.id for r in replicas]),
         replicas=tuple(replicas),
@@ -230,7 +232,8 @@ def _cohort(replicas: list[Replica], study: Resolved, mode: Mode, compiled: bool
         mode=mode,
         compiled=compiled,
         width=width,
-        plugins=plugins_of(replicas[0].variant, study.scoring),
+        losses=losses,
+        plugins=tuple(p.import_spec for p in plugins_of(replicas[0].variant, study.scoring, study.target)),
     )
 
 
@@ -240,42 +243,51 @@ def _work(cohort: Cohort) -> tuple[int, int, str, str]:
     Those of one shape stand together: a worker keeps few compiled programs.
     """
     variant = cohort.replicas[0].variant
-    return int(variant.discriminator == "conv"), len(cohort.replicas) * cohort.steps, repr(variant.shape()), cohort.id
+    return (
+        int(variant.discriminator == "conv"),
+        len(cohort.replicas) * cohort.steps,
+        repr(cohort_shape(variant)),
+        cohort.id,
+    )
 
 
-def _cohort_json(cohort: Cohort) -> dict[str, Any]:
-    return {
-        "id": cohort.id,
-        "mode": cohort.mode,
-        "compiled": cohort.compiled,
-        "width": cohort.width,
-        "replicas": [r.id for r in cohort.replicas],
-    }
+def _planned(cohort: Cohort) -> PlannedCohort:
+    """Return a cohort as `plan.json` has it; the losses of its step only where there are several."""
+    losses = {"losses": list(cohort.losses)} if len(cohort.losses) > 1 else {}
+    return PlannedCohort(
+        id=cohort.id,
+        mode=cohort.mode,
+        compiled=cohort.compiled,
+        width=cohort.width,
+        replicas=[replica.id for replica in cohort.replicas],
+        **losses,
+    )
 
 
-def cohort_of_one(plan: dict[str, Any], id: str) -> Cohort:
-    """Return a cohort that trains one replica of a `plan.json` again, as planned: in its mode, width and place.
+def cohort_of_one(plan: PlanRecord, id: str) -> Cohort:
+    """Return a cohort that trains one replica of a plan again, as planned: in its mode, width and place.
 
     Raises:
         InputError: The plan does not know the replica.
     """
-    planned = next((r for r in plan["replicas"] if r["id"] == id), None)
-    trained = next((c for c in _decided(plan) if id in c["replicas"]), None)
+    planned = next((replica for replica in plan.replicas if replica.id == id), None)
+    trained = next((cohort for _, cohort in plan.every_cohort() if id in cohort.replicas), None)
     if planned is None or trained is None:
         raise InputError(f"{id}: not in the present plan of its study; run the study with the seeds that had it")
-    study = plan["study"]
-    target = dict(study["target"])
-    variant = Variant.from_settings(plan["variants"][planned["variant"]])
-    scoring = Scoring.from_settings(study["scoring"])
+    settings = dict(plan.study.target)
+    target = make_target(settings.pop("name"), **settings)
+    variant = Variant.from_settings(plan.variants[planned.variant])
+    scoring = Scoring.from_settings(plan.study.scoring)
     return Cohort(
         id=id,
-        replicas=(Replica(id, variant, planned["seed"]),),
-        target=make_target(target.pop("name"), **target),
-        steps=study["steps"],
+        replicas=(Replica(id, variant, planned.seed),),
+        target=target,
+        steps=plan.study.steps,
         scoring=scoring,
-        mode=trained["mode"],
-        compiled=trained["compiled"],
-        width=trained["width"],
-        places=() if trained["mode"] == "loop" else (trained["replicas"].index(id),),
-        plugins=plugins_of(variant, scoring),
+        mode=trained.mode,
+        compiled=trained.compiled,
+        width=trained.width,
+        places=() if trained.mode == "loop" else (trained.replicas.index(id),),
+        losses=tuple(trained.losses),
+        plugins=tuple(p.import_spec for p in plugins_of(variant, scoring, target)),
     )

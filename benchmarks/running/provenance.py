@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.engines import Outcome
 from benchmarks.machine import system
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import Provenance, SessionRecord
 
 GROWTH = 1.01
 """Of a session's cohorts between two times that it is written: the first hundred each time, then ever more at once, or
@@ -41,9 +42,8 @@ class Session:
     ) -> None:
         self.ledger = ledger
         earlier = ledger.provenance()
-        self.earlier: list[Any] = earlier.get("sessions", [])
-        self.mlflow: dict[str, Any] = earlier.get("mlflow", {})
-        """What the mirror holds, as `MirrorStats`."""
+        self.earlier = earlier.sessions
+        self.mlflow = earlier.mlflow
         self.cohorts: dict[str, float] = {}
         self.machines: dict[str, dict[str, Any]] = {}
         """Those that trained, where these may be others, by host: what each is, and how many cohorts it trained."""
@@ -52,7 +52,7 @@ class Session:
         self._noted = 0
         self.trained = 0
         self.checkpoint_seconds = self.recording_seconds = 0.0
-        self.known = {
+        self.known: dict[str, Any] = {
             "started": _now(),
             "command": command,
             "engine": engine,
@@ -87,20 +87,20 @@ class Session:
 
     def write(self, wall_seconds: float) -> None:
         """Add this session to those that trained something, and what the mirror holds now."""
-        session = {
+        session = SessionRecord(
             **self.known,
-            "finished": _now(),
-            "trained": self.trained,
-            "wall_seconds": round(wall_seconds, 1),
-            "tracking_seconds": round(self.mlflow.get("write_seconds", 0.0), 1),
-            "cohort_seconds": self.cohorts,
+            finished=_now(),
+            trained=self.trained,
+            wall_seconds=round(wall_seconds, 1),
+            tracking_seconds=round(self.mlflow.write_seconds, 1),
+            cohort_seconds=self.cohorts,
             **({"machines": list(self.machines.values())} if self.machines else {}),
             **({"halved": self.halved} if self.halved else {}),
-            "checkpoint_seconds": round(self.checkpoint_seconds, 3),
-            "recording_seconds": round(self.recording_seconds, 3),
-        }
+            checkpoint_seconds=round(self.checkpoint_seconds, 3),
+            recording_seconds=round(self.recording_seconds, 3),
+        )
         sessions = [*self.earlier, *([session] if self.trained else [])]
-        self.ledger.write_json("provenance.json", {"sessions": sessions, "mlflow": self.mlflow})
+        self.ledger.write_json("provenance.json", Provenance(sessions=sessions, mlflow=self.mlflow))
 
 
 def _now() -> str:

@@ -59,8 +59,9 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
     }
     # Every column in every row: a study in which all replicas fail has a table of the same shape.
     finals = [s.name for s in scores_of(study.target, study.scoring.scores) if s.final]
-    repeats = [f"repeat/{name}" for name in finals if study.target.kind != "point"]  # whose one sample is exact
-    beside = [f"validation/{name}" for name in finals if study.scoring.split == "both" and study.target.kind != "point"]
+    sampled = "samples" in study.target.provides  # else the game's one sample is exact
+    repeats = [f"repeat/{name}" for name in finals if sampled]
+    beside = [f"validation/{name}" for name in finals if study.scoring.split == "both" and sampled]
     empty = dict.fromkeys((*LOSSES, "value_discriminator", *finals, *repeats, *beside), np.nan)
     settings = {f"variant/{name}": _flat(value) for name, value in replica.variant.settings().items()}
     return identity | empty | result.row | settings

@@ -83,7 +83,7 @@ def mirror(ledger: Ledger, report: Path, runs_dir: Path, tracking_uri: str | Non
         page = page_of(own).relative_to(report.parent)
         files[page.as_posix()] = render_page(own).encode()
         files[page.with_name("results.csv").as_posix()] = own.with_name("results.csv").read_bytes()
-    return mirror_report(files, ledger.plan()["study"], answer_of(ledger), runs_dir, tracking_uri)
+    return mirror_report(files, ledger.plan().study, answer_of(ledger), runs_dir, tracking_uri)
 
 
 def page_of(report: Path) -> Path:
@@ -101,9 +101,10 @@ def compile_trained(ledger: Ledger) -> Path:
     began = time.perf_counter()
     report = compile_study(ledger, ledger.directory / "report")
     provenance = ledger.provenance()
-    if sessions := provenance.get("sessions"):
-        sessions[-1]["report_seconds"] = round(time.perf_counter() - began, 1)
-        ledger.write_json("provenance.json", provenance)
+    if provenance.sessions:
+        *earlier, last = provenance.sessions
+        last = last.model_copy(update={"report_seconds": round(time.perf_counter() - began, 1)})
+        ledger.write_json("provenance.json", provenance.model_copy(update={"sessions": [*earlier, last]}))
     return report
 
 

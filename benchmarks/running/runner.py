@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.engines import Engine, Keeping
+from benchmarks.engines import CheckpointConfig, Engine
 from benchmarks.machine import system
+from benchmarks.options import Options
 from benchmarks.planning import cost
 from benchmarks.planning.plan import Plan, make_plan, rounds
 from benchmarks.running.log import LOG
@@ -22,42 +23,16 @@ from benchmarks.running.provenance import Session
 from benchmarks.running.recording import record
 from benchmarks.tracking import OFF, Mirror
 from gan.errors import InputError
-from gan.replica import Cohort, Mode
-from gan.targets import Images
+from gan.replica import Cohort, cohort_shape
+from gan.targets import Target
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import MirrorRecord
 from studies import schema
 
 STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
 
 Objective = Callable[[list[dict[str, Any]]], Mapping[str, float]]
 """What a trial is judged by, from the rows of its replicas."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a person chose on the command line, devices and directories resolved."""
-
-    scale: str
-    device: str
-    workers: int
-    runs_dir: Path
-    data_dir: Path
-    tracking_uri: str | None = None
-    seeds: int | None = None
-    mode: Mode | None = None
-    retry_failed: bool = False
-    trials: int | None = None
-    """Trials a variant when tuning, instead of the scale's."""
-    checkpoint_seconds: float = 60.0
-    """Between two checkpoints of a cohort in training."""
-    storage: str | None = None
-    """Where Optuna keeps trials, a database's URL, instead of the journal in the run directory."""
-    plugins: tuple[str, ...] = ()
-    """Modules of a person's own components, loaded already."""
-    engine: str = "local"
-    """``local``, or ``ray`` of a cluster that is connected already."""
-    gpus_per_cohort: float = 1.0
-    """On a Ray cluster with GPUs, the share of one that a cohort takes."""
 
 
 @dataclass
@@ -130,17 +105,16 @@ def command(source: str, options: Options, verb: str = "run") -> str:
     return shlex.join(words)
 
 
-def check_data(study: schema.Study, target: Any, data_dir: Path) -> None:
+def check_data(study: schema.Study, target: Target, data_dir: Path) -> None:
     """Make sure a target's data are there, downloading what can be downloaded, before anything is written.
 
     Raises:
         InputError: They are not, or are corrupt; the message names the ways out.
     """
-    if isinstance(target, Images):
-        try:
-            target.load(data_dir, download=True)
-        except InputError as error:
-            raise InputError(f"{study.name}: {error}") from None
+    try:
+        target.check_data(data_dir, download=True)
+    except InputError as error:
+        raise InputError(f"{study.name}: {error}") from None
 
 
 def run(
@@ -180,7 +154,7 @@ def run(
         ledger.set_aside_failures()
     cohorts = plan.missing(ledger.finished())
     summary = Summary(plan.study.name, plan.study.scale, str(ledger.directory), replicas=len(plan.replicas))
-    ledger.write_json("plan.json", plan.to_json())
+    ledger.write_json("plan.json", plan.record())
     _complete_references(ledger, plan, options)
     session = Session(
         ledger,
@@ -195,8 +169,8 @@ def run(
     try:
         rehearse(engine, cohorts, options)
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
-        keeping = Keeping(ledger.directory / "checkpoints", options.checkpoint_seconds)
-        for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, keeping):
+        checkpoints = CheckpointConfig(ledger.directory / "checkpoints", options.checkpoint_seconds)
+        for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, checkpoints):
             if outcome.result:  # before the rows, whose presence says that all of this is there
                 ledger.write_references(outcome.result.references, outcome.result.real)
             with session.recording(outcome):
@@ -207,7 +181,7 @@ def run(
             progress.finished(rows)
             if mirror:
                 _push(mirror, ledger, outcome.cohort.id, rows)
-        ledger.drop_checkpoints(but=[cohort["id"] for cohort in plan.retired])
+        ledger.drop_checkpoints(but=[cohort.id for cohort in plan.retired])
         if mirror and answer:
             described = home or ledger
             mirror.describe(answer(described), str(described.directory / "report" / "report.md"))
@@ -219,7 +193,8 @@ def run(
             stopped = isinstance(sys.exception(), KeyboardInterrupt)
             stats = mirror.close(STOPPED_SECONDS) if stopped else mirror.close()
             summary.tracking_seconds, summary.warning = stats.write_seconds, stats.warning
-            session.mlflow = asdict(stats) if stats.experiment else session.mlflow  # or it was away all the time
+            if stats.experiment:  # else it was away all the time
+                session.mlflow = MirrorRecord(**asdict(stats))
         session.write(summary.train_seconds)
     wanted = ledger.results().query("replica in @plan.replicas")
     summary.diverged = int((wanted["status"] == "diverged").sum())
@@ -233,7 +208,7 @@ def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options) -> Non
     Raises:
         CodeError: One of them has an error.
     """
-    kinds = {(c.replicas[0].variant.shape(), c.target, c.scoring): c for c in cohorts if c.plugins}
+    kinds = {(cohort_shape(c.replicas[0].variant), c.target, c.scoring): c for c in cohorts if c.plugins}
     rehearsals = [c.rehearsal(options.device) for c in kinds.values()]
     if rehearsals:
         for _ in engine.run(rehearsals, options.data_dir, options.device, lambda _: None):
@@ -265,7 +240,7 @@ def _mirror(
         return None
     mirror = Mirror(
         options.runs_dir,
-        plan.to_json(),
+        plan.record(),
         tracking_uri=options.tracking_uri,
         git_commit=system.commit(),
         references=ledger.references,

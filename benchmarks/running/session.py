@@ -3,108 +3,59 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
 
 from benchmarks import tuning
-from benchmarks.engines import ENGINES, Engine, WorkerDied
-from benchmarks.engines.local import LocalEngine
+from benchmarks.engines import Engine, WorkerDied
+from benchmarks.engines.registry import ENGINES, engine_of, this_machine
 from benchmarks.machine import disk, system
 from benchmarks.machine.interrupts import Interrupts, gracefully
 from benchmarks.machine.lock import locked
+from benchmarks.options import Options, RunOptions
 from benchmarks.planning import choosing, listing
 from benchmarks.planning.plan import Plan
 from benchmarks.running import reporting, runner
 from benchmarks.running.log import LOG, logged
 from benchmarks.running.progress import Progress
-from benchmarks.running.runner import Options, Summary
+from benchmarks.running.runner import Summary
 from benchmarks.tracking import OFF, check_store, check_uri
-from benchmarks.upkeep.integrity import mend, mend_findings
+from benchmarks.upkeep.integrity import repair, repair_findings
 from gan.errors import CodeError, InputError, nearest
 from gan.files import FULL
-from gan.replica import MODES, Mode
+from gan.replica import MODES
 from reports.ledger.ledger import Ledger
 from studies import schema
 
-Asked = Literal["none", "too", "only"]
+TuneMode = Literal["none", "too", "only"]
 """Whether studies with `[tune]` are tuned: no; yes, beside others that are not; or they alone are meant."""
 
 GOES_ON = "what was finished is recorded: the same command goes on from there"
 
 
-def make_options(
-    *,
-    device: str,
-    workers: int | None,
-    data_dir: Path | None,
-    mode: str | None,
-    engine: str = "local",
-    address: str | None = None,
-    gpus_per_cohort: float | None = None,
-    connect: bool = True,
-    **others: Any,
-) -> Options:
+def resolve(asked: RunOptions) -> Options:
     """Return what was chosen on the command line, with this machine's or the cluster's defaults where nothing was.
 
-    Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
-        workers: Processes.
-        data_dir: A torchvision root.
-        mode: ``vmap`` or ``loop``, where it is not left to measurement.
-        engine: ``local`` or ``ray``.
-        address: Of a Ray cluster; None starts one on this machine.
-        gpus_per_cohort: On a Ray cluster with GPUs, the share of one that a cohort takes.
-        connect: Connect to the cluster, which stays connected until the engine ends.
-        **others: The other fields of `Options`, as they are.
+    A cluster that is asked for is connected to, and stays so until the engine ends; a dry run looks at none.
 
     Raises:
         InputError: No such device, mode or engine, options that do not go together, a tracking URI that cannot be one,
             or no cluster at the address.
     """
-    if mode not in (None, *MODES):
-        raise InputError(f"--mode {mode}: no such mode; {nearest(mode, MODES)}")
-    check_uri(others.get("tracking_uri"))
-    _check_engine(engine, address, gpus_per_cohort)
-    data_dir = data_dir or system.default_data_dir()
-    if engine == "ray" and connect:
-        if importlib.util.find_spec("ray") is None:
-            raise InputError(
-                '--engine ray: Ray is not installed; expected `pip install "gan-stability[ray]"`, or --engine local'
-            )
-        from benchmarks.engines import ray_cluster
-
-        ray_cluster.connect(address, workers or system.default_workers("cpu"))
-        chosen = ray_cluster.device_of_cluster(device)
-        workers = ray_cluster.cpus()
-    else:
-        chosen = system.choose_device(device)
-    return Options(
-        device=chosen,
-        workers=workers or system.default_workers(chosen),
-        data_dir=data_dir,
-        mode=cast("Mode | None", mode),
-        engine=engine,
-        gpus_per_cohort=gpus_per_cohort or 1.0,
-        **others,
-    )
-
-
-def _check_engine(engine: str, address: str | None, gpus_per_cohort: float | None) -> None:
-    """Refuse options of an engine that is not asked for."""
-    if engine not in ENGINES:
-        raise InputError(f"--engine {engine}: no such engine; {nearest(engine, ENGINES)}")
-    if engine != "ray" and address is not None:
-        raise InputError(f"--address: the engine {engine} has none; expected --engine ray")
-    if engine != "ray" and gpus_per_cohort is not None:
-        raise InputError(f"--gpus-per-cohort: the engine {engine} has one GPU a worker; expected --engine ray")
+    if asked.mode not in (None, *MODES):
+        raise InputError(f"--mode {asked.mode}: no such mode; {nearest(asked.mode, MODES)}")
+    check_uri(asked.tracking_uri)
+    kind = engine_of(asked)
+    device, workers = (this_machine if asked.dry_run else kind.resources)(asked)
+    resolved: dict[str, Any] = dict(device=device, workers=workers, plugins=tuple(asked.plugins or ()))
+    resolved |= dict(data_dir=asked.data_dir or system.default_data_dir(), gpus_per_cohort=asked.gpus_per_cohort or 1.0)
+    return Options(**{**vars(asked), **resolved})
 
 
 @dataclass(frozen=True)
@@ -131,9 +82,9 @@ class Job:
         Raises:
             CodeError: A plugin, or this program, has an error; the run directory's log has the traceback.
         """
-        said = mend(self.ledger)
+        said = repair(self.ledger)
         if self.search:
-            said += mend_findings(self.ledger) + mend(self.ledger.search()) + mend(self.ledger.tuned())
+            said += repair_findings(self.ledger) + repair(self.ledger.search()) + repair(self.ledger.tuned())
         with logged(self.ledger.directory) as log:
             for line in said:
                 progress.say(line)
@@ -148,16 +99,16 @@ class Job:
                 raise CodeError(f"{error}; the traceback is in {log}; {GOES_ON}", error.details) from None
 
 
-def prepare(names: Sequence[str], options: Options, asked: Asked) -> list[Job]:
+def prepare(names: Sequence[str], options: Options, mode: TuneMode) -> list[Job]:
     """Choose studies and check and plan all of them; nothing is written.
 
     Raises:
         InputError: One of them cannot be used.
     """
-    chosen, left_out = choosing.studies(names, options.scale, options.data_dir, tuned=asked == "only")
+    chosen, left_out = choosing.studies(names, options.scale, options.data_dir, tuned=mode == "only")
     for name, why in left_out.items():
         print(f"{name}: left out, {why}", file=sys.stderr)
-    return [_job(c.study, c.source, options, tuned=c.study.tune is not None and asked != "none") for c in chosen]
+    return [_job(c.study, c.source, options, tuned=c.study.tune is not None and mode != "none") for c in chosen]
 
 
 def _job(study: schema.Study, source: str, options: Options, *, tuned: bool) -> Job:
@@ -167,13 +118,12 @@ def _job(study: schema.Study, source: str, options: Options, *, tuned: bool) -> 
     return Job(study, source, searched.ledger, searched.plan, searched)
 
 
-def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str, Any]]:
+def train(jobs: Sequence[Job], options: Options) -> list[dict[str, Any]]:
     """Train studies one after the other with one pool of workers.
 
     Args:
         jobs: From `prepare`.
         options: The session's.
-        report: Compile each study's report when it is trained.
 
     Returns:
         What was done, as `runner.Summary`, a study each.
@@ -199,7 +149,7 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
         if not system.has_compiler(options.device):
             progress.say("no C++ compiler (or no Triton): studies run uncompiled, two to three times slower")
         try:
-            return _train(jobs, options, report, progress, interrupts)
+            return _train(jobs, options, progress, interrupts)
         except (WorkerDied, tuning.StorageLost) as error:
             progress.say(f"error: {error}; {GOES_ON}")
             raise typer.Exit(1) from None
@@ -216,29 +166,17 @@ def train(jobs: Sequence[Job], options: Options, report: bool) -> list[dict[str,
             raise typer.Exit(interrupts.status) from None
 
 
-def _train(
-    jobs: Sequence[Job], options: Options, report: bool, progress: Progress, interrupts: Interrupts
-) -> list[dict[str, Any]]:
+def _train(jobs: Sequence[Job], options: Options, progress: Progress, interrupts: Interrupts) -> list[dict[str, Any]]:
     summaries: list[dict[str, Any]] = []
-    with _engine(options, progress.say, interrupts.stopping) as engine:
+    with ENGINES[options.engine].open(options, progress.say, interrupts.stopping) as engine:
         for job in jobs:
             if interrupts.stopping():
                 raise KeyboardInterrupt
             summary = job.train(options, engine, progress)
-            if report:
+            if options.report:
                 _compile(job.ledger, summary, options, progress)
             summaries.append(dataclasses.asdict(summary))
     return summaries
-
-
-def _engine(
-    options: Options, say: Callable[[str], None], stopping: Callable[[], bool]
-) -> AbstractContextManager[Engine]:
-    if options.engine == "local":
-        return LocalEngine(options.workers, say, stopping)
-    from benchmarks.engines.ray import RayEngine
-
-    return RayEngine(options.gpus_per_cohort, say, stopping)
 
 
 def _compile(ledger: Ledger, summary: Summary, options: Options, progress: Progress) -> None:

@@ -26,12 +26,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome
 from benchmarks.planning import choosing, listing
-from benchmarks.running import reporting, runner, session
+from benchmarks.running import reporting, runner
 from benchmarks.running.progress import Progress
 from benchmarks.tracking import OFF
-from benchmarks.upkeep.integrity import mend
+from benchmarks.upkeep.integrity import repair
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
 from reports.ledger.ledger import LOSSES, Ledger
@@ -76,7 +76,7 @@ class SimulatedEngine:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Hand out a result for each cohort, in their order."""
         for cohort in cohorts[: self._most]:
@@ -131,16 +131,8 @@ def options_for(runs_dir: Path, replicas: int) -> runner.Options:
     """Return the options of a run of the study with as many seeds as make at least so many replicas."""
     (chosen,), _ = choosing.studies([STUDY], SCALE, Path("data"))
     variants = math.prod(map(len, chosen.study.grid.values()))
-    return session.make_options(
-        scale=SCALE,
-        device="cpu",
-        workers=1,
-        runs_dir=runs_dir,
-        data_dir=Path("data"),
-        mode=None,
-        tracking_uri=OFF,
-        seeds=math.ceil(replicas / variants),
-    )
+    seeds = math.ceil(replicas / variants)
+    return runner.Options(SCALE, "cpu", 1, runs_dir, Path("data"), tracking_uri=OFF, seeds=seeds)
 
 
 def plan(options: runner.Options) -> dict[str, Any]:
@@ -151,11 +143,11 @@ def plan(options: runner.Options) -> dict[str, Any]:
 
 
 def train(options: runner.Options, engine: SimulatedEngine) -> runner.Summary:
-    """Do what `ganbench run` does with a study: plan, mend what is there, plan again, train what is missing."""
+    """Do what `ganbench run` does with a study: plan, repair what is there, plan again, train what is missing."""
     (chosen,), _ = choosing.studies([STUDY], SCALE, options.data_dir)
     ledger, planned = runner.prepare(chosen.study, chosen.source, options)
     listing.plan_summary(planned, ledger)
-    mend(ledger)
+    repair(ledger)
     ledger, planned = runner.prepare(chosen.study, chosen.source, options)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         return runner.run(ledger, planned, options, engine, Progress(Console(file=nowhere)))

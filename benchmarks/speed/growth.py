@@ -106,7 +106,7 @@ def _curve(
         "points": [
             {
                 "at": at,
-                **counts(w.cohort.replicas[0].variant, 1),
+                **counts(w.cohort.replicas[0].variant, (1,)),
                 "rounds": [{clock: t[clock] / chosen[at] for clock in t} for t in timed[at]],
             }
             for at, w in works.items()
@@ -115,7 +115,7 @@ def _curve(
 
 
 def _held(engine: Engine) -> float:
-    return bytes_held(engine.cohort.replicas[0].variant, 1, engine.replicas)
+    return bytes_held(engine.cohort.replicas[0].variant, (1,), engine.replicas)
 
 
 def _steps(place: Place, compiler: bool) -> dict[str, Any]:
@@ -131,6 +131,6 @@ def _steps(place: Place, compiler: bool) -> dict[str, Any]:
             passed = {clock: passed[clock] + took[clock] for clock in passed}
             points.append({"at": mark, "rounds": [dict(passed)]})
     for mark in points:
-        mark |= counts(variant_of(study), 1)
+        mark |= counts(variant_of(study), (1,))
     fixed = {"replicas": work.replicas, "batch": BATCH, "width": 32}
     return {"axis": "steps", "compiled": work.cohort.compiled, "fixed": fixed, "points": points}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from gan.model.flops import flops_per_step, parameters
+from gan.model.flops import flops_per_step, weights
 from gan.variant import Variant
 
 FLOAT = 4  # bytes
 
 
-def bytes_per_step(variant: Variant, dimension: int) -> float:
+def bytes_per_step(variant: Variant, shape: tuple[int, ...]) -> float:
     """Count the bytes that one step of one replica moves if caches keep nothing from one pass over it to the next.
 
     4 · (2 · 4 · P + B · (passes of D · (2 · a_D + n) + passes of G · (2 · a_G + z))): P parameters (their biases and
@@ -22,40 +22,40 @@ def bytes_per_step(variant: Variant, dimension: int) -> float:
 
     Args:
         variant: Without a penalty.
-        dimension: Numbers in a sample.
+        shape: Of a sample.
     """
     assert variant.penalty == "none", "a penalty's passes are not counted"
-    d_values, g_values = _outputs(variant, dimension)
+    d_values, g_values = _outputs(variant, shape)
     d_passes = 2 * variant.critic_steps + 1
     g_passes = variant.critic_steps + (1 if variant.latents == "fresh" else 0)
-    sample = d_passes * (2 * d_values + dimension) + g_passes * (2 * g_values + variant.latent_dim)
-    return float(FLOAT * (8 * parameters(variant, dimension) + variant.batch_size * sample))
+    sample = d_passes * (2 * d_values + math.prod(shape)) + g_passes * (2 * g_values + variant.latent_dim)
+    return float(FLOAT * (8 * weights(variant, shape) + variant.batch_size * sample))
 
 
-def bytes_held(variant: Variant, dimension: int, replicas: int) -> float:
+def bytes_held(variant: Variant, shape: tuple[int, ...], replicas: int) -> float:
     """Estimate the memory that a step of so many replicas side by side holds at its fullest.
 
     Parameters and moments before and after the step, gradients, and twice the outputs of every pass.
     """
-    d_values, g_values = _outputs(variant, dimension)
+    d_values, g_values = _outputs(variant, shape)
     outputs = variant.batch_size * (3 * d_values + 2 * g_values)
-    return float(FLOAT * replicas * (7 * parameters(variant, dimension) + 2 * outputs))
+    return float(FLOAT * replicas * (7 * weights(variant, shape) + 2 * outputs))
 
 
-def counts(variant: Variant, dimension: int) -> dict[str, float]:
+def counts(variant: Variant, shape: tuple[int, ...]) -> dict[str, float]:
     """Return "flops", "bytes" and "parameters" of one step of one replica."""
     return {
-        "flops": flops_per_step(variant, dimension),
-        "bytes": bytes_per_step(variant, dimension),
-        "parameters": float(parameters(variant, dimension)),
+        "flops": flops_per_step(variant, shape),
+        "bytes": bytes_per_step(variant, shape),
+        "parameters": float(weights(variant, shape)),
     }
 
 
-def _outputs(variant: Variant, dimension: int) -> tuple[int, int]:
+def _outputs(variant: Variant, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the numbers a sample that the linear and conv layers of D and of G put out."""
-    generator = sum(variant.generator_hidden) + dimension
+    generator = sum(variant.generator_hidden) + math.prod(shape)
     if variant.discriminator != "conv":
         return sum(variant.discriminator_hidden) + 1, generator
-    side = math.isqrt(dimension)
+    side = shape[-1]
     layers = ((channels, side >> (i + 1)) for i, channels in enumerate(variant.discriminator_channels))
     return sum(channels * its**2 for channels, its in layers) + 1, generator

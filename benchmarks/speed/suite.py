@@ -124,7 +124,7 @@ def _peaks(settings: Settings) -> dict[str, Any]:
 def _system(name: str, batch: int, settings: Settings, free: float, say: Say) -> dict[str, Any]:
     """Measure one system at one batch size: the plain loop in each style, and the engine group by group."""
     study = study_of(name, batch, 1)
-    variant, dimension = variant_of(study), study.target.dimension
+    variant, shape = variant_of(study), study.target.shape
     # TF32 pays where products are large, and both sides have it.
     place = Place(settings.device, tf32=settings.device == "cuda" and name != "a", data_dir=settings.data_dir)
     say(f"{study.title}, batch {batch}: the plain loop")
@@ -138,7 +138,7 @@ def _system(name: str, batch: int, settings: Settings, free: float, say: Say) ->
             say(f"{study.title}, batch {batch}: {replicas} replicas")
             rows = _rows(name, batch, replicas, place, settings)
             for row in rows:
-                row["reason"] = _too_much(row["work"], dimension, free, probe)
+                row["reason"] = _too_much(row["work"], shape, free, probe)
                 row["same_as"] = _measured(row, groups)
             groups.append(_group(replicas, rows, {s: (loops[s], steps[s]) for s in styles}, place, settings, each))
         for row in plain:
@@ -151,7 +151,7 @@ def _system(name: str, batch: int, settings: Settings, free: float, say: Say) ->
         processes = []
     return {
         "system": name, "study": SYSTEMS[name], "title": study.title, "batch": batch, "steps": study.steps,
-        "tf32": place.tf32, **counts(variant, dimension), "plain": plain, "groups": groups, "processes": processes,
+        "tf32": place.tf32, **counts(variant, shape), "plain": plain, "groups": groups, "processes": processes,
     }  # fmt: skip
 
 
@@ -212,9 +212,9 @@ def _measured(row: dict[str, Any], groups: Sequence[dict[str, Any]]) -> int | No
     return None
 
 
-def _too_much(work: Engine, dimension: int, free: float, plain_seconds: float) -> str | None:
+def _too_much(work: Engine, shape: tuple[int, ...], free: float, plain_seconds: float) -> str | None:
     """Say why a stack is not measured, if so: by an estimate of its memory and of the time of its step."""
-    held = bytes_held(work.cohort.replicas[0].variant, dimension, work.replicas)
+    held = bytes_held(work.cohort.replicas[0].variant, shape, work.replicas)
     if held > free:
         return f"needs about {held / 2**30:.0f} GiB, more than half of what is free"
     seconds = plain_seconds * work.replicas

@@ -10,68 +10,58 @@ a change, to a comment too, they are trained anew. Keep in it whatever decides t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.model.layers import BatchNorm, Layer, Linear, Tensors
+from gan.model.layers import Layer, Linear, Shapes
 from gan.plugins import Loss, NetworkKind, PluginScore
 from gan.targets import Target
 from gan.variant import Variant
 
-# A loss: three costs, elementwise on the discriminator's logit. Here the hinge loss (Lim and Ye 2017), with which the
-# discriminator stops caring for samples that it tells apart by a margin of 1.
+# A loss: the costs of the discriminator's outputs on real samples and on fakes, and the generator's on its fakes. Here
+# the hinge loss (Lim and Ye 2017), with which the discriminator ignores samples that it tells apart by a margin of 1.
 
 
-def hinge_real(logit: Tensor) -> Tensor:
-    """Return what the discriminator pays on real samples."""
-    return F.relu(1.0 - logit)
+def hinge(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what the discriminator pays on real samples and on fakes."""
+    return F.relu(1.0 - real), F.relu(1.0 + fake)
 
 
-def hinge_fake(logit: Tensor) -> Tensor:
-    """Return what the discriminator pays on fakes."""
-    return F.relu(1.0 + logit)
-
-
-def hinge_generator(logit: Tensor) -> Tensor:
+def hinge_generator(fake: Tensor, real: Tensor | None) -> Tensor:
     """Return what the generator pays on its fakes."""
-    return -logit
+    return -fake
 
 
-# A kind of network: a function from a variant to layers. A layer is a frozen dataclass that says the shapes of its
-# parameters, and computes with them without changing anything; `gan.model.layers` has Linear, Conv, BatchNorm and
-# others. Parameters start uniform within 1/sqrt(fan in) of `weight`; a layer with a method `initial(rng)` draws them.
+# A kind of network: a function from a variant and the shape of a sample to layers. A layer is a frozen dataclass that
+# gives the shapes of its parameters, and computes with them without changing anything; `gan.model.layers` has Linear,
+# Conv, BatchNorm and others. Parameters start uniform within 1/sqrt(fan in) of `weight`; a layer with a method
+# `initial(rng, scheme)` draws them itself.
 
 
 @dataclass(frozen=True)
-class Residual:
+class Residual(Layer):
     """x + relu(x W^T + b): [batch, width] to [batch, width]."""
 
     width: int
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def params(self) -> Shapes:
         """Return the shape of each parameter."""
         return {"weight": (self.width, self.width), "bias": (self.width,)}
 
-    def apply(self, p: Tensors, x: Tensor) -> Tensor:
+    def forward(self, p: dict[str, Tensor], x: Tensor) -> Tensor:
         """Return the layer's output."""
         return x + F.relu(F.linear(x, p["weight"], p["bias"]))
 
 
-def residual(variant: Variant, size: int) -> Sequence[Layer | BatchNorm]:
+def residual(variant: Variant, shape: tuple[int, ...]) -> list[Layer]:
     """Build a generator with a block for each of `generator_hidden`, all as wide as the first of them."""
     width = variant.generator_hidden[0]
     blocks = [Residual(width) for _ in variant.generator_hidden]
-    return [Linear(variant.latent_dim, width), *blocks, Linear(width, size)]
-
-
-def residual_products(variant: Variant, size: int) -> int:
-    """Count the multiply-adds of one sample, for estimates of what a run costs."""
-    width = variant.generator_hidden[0]
-    return width * (variant.latent_dim + len(variant.generator_hidden) * width + size)
+    return [Linear(variant.latent_dim, width), *blocks, Linear(width, math.prod(shape))]
 
 
 # A score: a function from samples, their target and real samples to one number. Here how far samples have to be moved
@@ -84,7 +74,7 @@ def transport(samples: Tensor, target: Target, real: Tensor) -> float:
 
 
 COMPONENTS = [
-    Loss("hinge", hinge_real, hinge_fake, hinge_generator, compiles=True),
-    NetworkKind("residual", "generator", residual, products=residual_products, compiles=True),
-    PluginScore("transport", "Mean distance to real samples", "lower", transport, targets=("real_line",)),
+    Loss("hinge", hinge, hinge_generator, compiles=True),
+    NetworkKind("residual", "generator", residual, compiles=True),
+    PluginScore("transport", "Mean distance to real samples", "lower", transport, needs=frozenset({"line"})),
 ]

@@ -1,7 +1,7 @@
 """The ledger's mirror in MLflow. Only `store.py` knows MLflow, which takes seconds to import: where it is first needed.
 
-`mirror.py` writes, behind the training (`background.py`); `tracked.py` says what of a replica; `holdings.py` what is
-there already, and what is there twice; `mirrored.py` is the mirror as others know it: where it lies, what was done.
+`mirror.py` writes, behind the training (`background.py`); `tracked.py` says what of a replica; `mirrored.py` is the
+mirror as others know it: where it lies, what was done.
 """
 
 from benchmarks.tracking.mirror import Mirror

@@ -4,8 +4,10 @@ Of a tuned study the variants stand there twice, untuned and tuned, told apart b
 search, with one run a trial and none a replica: hundreds of children would bury what a person compares.
 
 The ledger is the truth and this is a copy for people who browse: one thread of the coordinator writes it, behind the
-training. What goes wrong here is remembered and reported once; it never reaches the runner. After any failure nothing
-is believed: what the store holds is learnt again before more is written, so that no lost answer makes a second run.
+training. Recording is idempotent: a run is found again by what it stands for, that of a replica by the replica's id. So
+what could not be recorded is recorded by whoever pushes it next, this session or `ganbench sync`. What goes wrong here
+is remembered and reported once; it never reaches the runner. After a failure the store is asked again what it holds
+before more is written, so that no lost answer makes a second run.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ import numpy as np
 
 from benchmarks.tracking import tracked
 from benchmarks.tracking.background import Background, Job
-from benchmarks.tracking.holdings import PARENT, Run, sort_out, trimmed
 from benchmarks.tracking.mirrored import MirrorStats, catch_up, default_tracking_uri
-from benchmarks.tracking.store import Point, Store, is_remote
+from benchmarks.tracking.store import PARENT, Point, Run, Store, deduplicate, is_remote
 from gan.replica import Scoring, digest_of
+from gan.verdict import Curves
+from reports.ledger.records import PlanRecord, References
+from reports.ledger.verdicts import LAYERS, curves_of, judge_replica
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +48,7 @@ class Mirror:
 
     Args:
         runs_dir: Where runs live; holds the default database and the artifacts.
-        plan: The ledger's `plan.json`: the study, the variants and the replicas that each is to have.
+        plan: The ledger's: the study, the variants and the replicas that each is to have.
         tracking_uri: Another store; a server keeps the artifacts itself.
         git_commit: Commit of the code that trains, for the tags.
         retry_pauses: Seconds before each further attempt at what could not be written, at the end.
@@ -58,26 +62,24 @@ class Mirror:
     def __init__(
         self,
         runs_dir: Path,
-        plan: Mapping[str, Any],
+        plan: PlanRecord,
         *,
         tracking_uri: str | None = None,
         git_commit: str = "",
         retry_pauses: Sequence[float] = RETRY_PAUSES,
-        references: Callable[[], Mapping[str, Any]] | None = None,
+        references: Callable[[], References] | None = None,
         trials: Mapping[str, Mapping[str, str]] | None = None,
         objective: Callable[[list[Row]], Mapping[str, float]] | None = None,
         store: Callable[[str], Store] | None = None,
     ) -> None:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
-        self._study: Mapping[str, Any] = plan["study"]
-        self._variants: Mapping[str, Any] = plan.get("variants", {})
-        self._command, self._commit = str(plan.get("command", "")), git_commit
-        self._stage = str(self._study.get("stage", ""))
+        self._study, self._variants, self._stage = plan.study, plan.variants, plan.study.stage
+        self._command, self._commit = plan.command, git_commit
         self._references, self._trials, self._objective = references, trials or {}, objective
         planned: defaultdict[str, set[str]] = defaultdict(set)
-        for replica in plan["replicas"]:
-            planned[replica["variant"]].add(replica["id"])
+        for replica in plan.replicas:
+            planned[replica.variant].add(replica.id)
         self._planned = dict(planned)
         self._rows: dict[str, Row] = {}  # how each replica ended
         self._pushed: set[str] = set()
@@ -87,9 +89,8 @@ class Mirror:
         self._known = False
         self._parents: dict[str, Run] = {}
         self._replicas: dict[str, Run] = {}
-        self._summed_at: dict[tuple[str, int], int] = {}  # a variant and how many replicas: milliseconds since 1970
         self._stats = MirrorStats(catch_up=catch_up(self._study, runs_dir, tracking_uri))
-        self._jobs = Background("mlflow-mirror", self._learn, retry_pauses, self._learn_again)
+        self._jobs = Background("mlflow-mirror", self._learn, retry_pauses)
         if self._trials:
             self._put(self._announce)
 
@@ -139,65 +140,61 @@ class Mirror:
     # What the store holds.
 
     def _put(self, job: Job) -> None:
-        def distrustful() -> None:
-            try:
-                job()
-            except BaseException:
-                self._known = False
-                raise
+        def write() -> None:
+            self._known = False  # unless the job is done: of a call that failed nobody knows what the store made
+            job()
+            self._known = True
 
-        self._jobs.put(distrustful)
+        self._jobs.put(write)
 
     def _learn(self) -> None:
         """Open the store, make the experiment, learn its runs, and put right what is there twice; unless known."""
         if self._known:
             return
-        start, name = time.perf_counter(), str(self._study["name"])
+        start, name = time.perf_counter(), self._study.name
         try:
             # Explicit, because the default is the current directory; a server has a place of its own.
             location = None if is_remote(self._uri) else (self._runs_dir / "mlartifacts" / name).as_uri()
             self._stats.experiment = self._store.experiment(name, location, self._note("", ""))
-            where = f"tags.scale = '{self._study['scale']}'"
+            where = f"tags.scale = '{self._study.scale}'"
             # Runs of no stage have no such tag, and MLflow cannot ask for that.
             where += f" and tags.stage = '{self._stage}'" if self._stage else ""
-            runs = self._store.runs(self._stats.experiment, where)
-            held = sort_out(run for run in runs if run.tags.get("stage", "") == self._stage)
-            for child, parent in held.strays:
-                self._store.tag(child, PARENT, parent)
-            for run in held.extras:
-                self._store.delete(run)
+            found = self._store.runs(self._stats.experiment, where)
+            runs, extras = deduplicate(run for run in found if run.tags.get("stage", "") == self._stage)
+            instead = {extra.id: runs[extra.key].id for extra in extras}
+            for run in runs.values():
+                if parent := instead.get(run.tags.get(PARENT, "")):
+                    self._store.tag(run.id, PARENT, parent)
+            for extra in extras:
+                self._store.delete(extra)
                 self._stats.removed += 1
+            self._replicas = {key[0]: run for key, run in runs.items() if len(key) == 1}
             # Of a variant with other settings the study was edited since.
-            self._parents = {v: run for (v, settings), run in held.parents.items() if settings == self._settings(v)}
-            self._replicas = held.replicas
+            parents = [(*key, run) for key, run in runs.items() if len(key) == 2]
+            self._parents = {v: run for v, settings, run in parents if settings == self._settings(v)}
             self._known = True
         finally:
             self._stats.start_seconds += time.perf_counter() - start
 
-    def _learn_again(self) -> None:
-        """Look once more, at the end: what was given up may have been carried out since."""
-        self._known = False
-        self._learn()
-
     def _settings(self, variant: str) -> str:  # a digest of what a parent run stands for
-        scoring = Scoring.from_settings(self._study["scoring"]).changed() if "scoring" in self._study else None
-        return digest_of([self._variants.get(variant), self._study.get("target"), self._study.get("steps"), scoring])
+        scoring = Scoring.from_settings(self._study.scoring).changed()
+        return digest_of([self._variants.get(variant), self._study.target, self._study.steps, scoring])
 
     # Writing.
 
     def _note(self, answer: str, report: str) -> str:
-        factors = ", ".join(self._study.get("factors", {}))
+        factors = ", ".join(self._study.factors)
         runs = factors and f"A run is a variant, named by its level of {factors}; the runs below it are its seeds."
-        parts = [str(self._study.get("title", "")), str(self._study.get("question", "")), answer, runs]
-        place = f"a run named 'report of scale {self._study['scale']}' holds the report as a page"
+        parts = [self._study.title, self._study.question, answer, runs]
+        place = f"a run named 'report of scale {self._study.scale}' holds the report as a page"
         where = report and f"Report: {report}; {place}."
         return "\n\n".join(part for part in [*parts, where] if part)
 
     def _create(self, name: str, tags: Mapping[str, Any], start: float) -> Run:
         """Create a run. `start` is in seconds since 1970."""
         common = {
-            "study": self._study["name"],
-            "scale": self._study["scale"],
+            "study": self._study.name,
+            "scale": self._study.scale,
             "stage": self._stage,
             "git_commit": self._commit,
             "mlflow.source.git.commit": self._commit,
@@ -211,7 +208,7 @@ class Mirror:
     def _write_cohort(self, rows: list[Row], history: Callable[[], pd.DataFrame], samples: Samples | None) -> None:
         self._rows |= {row["replica"]: tracked.outcome(row) for row in rows}
         new = [row for row in rows if self._stage != SEARCH and not self._is_mirrored(row)]
-        curves = tracked.split_curves(history()) if new else {}
+        curves = curves_of(history(), but=(LAYERS,)) if new else {}
         for row in new:
             if self._jobs.abandoned.is_set():
                 raise TimeoutError("nobody waited any longer")
@@ -226,7 +223,7 @@ class Mirror:
         run = self._replicas.get(row["replica"])
         return run is not None and run.over and not _is_outdated(run, row)
 
-    def _write_replica(self, row: Row, curves: tracked.Curves, samples: Mapping[str, np.ndarray]) -> None:
+    def _write_replica(self, row: Row, curves: Curves, samples: Mapping[str, np.ndarray]) -> None:
         replica, seconds = row["replica"], float(row.get("train_seconds", 0.0))
         seconds = seconds if math.isfinite(seconds) else 0.0
         if replica in self._replicas and _is_outdated(self._replicas[replica], row):
@@ -234,8 +231,8 @@ class Mirror:
         run = self._replicas.get(replica)
         if run is None:
             own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
-            judged = tracked.verdict(row, curves, self._study, self._references()) if self._references else ""
-            own |= {PARENT: self._parent(row).id, "verdict": judged}
+            judged = judge_replica(row, curves, self._study, self._references()) if self._references else None
+            own |= {PARENT: self._parent(row).id, "verdict": judged.verdict if judged else ""}
             run = self._create(f"seed={row['seed']} {self._title(row['variant'])}", own, time.time() - seconds)
             self._replicas[replica] = run
         # Timestamps hang on the run's start, so that writing a half-written run again adds nothing twice.
@@ -249,11 +246,10 @@ class Mirror:
         self._store.add_files(run, tracked.files(curves, samples))
         self._store.finish(run, "FINISHED" if row["status"] == "ok" else "FAILED", run.start + int(1000 * seconds))
         run.over = True
-        self._replicas[replica] = trimmed(run)
 
     def _title(self, variant: str) -> str:
         """Name a variant by its levels, first what it is: MLflow's list of runs shows twenty letters of a name."""
-        levels = re.sub(r"(?<!\S)(?!trial=)\w+=", "", variant) or str(self._study["name"])
+        levels = re.sub(r"(?<!\S)(?!trial=)\w+=", "", variant) or self._study.name
         return f"{TUNED} {levels}" if self._stage == TUNED else levels
 
     def _unit(self) -> str:
@@ -272,7 +268,7 @@ class Mirror:
         return run
 
     def _announce(self) -> None:
-        """Make the runs of the trials, and mend the tags of those that stand for another trial by now."""
+        """Make the runs of the trials, and correct the tags of those that stand for another trial by now."""
         for variant in self._planned:
             run = self._parent(tracked.planned(self._study, variant, self._variants.get(variant, {})))
             for key, value in self._trials.get(variant, {}).items():
@@ -293,9 +289,8 @@ class Mirror:
         new = {name: value for name, value in values.items() if not _is_same(run.metrics.get(name), value)}
         if not new and run.over:
             return
-        # The first time hangs on the run's start, a later one is the same in all attempts: so none adds a point twice.
         now = int(time.time() * 1000)
-        at = self._summed_at.setdefault((variant, len(planned)), now) if run.metrics else run.start
+        at = now if run.metrics else run.start  # the first time the same in all attempts: no point is there twice
         if new:
             self._store.log(run, [(name, value, at, 0) for name, value in new.items()], {})
         self._store.finish(run, "FINISHED", now)

@@ -6,15 +6,15 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.machine.databases import INSTALL
 from benchmarks.machine.redaction import without_credentials
 from gan.errors import InputError, nearest
+from reports.ledger.records import PlannedStudy
 
 OFF = "off"
 """Instead of a store: no mirror."""
@@ -59,7 +59,7 @@ def default_tracking_uri(runs_dir: Path) -> str:
     return f"sqlite:///{runs_dir.resolve().as_posix()}/mlflow.db"
 
 
-def catch_up(study: Mapping[str, Any], runs_dir: Path, tracking_uri: str | None) -> str:
+def catch_up(study: PlannedStudy, runs_dir: Path, tracking_uri: str | None) -> str:
     """Return what a person types to mirror what is missing, in words of a message.
 
     Args:
@@ -67,7 +67,7 @@ def catch_up(study: Mapping[str, Any], runs_dir: Path, tracking_uri: str | None)
         runs_dir: As it was given.
         tracking_uri: As it was given; one that holds a credential is not said, and with it struck out it is of no use.
     """
-    words = ["ganbench", "sync", study["name"], "--scale", study["scale"]]
+    words = ["ganbench", "sync", study.name, "--scale", study.scale]
     words += ["--runs-dir", str(runs_dir)] if runs_dir != Path("runs") else []
     secret = tracking_uri is not None and without_credentials(tracking_uri) != tracking_uri
     words += ["--tracking-uri", tracking_uri] if tracking_uri and not secret else []
@@ -94,22 +94,18 @@ def check_uri(uri: str | None) -> None:
     if not colon or (kind not in DATABASES and scheme not in SERVERS):
         hint = nearest(scheme.lower() if colon else kind.lower(), [OFF, *SERVERS, *DATABASES])
         raise InputError(f"{place}: not a tracking store; expected the URI of a database or a server, {like}; {hint}")
-    problem = _server_problem(uri) if scheme in SERVERS else _database_problem(uri)
-    if problem:
+    if problem := _server_problem(uri) if scheme in SERVERS else _database_problem(uri):
         raise InputError(f"{place}: {problem}, {like}")
 
 
 def _server_problem(uri: str) -> str:
     """Say what keeps a URI from being a server's; empty where nothing does."""
-    try:
+    with suppress(ValueError):
         parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    # A slash in a password ends the host.
-    if host is None or port == 0 or "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        return "no such host or port; expected a server's URI, special characters of a password as %40 and the like"
-    return ""
+        # A slash in a password ends the host.
+        if parts.hostname and parts.port != 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}":
+            return ""
+    return "no such host or port; expected a server's URI, special characters of a password as %40 and the like"
 
 
 def _database_problem(uri: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from importlib import metadata
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from benchmarks.machine.databases import check_database
 from benchmarks.machine.redaction import without_credentials
@@ -16,7 +15,6 @@ from benchmarks.tracking.mirrored import OFF, SERVERS
 from gan.errors import InputError
 
 SECONDS = 5.0  # that an answer may take
-MOST = 10_000  # characters of one
 LATER = "or none: `ganbench sync --tracking-uri` brings a store up to date at any time"
 
 
@@ -36,37 +34,32 @@ def check_store(uri: str | None) -> None:
         return
     place = f"--tracking-uri {without_credentials(uri)}"
     theirs, ours = _ask(place, uri, "/version").strip(), metadata.version("mlflow")
-    if not re.fullmatch(r"\d+\.\d+[\w.+-]*", theirs):
+    if not re.fullmatch(r"\d+\.\d+[\w.+-]{,40}", theirs):
         raise InputError(f"{place}: what answers there is no MLflow server; expected one, {LATER}")
-    if _release(theirs) != _release(ours):
+    (release, expected) = (".".join(version.split(".")[:2]) for version in (theirs, ours))
+    if release != expected:
         raise InputError(
             f"{place}: the server is MLflow {theirs} and this is MLflow {ours}; expected the same release, "
-            f"{'.'.join(_release(theirs))} here or {'.'.join(_release(ours))} there"
+            f"{release} here or {expected} there"
         )
     _ask(place, uri, "/api/2.0/mlflow/experiments/search?max_results=1")
 
 
-def _release(version: str) -> tuple[str, ...]:
-    return tuple(version.split(".")[:2])
-
-
 def _ask(place: str, uri: str, what: str) -> str:
-    """Return what a server answers to a GET, asked as MLflow's own client asks."""
+    """Return what a server answers to a GET, asked as MLflow's own client asks: its variables give credentials."""
     import requests
 
-    parts = urlsplit(uri)
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
-    own = os.environ
-    user = unquote(parts.username) if parts.username else own.get("MLFLOW_TRACKING_USERNAME")
-    password = unquote(parts.password) if parts.password else own.get("MLFLOW_TRACKING_PASSWORD", "")
-    token = own.get("MLFLOW_TRACKING_TOKEN")
-    insecure = own.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    user, password, token, certificate, insecure = (
+        os.environ.get(f"MLFLOW_TRACKING_{name}", "")
+        for name in ("USERNAME", "PASSWORD", "TOKEN", "SERVER_CERT_PATH", "INSECURE_TLS")
+    )
+    in_uri = "@" in uri  # which `requests` takes by itself
     try:
         answer = requests.get(
-            bare + what,
-            auth=(user, password) if user and not token else None,
+            uri.rstrip("/") + what,
+            auth=(user, password) if user and not token and not in_uri else None,
             headers={"Authorization": f"Bearer {token}"} if token else {},
-            verify=own.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not insecure,
+            verify=certificate or insecure.lower() not in ("true", "1"),
             timeout=SECONDS,
         )
     except requests.RequestException as error:
@@ -81,13 +74,11 @@ def _ask(place: str, uri: str, what: str) -> str:
         raise InputError(
             f"{place}: what answers there is no MLflow server (HTTP {answer.status_code}); expected one, {LATER}"
         )
-    return answer.text[:MOST]
+    return answer.text
 
 
 def _innermost(error: BaseException) -> str:
     """Return what the system said, without the layers that passed it on."""
-    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) is not None:
-        if not isinstance(inner, BaseException):
-            break
+    while isinstance(inner := getattr(error, "reason", None) or error.__cause__ or error.__context__, BaseException):
         error = inner
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

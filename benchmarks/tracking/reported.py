@@ -6,18 +6,18 @@ import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from benchmarks.machine.redaction import without_credentials
 from benchmarks.tracking.mirrored import catch_up, default_tracking_uri
 from benchmarks.tracking.store import Store, is_remote
+from reports.ledger.records import PlannedStudy
 
 STAGE = "report"
 """Tag `stage` of its run: the mirror's stages take no notice of it."""
 
 
 def mirror_report(
-    files: Mapping[str, bytes], study: Mapping[str, Any], answer: str, runs_dir: Path, tracking_uri: str | None
+    files: Mapping[str, bytes], study: PlannedStudy, answer: str, runs_dir: Path, tracking_uri: str | None
 ) -> str:
     """Put a report into the mirror, in place of a former one; the same report is left as it is.
 
@@ -34,10 +34,10 @@ def mirror_report(
     digest = hashlib.sha256(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()[:16]
     uri = tracking_uri or default_tracking_uri(runs_dir)
     store = Store(uri, expendable=tracking_uri is None)
-    tags = {"study": str(study["name"]), "scale": str(study["scale"]), "stage": STAGE, "report": digest}
+    tags = {"study": study.name, "scale": study.scale, "stage": STAGE, "report": digest}
     try:
         location = None if is_remote(uri) else (runs_dir.resolve() / "mlartifacts" / tags["study"]).as_uri()
-        experiment = store.experiment(tags["study"], location, str(study.get("title", "")))
+        experiment = store.experiment(tags["study"], location, study.title)
         there = store.runs(experiment, f"tags.scale = '{tags['scale']}' and tags.stage = '{STAGE}'")
         same = [run for run in there if run.over and run.tags.get("report") == digest][:1]
         if not same:

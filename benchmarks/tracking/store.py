@@ -9,14 +9,14 @@ import logging
 import os
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from benchmarks.tracking import tracked
-from benchmarks.tracking.holdings import Run, trimmed
 
 if TYPE_CHECKING:
     from mlflow import entities
@@ -39,6 +39,46 @@ _WRITTEN_BEHIND: set[str] = set()
 """Files of databases that are expendable."""
 
 Point = tuple[str, float, int, int]  # metric, value, milliseconds since 1970, step
+
+PARENT = "mlflow.parentRunId"
+ASKED = ("replica", "status", "stage", PARENT)
+"""Tags of a replica's run that the mirror asks for: all of a study's runs stay in memory, with nothing else of them."""
+
+
+@dataclass
+class Run:
+    """A run of the store, as far as the mirror needs to know it."""
+
+    id: str
+    start: int
+    """Milliseconds since 1970."""
+    over: bool = False
+    artifacts: str = ""
+    """Where its files are, a URI."""
+    tags: dict[str, str] = field(default_factory=dict[str, str])
+    params: dict[str, str] = field(default_factory=dict[str, str])
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
+    """The last value of each."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it stands for: a replica, by its id; a variant, by its name and the digest of its settings; nothing."""
+        replica, variant, settings = (self.tags.get(name, "") for name in ("replica", "variant", "settings"))
+        return (replica,) if replica else (variant, settings) if variant and settings else ()
+
+
+def deduplicate(runs: Iterable[Run]) -> tuple[dict[tuple[str, ...], Run], list[Run]]:
+    """Choose one run for each variant and each replica, one that is over, else the earliest; whoever does it.
+
+    A run is there twice when an answer was lost: the store made it, nobody heard of it, and it was made again. Or when
+    a slow store carried out what had been given up, or two machines mirrored the same replica at once.
+
+    Returns:
+        The runs that stay, by their key, and those to be removed.
+    """
+    chosen: dict[tuple[str, ...], Run] = {}
+    ordered = sorted(runs, key=lambda run: (not run.over, run.start, run.id))
+    return chosen, [run for run in ordered if run.key and chosen.setdefault(run.key, run) is not run]
 
 
 def is_remote(uri: str) -> bool:
@@ -91,14 +131,14 @@ class Store:
         token: str | None = None
         while True:
             page = self.client.search_runs([experiment], where, max_results=PAGE, page_token=token)
-            found += map(_ours, page)
+            found += map(_run_of, page)
             token = page.token
             if not token:
                 return found
 
     def create(self, experiment: str, name: str, tags: Mapping[str, str], start: int) -> Run:
         """Make a run that began at `start`, in milliseconds since 1970."""
-        return _ours(self.client.create_run(experiment, start, dict(tags), name))
+        return _run_of(self.client.create_run(experiment, start, dict(tags), name))
 
     def log(self, run: Run, points: Sequence[Point], params: Mapping[str, str]) -> None:
         """Write any number of metrics and at most 100 params; what is there already is not written twice."""
@@ -179,15 +219,12 @@ def _ask_once(uri: str) -> None:
         engine.dispose()
 
 
-def _ours(run: entities.Run) -> Run:
+def _run_of(run: entities.Run) -> Run:
     info, data = run.info, run.data
-    whole = Run(
-        info.run_id,
-        info.start_time,
-        over=info.status in ("FINISHED", "FAILED"),
-        artifacts=info.artifact_uri or "",
-        tags=dict(data.tags),
-        params=dict(data.params),
-        metrics=dict(data.metrics),
-    )
-    return trimmed(whole)
+    over = info.status in ("FINISHED", "FAILED")
+    found = Run(info.run_id, info.start_time, over, info.artifact_uri or "", dict(data.tags))
+    if "replica" in found.tags:
+        found.tags = {name: found.tags[name] for name in ASKED if name in found.tags}
+    else:
+        found.params, found.metrics = dict(data.params), dict(data.metrics)
+    return found

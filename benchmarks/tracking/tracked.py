@@ -11,19 +11,17 @@ import contextlib
 import csv
 import io
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gan.variant import Variant
-from gan.verdict import judge
-
-if TYPE_CHECKING:
-    import pandas as pd
+from gan.verdict import Curves
+from reports.ledger.records import PlannedStudy
+from reports.ledger.verdicts import with_final
 
 POINTS = 10  # of a metric, at most, as many as there are evaluations: the whole history is in `curves.csv`
 
@@ -38,10 +36,6 @@ SUMMARY = (
 )
 _FIELD = "variant/"  # prefix of the columns that hold the variant's fields
 VALIDATION = "validation/"  # prefix of the columns, and of the curves, of scores against validation data
-_LEFT_OUT = re.compile(r"gradient/generator/\d+")  # curves of single layers: many, and seconds to write
-COVERING = ("modes", "coverage")  # scores that count how much of the target is covered: real data cover all of it
-
-Curves = dict[str, list[tuple[int, float]]]  # metric: (step, value), by step
 
 
 def is_finite(value: Any) -> bool:
@@ -87,7 +81,7 @@ def params(row: Mapping[str, Any], also: Iterable[str]) -> dict[str, str]:
     return {name: text(value) for name, value in values.items()}
 
 
-def planned(study: Mapping[str, Any], variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def planned(study: PlannedStudy, variant: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a variant's results will say of it, before there is one.
 
     Args:
@@ -96,27 +90,18 @@ def planned(study: Mapping[str, Any], variant: str, settings: Mapping[str, Any])
         settings: Its fields, as `plan.json` has them.
     """
     flat = {name: "-".join(map(str, value)) if isinstance(value, list) else value for name, value in settings.items()}
-    known = {"variant": variant, "target": study.get("target", {}).get("name"), "steps": study.get("steps")}
+    known = {"variant": variant, "target": study.target.get("name"), "steps": study.steps}
     return known | {f"{_FIELD}{name}": value for name, value in flat.items()}
 
 
 def metrics(row: Mapping[str, Any], curves: Curves) -> Curves:
     """Thin each curve, keeping its last point, and add the numbers of the result at the last step."""
     last = int(row["steps"])
-    series = _ended(row, curves).items()
+    finals = {f"score/{name}": row[name] for name in scores(row)} | {name: row[name] for name in validated(row)}
+    series = with_final(curves, last, finals).items()
     finite = {name: [point for point in points if math.isfinite(point[1])] for name, points in series}
     finite |= {name: [(last, float(row[name]))] for name in SUMMARY if name in row and is_finite(row[name])}
     return {name: _thin(points) for name, points in finite.items() if points}
-
-
-def _ended(row: Mapping[str, Any], curves: Curves) -> Curves:
-    """End each score's curve in the final score: some are only ever taken at the end."""
-    last, series = int(row["steps"]), dict(curves)
-    finals = {f"score/{name}": row[name] for name in scores(row)} | {name: row[name] for name in validated(row)}
-    for name, final in finals.items():
-        before = [point for point in curves.get(name, []) if point[0] != last]
-        series[name] = [*before, (last, float(final))] if is_finite(final) else before
-    return series
 
 
 def aggregates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -131,41 +116,10 @@ def aggregates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return values
 
 
-def verdict(
-    row: Mapping[str, Any], curves: Curves, study: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
-) -> str:
-    """Judge a replica as its study's report does; empty where nothing can be said of it.
-
-    Args:
-        row: Its result.
-        curves: Its whole history.
-        study: The plan's study, whose thresholds are the goal.
-        references: Direction and floor of each score.
-    """
-    if row["status"] == "failed" or not curves:
-        return ""
-    thresholds = study.get("report", {}).get("reached", {})
-    goal = {name: (float(at), references[name]["direction"]) for name, at in thresholds.items() if name in references}
-    floors = {name: references[name].get("floor") for name in COVERING if name in references}
-    covers = {name: float(full) for name, full in floors.items() if full}
-    ended = _ended(row, curves) if row["status"] == "ok" else curves
-    return judge(ended, status=row["status"], steps=int(row["steps"]), goal=goal, covers=covers).verdict
-
-
-def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+def _thin(points: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
     if len(points) <= POINTS:
         return points
     return [points[round(k * (len(points) - 1) / (POINTS - 1))] for k in range(POINTS)]
-
-
-def split_curves(history: pd.DataFrame) -> dict[str, Curves]:
-    """Split a cohort's history by replica and metric, each by step; curves of single layers stay in the ledger."""
-    history = history[~history["metric"].isin([m for m in history["metric"].unique() if _LEFT_OUT.fullmatch(m)])]
-    split: defaultdict[str, Curves] = defaultdict(lambda: defaultdict(list))
-    columns = (history[name].tolist() for name in ("replica", "step", "metric", "value"))
-    for replica, step, metric, value in zip(*columns, strict=True):
-        split[replica][metric].append((step, value))
-    return {replica: {name: sorted(points) for name, points in curves.items()} for replica, curves in split.items()}
 
 
 # Artifacts.

@@ -39,7 +39,7 @@ def _findings(its: Trials, search: Search, complete: bool) -> dict[str, Any]:
     limit = search.tuning.trials
     best = its.best(limit)
     # Runs in MLflow may be made after their trials were told, when it was away; or made again, in another store.
-    runs = search.ledger.search().provenance().get("mlflow", {}).get("parents", {})
+    runs = search.ledger.search().provenance().mlflow.parents
     # Importances take seconds: once, at the end.
     shares, why = its.importances(limit) if complete else ({}, "the search is not complete")
     return {
@@ -104,8 +104,8 @@ def links(home: Ledger) -> Links:
             for variant, found in known["variants"].items()
             if found["best"] is not None
         }
-        reached = search.plan().get("study", {}).get("report", {}).get("reached", {})
-        directions = {name: reference["direction"] for name, reference in search.references().items()}
+        reached = plan.study.report.reached if (plan := search.find_plan()) else {}
+        directions = {name: reference.direction for name, reference in search.references().items()}
         judged = Tuning(**{**known["tune"], "failed": float(known["tune"]["failed"]), "space": ()})
         if judged.aggregate not in AGGREGATES:
             raise ValueError(judged.aggregate)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from gan.errors import InputError
-from gan.files import set_aside
+from gan.files import quarantine
 
 JOURNAL = "optuna.log"
 """Its name in a run directory."""
@@ -80,4 +80,4 @@ def mend(path: Path) -> str:
 
 def put_away(path: Path, why: str) -> str:
     """Set the whole journal aside; return one line that says so."""
-    return f"{path}: {why}; set aside as {set_aside(path).name}, and its trials are drawn again"
+    return f"{path}: {why}; set aside as {quarantine(path).name}, and its trials are drawn again"

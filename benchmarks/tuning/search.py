@@ -17,8 +17,7 @@ from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.storage import check
 from benchmarks.tuning.trials import Trial
 from gan.errors import InputError
-from gan.plugins import used
-from gan.replica import ENGINE_VERSION, Mode
+from gan.replica import ENGINE_VERSION, Mode, plugins_of
 from gan.scores import scoring_digest
 from gan.targets import changed
 from gan.variant import Variant
@@ -63,7 +62,7 @@ class Search:
         goal = study.report["reached"] if self.tuning.second == "missed_rate" else {}
         base = study.variants[variant]
         choices = [apply(base, {p.name: choice}) for p in self.tuning.space for choice in p.choices]
-        plugins = {p.sha256 for tried in (base, *choices) for p in used(tried.own(), study.scoring.scores)}
+        plugins = {p.sha256 for tried in (base, *choices) for p in plugins_of(tried, study.scoring, study.target)}
         return {
             "tune": searched,
             "reached": goal,

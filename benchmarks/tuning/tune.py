@@ -194,7 +194,7 @@ def train_batch(batch: list[Candidate], trials: Mapping[str, Trials], driver: Dr
         results |= {c.name: [rows[id] for id in replicas_of(c, upto, search)] for c in left}
         if upto < found.seeds:
             left = [c for c in left if not _hopeless(results[c.name], c, trials[c.of], search)]
-    runs = ledger.provenance().get("mlflow", {}).get("parents", {})
+    runs = ledger.provenance().mlflow.parents
     driver.check_alone()
     for c in batch:
         values, scores = objective(results[c.name], search.resolved, found)
@@ -221,7 +221,7 @@ def _is_whole(trials: Mapping[str, Trials], search: Search) -> bool:
     """Say whether the ledger of the search holds the replicas of the trials that were told, and their plan."""
     ledger = search.ledger.search()
     needed = {id for c in told(trials, search) for id in c.trial.notes["replicas"]}
-    return needed <= ledger.finished() and (bool(ledger.plan()) or not needed)
+    return needed <= ledger.finished() and (ledger.find_plan() is not None or not needed)
 
 
 def _winners(trials: Mapping[str, Trials], search: Search) -> tuple[Plan, dict[str, dict[str, str]]]:

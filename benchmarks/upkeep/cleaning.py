@@ -26,7 +26,7 @@ KINDS = {
 }
 """What can be removed, and what is lost with it."""
 
-# Places in a run directory, and in its parts search/ and tuned/; folders that hold nothing end in a slash.
+# Places in a run directory, and in its parts search/ and tuned/.
 _IN = r"((cohorts|history|samples|weights|digests|checkpoints(/[^/]+)?|report(/(un)?tuned)?)/)?"
 _PLACES = {
     "checkpoints": r"checkpoints/[^/]+/(\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp)",
@@ -34,13 +34,15 @@ _PLACES = {
     "runs": r"(plan|references|provenance|tuning)\.json|log\.txt|optuna\.log(\.lock|\.torn-\d+)?|(run|tuning)\.lock"
     r"|real\.safetensors|(cohorts|history)/[^/]+\.parquet|samples/[^/]+\.safetensors|digests/[^/]+\.json"
     r"|report/((un)?tuned/)?(report\.(md|html)|(results|contrasts|trials)\.csv|(summary|provenance)\.json|[^/]+\.png)"
-    r"|(report/)?\.(report|untuned|tuned)\.[a-z0-9_]{8}\.\d+\.tmp/([^/]+\.(md|html|csv|json|png))?|\.writable-\d+"
-    rf"|{_IN}\.[^/]+\.\d+\.tmp|{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed(-\d+)?|{_IN}",
+    r"|(report/)?\.(report|untuned|tuned)\.[a-z0-9_]{8}\.\d+\.tmp/[^/]+\.(md|html|csv|json|png)|\.writable-\d+"
+    rf"|{_IN}\.[^/]+\.\d+\.tmp|{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed(-\d+)?",
 }
+_LAST = {"plan.json": 1, "run.lock": 2}
+"""What goes last of a run: by its plan it is found again if this process is killed."""
 
 
 class File(NamedTuple):
-    """A file, or a folder with nothing in it, as it was seen: another of the same name has another inode or time."""
+    """A file as it was seen: another of the same name has another inode or time."""
 
     path: Path
     size: int
@@ -130,72 +132,58 @@ def remove(shown: Survey) -> Survey:
 
 def _remove(part: Part, done: Survey) -> None:
     """Remove a part under its run's lock, and the folders that become empty."""
-    directory, lock = part.directory, part.directory / LOCK
-    same, gone = set(_files(directory, part.kind)), list[File]()
+    directory, same, gone = part.directory, set(_files(part.directory, part.kind)), list[File]()
     for file in part.files:
         if file not in same:
             done.left.append(f"{file.path}: has changed meanwhile and stays")
             continue
         try:
-            if file.path.is_dir():
-                file.path.rmdir()
-            elif file.path != lock:
-                file.path.unlink()
+            file.path.unlink()
         except OSError as error:
             done.failed.append(f"{file.path}: cannot be removed ({error.strerror})")
             continue
         gone.append(file)
-        if part.kind != "weights":  # an empty folder of weights belongs to a run that stays
-            _remove_empty(file.path.parent, directory if part.kind == "runs" else file.path.parents[1])
-    if part.kind == "runs":
-        with suppress(OSError):
-            lock.unlink()  # it was shown with the others, or made for this
-        _remove_empty(directory, directory.parents[1])
     if gone:
         done.parts.append(Part(directory, part.kind, gone))
+    if part.kind == "runs":
+        with suppress(OSError):
+            (directory / LOCK).unlink()  # made for this, where it was not shown
+        _remove_empty(Path(name) for name, _, _ in os.walk(directory, topdown=False))
+        _remove_empty([directory.parent])
+    elif part.kind == "checkpoints":  # an empty folder of weights belongs to a run that stays
+        _remove_empty({file.path.parent for file in gone})
 
 
-def _remove_empty(folder: Path, top: Path) -> None:
-    """Remove a folder that has become empty, and those around it below another."""
-    with suppress(OSError):
-        while folder != top:
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # it is not empty
             folder.rmdir()
-            folder = folder.parent
 
 
 def _files(directory: Path, kind: str) -> list[File]:
-    """Return what is of a kind in a run directory, in the order in which it goes; of a whole run, all that is known."""
-    known = [file for _, file, own in _entries(directory) if own and kind in (own, "runs")]
-    return sorted(known, key=lambda file: _turn(file.path))
+    """Return what is of a kind in a run directory; of a whole run, all that is known.
 
-
-def _turn(path: Path) -> tuple[int, int, str]:
-    """Order the files of a run that goes, so that a kill between any two leaves one that can be resumed or removed.
-
-    First what speaks of results, then the results, a part's before the whole's; by its plan a run is found again.
+    It goes in this order: a run that a kill leaves half removed is found again, and none of its results lacks a part.
     """
-    turns = {r"tuning\.json|optuna\.log": 0, r".*\.parquet": 1, r"plan\.json": 3, r".*\.lock": 4}
-    turn = next((turn for names, turn in turns.items() if re.fullmatch(names, path.name)), 2)
-    return turn, -len(path.parts), path.as_posix()
+    known = [file for _, file, own in _entries(directory) if own and kind in (own, "runs")]
+    return sorted(known, key=lambda f: (_LAST.get(f.path.name, 0), f.path.parent.name != "cohorts", f.path))
 
 
 def _entries(directory: Path) -> Iterator[tuple[str, File, str | None]]:
-    """Yield place, file and kind of all in a run directory, folders only where they are empty.
+    """Yield place, file and kind of all files in a run directory.
 
     The kind is None of what is not a run's, and of a link, which is not followed.
     """
     for name, folders, files in os.walk(directory):
         links = [folder for folder in folders if (Path(name) / folder).is_symlink()]
-        for entry in sorted([*files, *links]) if folders or files else [""]:
-            path = Path(name) / entry
+        for path in sorted(Path(name) / entry for entry in [*files, *links]):
             with suppress(FileNotFoundError):  # gone meanwhile
-                found = path.lstat()
-                place = path.relative_to(directory).as_posix() + ("" if entry else "/")
+                found, place = path.lstat(), path.relative_to(directory).as_posix()
                 own = re.sub(r"^(search|tuned)/", "", place)
                 kind = next((kind for kind, pattern in _PLACES.items() if re.fullmatch(pattern, own)), None)
                 regular = stat.S_ISREG(found.st_mode)
                 file = File(path, found.st_size if regular else 0, found.st_ino, found.st_mtime_ns)
-                yield place, file, kind if regular or stat.S_ISDIR(found.st_mode) else None
+                yield place, file, kind if regular else None
 
 
 def print_survey(content: dict[str, Any]) -> None:

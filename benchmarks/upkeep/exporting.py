@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,20 +21,18 @@ from reports.export import columns
 from reports.export.archive import Archive, archive
 from reports.ledger.ledger import HISTORY, Arrays, Ledger
 from reports.pages.study import render
-from reports.pages.tuning import both_grids, complaints
-from reports.study.evidence import Evidence, gather, level_label, to_csv, to_json
+from reports.study.evidence import Evidence, gather, level_label, to_json
 from reports.tuning.evidence import Tuning, gather_tuning
-from reports.tuning.tables import trials_csv, trials_table
+from reports.tuning.tables import trials_table
 
 FORMATS = ("csv", "parquet")
 NOT_RESULTS = ("train_seconds",)
 """Columns of the ledger that two equal runs do not share: `provenance.json` has the times."""
 _HISTORY = pa.schema([("replica", pa.string()), ("step", pa.int64()), ("metric", pa.string()), ("value", pa.float64())])
-_REPORT = re.compile(r"((un)?tuned/)?[^/]+\.(md|csv|json|png)")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExportOptions:
     """What an archive is to hold beside results and histories."""
 
     format: str = "csv"
@@ -57,6 +54,11 @@ class Exported:
     bytes: int = 0
     incomplete: list[str] = field(default_factory=list[str])
     """What its studies lack, a line each."""
+
+
+def _name(ledger: Ledger) -> str:
+    """Return a study's folder in an archive."""
+    return f"{ledger.directory.parent.name}-{ledger.directory.name}"
 
 
 @dataclass
@@ -85,13 +87,15 @@ class _Grid:
         return held
 
 
-def export(ledgers: Sequence[Ledger], out: Path | None, wish: Wish, *, force: bool = False) -> list[Exported]:
+def export(
+    ledgers: Sequence[Ledger], out: Path | None, options: ExportOptions, *, force: bool = False
+) -> list[Exported]:
     """Write archives of run directories.
 
     Args:
         ledgers: The run directories.
         out: One archive of all of them; without it one each, `<study>-<scale>.zip` in the current directory.
-        wish: What they hold.
+        options: What they hold.
         force: Overwrite archives of before.
 
     Returns:
@@ -101,8 +105,8 @@ def export(ledgers: Sequence[Ledger], out: Path | None, wish: Wish, *, force: bo
         InputError: There is nothing to export, or the archive would overwrite a file.
         OSError: The archive cannot be written.
     """
-    asked = [(out, list(ledgers))] if out else [(Path(f"{_name(ledger)}.zip"), [ledger]) for ledger in ledgers]
-    for path, _ in asked:  # before an hour is spent on the first
+    archives = [(out, list(ledgers))] if out else [(Path(f"{_name(ledger)}.zip"), [ledger]) for ledger in ledgers]
+    for path, _ in archives:  # before an hour is spent on the first
         if path.suffix != ".zip":
             raise InputError(f"{path}: expected a name that ends in .zip")
         if path.is_dir() or not path.parent.is_dir():
@@ -110,22 +114,18 @@ def export(ledgers: Sequence[Ledger], out: Path | None, wish: Wish, *, force: bo
         if path.exists() and not force:
             raise InputError(f"{path}: there is a file of that name; expected another --out, or --force")
     done: list[Exported] = []
-    for path, own in asked:
+    for path, own in archives:
         written = Exported(str(path))
         with archive(path) as opened:
             for ledger in own:
                 written.studies.append(ledger.directory.parent.name)
-                written.incomplete += _study(opened, ledger, wish)
+                written.incomplete += _study(opened, ledger, options)
         written.files, written.bytes = len(opened.names), path.stat().st_size
         done.append(written)
     return done
 
 
-def _name(ledger: Ledger) -> str:
-    return f"{ledger.directory.parent.name}-{ledger.directory.name}"
-
-
-def _study(archive: Archive, ledger: Ledger, wish: Wish) -> list[str]:
+def _study(archive: Archive, ledger: Ledger, options: ExportOptions) -> list[str]:
     """Write a study; return what it lacks, a line each."""
     name, top = ledger.directory.parent.name, f"{_name(ledger)}/"
     tuning = gather_tuning(ledger) if ledger.tuning() else None
@@ -135,17 +135,16 @@ def _study(archive: Archive, ledger: Ledger, wish: Wish) -> list[str]:
         archive.add(f"{top}tuning.json", to_json(tuning.record).encode())
         trials = _plain(trials_table(tuning))
         said = columns.of_trials(map(str, trials), tuning.untuned.factors)
-        _add_table(archive, f"{top}trials", trials, wish.format)
+        _add_table(archive, f"{top}trials", trials, options.format)
     for grid in grids:
-        lacking += _add_grid(archive, top + grid.part, grid, wish)
+        lacking += _add_grid(archive, top + grid.part, grid, options)
     with tempfile.TemporaryDirectory() as scratch:
-        report = _report(ledger, tuning or grids[0].evidence, Path(scratch))
+        report = reporting.compile_study(ledger, Path(scratch) / "report")
         lacking = reporting.gaps_of(report) + [f"{name}: {line}" for line in lacking]
         for path in sorted(report.parent.rglob("*")):
-            place = path.relative_to(report.parent).as_posix()
-            if path.is_file() and not path.is_symlink() and _REPORT.fullmatch(place):
-                archive.add(f"{top}report/{place}", path.read_bytes())
-        readme = _readme(ledger, report, grids, said, lacking, wish)
+            if path.is_file():
+                archive.add(f"{top}report/{path.relative_to(report.parent).as_posix()}", path.read_bytes())
+        readme = _readme(ledger, report, grids, said, lacking, options)
     archive.add(f"{top}README.md", readme.encode())  # the last, for it says what could not be read
     return lacking
 
@@ -160,20 +159,20 @@ def _grids(ledger: Ledger, tuning: Tuning | None) -> tuple[list[_Grid], list[str
     return grids, lacking
 
 
-def _add_grid(archive: Archive, top: str, grid: _Grid, wish: Wish) -> list[str]:
+def _add_grid(archive: Archive, top: str, grid: _Grid, options: ExportOptions) -> list[str]:
     """Write what one ledger holds; return what it lacks that the report does not say."""
     evidence, ledger, replicas = grid.evidence, grid.ledger, grid.replicas
     results, variants = results_table(evidence), variants_table(evidence)
     grid.columns = columns.of_results(
         map(str, dict.fromkeys([*results, *variants])), evidence.plan, evidence.references
     )
-    _add_history(archive, f"{top}history", grid, replicas, wish.format)
+    _add_history(archive, f"{top}history", grid, replicas, options.format)
     for name, content in (("plan", evidence.plan), ("references", evidence.references)):
         archive.add(f"{top}{name}.json", to_json(content).encode())
     archive.add(f"{top}provenance.json", to_json(ledger.provenance()).encode())
-    _add_table(archive, f"{top}results", results, wish.format)
+    _add_table(archive, f"{top}results", results, options.format)
     for part, read in (("samples", ledger.samples), ("weights", ledger.weights)):
-        for replica in sorted(replicas) if getattr(wish, part) else ():
+        for replica in sorted(replicas) if getattr(options, part) else ():
             if arrays := read(replica, replicas[replica]):
                 archive.add(f"{top}{part}/{replica}.npz", _npz(arrays))
     _add_table(archive, f"{top}variants", variants, "csv")
@@ -197,7 +196,7 @@ def variants_table(evidence: Evidence) -> pd.DataFrame:
     rows = [
         {"variant": name, **evidence.variants.loc[name].to_dict()}
         | {f"variant/{key}": _text(value) if isinstance(value, list) else value for key, value in settings.items()}
-        for name, settings in evidence.plan["variants"].items()
+        for name, settings in evidence.plan.variants.items()
     ]
     return _plain(pd.DataFrame(rows))
 
@@ -259,45 +258,28 @@ def _npz(arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def _report(ledger: Ledger, found: Evidence | Tuning, scratch: Path) -> Path:
-    """Return the compiled report: the one that is there, if it is of what the ledger holds now, or a fresh one."""
-    if isinstance(found, Tuning):
-        texts = {"results.csv": to_csv(both_grids(found)), "trials.csv": trials_csv(found)}
-        lacking = complaints(found)
-    else:
-        texts, lacking = {"results.csv": to_csv(found.results)}, found.complaints
-    there = ledger.directory / "report"
-    try:
-        same = all((there / name).read_text(encoding="utf-8") == text for name, text in texts.items())
-        if same and reporting.summary_of(there / "report.md").get("missing") == lacking:
-            return there / "report.md"
-    except (OSError, ValueError):
-        pass  # none, or half of one
-    return reporting.compile_study(ledger, scratch / "report")
-
-
 def _readme(
     ledger: Ledger,
     report: Path,
     grids: Sequence[_Grid],
     trials: Collection[columns.Meaning],
     lacking: Sequence[str],
-    wish: Wish,
+    options: ExportOptions,
 ) -> str:
-    evidence, sessions = grids[0].evidence, [s for g in grids for s in g.ledger.provenance().get("sessions", [])]
-    versions = sessions[-1].get("versions", {}) if sessions else {}
+    evidence, sessions = grids[0].evidence, [s for g in grids for s in g.ledger.provenance().sessions]
+    versions = sessions[-1].versions if sessions else {}
     everything = {meaning[0]: meaning for grid in reversed(grids) for meaning in grid.columns}
     return render(
         "export.md.j2",
         study=evidence.study,
         primary=evidence.primary,
         summary=reporting.summary_of(report),
-        command=ledger.tuning().get("command") or evidence.plan.get("command", ""),
-        commits=sorted({s["commit"] for s in sessions if s.get("commit")}),
+        command=ledger.tuning().get("command") or evidence.plan.command,
+        commits=sorted({session.commit for session in sessions if session.commit}),
         versions=[f"{name} {version}" for name, version in versions.items() if version[:1].isdigit()],
         lacking=lacking,
-        format=wish.format,
-        wish=wish,
+        format=options.format,
+        wish=options,
         parts=[grid.part for grid in grids],
         tuned=bool(trials),
         results=list(everything.values()),

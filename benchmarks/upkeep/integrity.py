@@ -1,4 +1,4 @@
-"""Mend a run directory before it is trained on: what is damaged or foreign is set aside, never trusted, never deleted.
+"""Repair a run directory before training: what is damaged or foreign is set aside, never trusted, never deleted.
 
 Everything that a run needs can be made again from the study; what was recorded of its sessions, in `provenance.json`,
 cannot. Call this under the run directory's lock, with no worker left.
@@ -12,15 +12,14 @@ from pathlib import Path
 from safetensors import safe_open
 
 from gan.errors import InputError
-from gan.files import digest, set_aside, sweep
+from gan.files import digest, quarantine, sweep
 from reports.ledger.ledger import Ledger
-from reports.ledger.schema import problem_with_cohorts
 
 PARTS = ("cohorts", "history", "samples", "weights")
 
 
-def mend(ledger: Ledger) -> list[str]:
-    """Set aside what cannot be used, so that it is made again; return what was done, a line each.
+def repair(ledger: Ledger) -> list[str]:
+    """Quarantine what cannot be used, so that it is made again; return what was done, a line each.
 
     A cohort of which any file is damaged is trained again as a whole. Its weights alone may be gone: they are large,
     nothing of ours reads them, and whoever deleted them meant it.
@@ -31,74 +30,61 @@ def mend(ledger: Ledger) -> list[str]:
     if not ledger.directory.is_dir():
         return []
     sweep(ledger.directory.rglob(".*.tmp"))
+    plan, provenance = ledger.directory / "plan.json", ledger.directory / "provenance.json"
+    said = _check(plan, ledger.find_plan, "it is planned again")
+    if (found := ledger.find_plan()) and (why := found.problem_with_cohorts()):
+        said.append(_quarantine(plan, why, "it is planned again"))
+    digests, lines = _digests(ledger, "references")
+    said += lines
+    for name, read in {"references.json": ledger.references, "real.safetensors": ledger.real_images}.items():
+        said += _check(ledger.directory / name, read, "it is made again", digests.get(name))
     lost = "what it held of earlier sessions, their times and machines, is not told by reports"
-    said = _json_aside(ledger, "plan.json", ledger.plan, "it is planned again")
-    if why := problem_with_cohorts(ledger.plan()):
-        said.append(_aside(ledger.directory / "plan.json", why, "it is planned again"))
-    said += _shared(ledger)
-    said += _json_aside(ledger, "provenance.json", ledger.provenance, lost)
+    said += _check(provenance, ledger.provenance, lost)
     for cohort in ledger.finished_cohorts():
         said += _cohort(ledger, cohort)
     return said
 
 
-def mend_findings(ledger: Ledger) -> list[str]:
-    """Set a `tuning.json` aside that cannot be used; only who tunes writes it again."""
-    return _json_aside(ledger, "tuning.json", ledger.tuning, "it is written again from the trials")
-
-
-def _json_aside(ledger: Ledger, name: str, read: Callable[[], object], then: str) -> list[str]:
-    path = ledger.directory / name
-    return [_aside(path, why, then)] if (why := _wrong(path, None, read)) and path.exists() else []
-
-
-def _shared(ledger: Ledger) -> list[str]:
-    """Check what real data score, and the images of them."""
-    digests, said = _digests(ledger, "references")
-    readers = {"references.json": ledger.references, "real.safetensors": ledger.real_images}
-    for name, read in readers.items():
-        path = ledger.directory / name
-        if path.exists() and (why := _wrong(path, digests.get(name), read)):
-            said.append(_aside(path, why, "it is made again"))
-    return said
+def repair_findings(ledger: Ledger) -> list[str]:
+    """Quarantine a `tuning.json` that cannot be used; only who tunes writes it again."""
+    return _check(ledger.directory / "tuning.json", ledger.tuning, "it is written again from the trials")
 
 
 def _cohort(ledger: Ledger, cohort: str) -> list[str]:
     """Check the files of a recorded cohort; where one is wrong, it is no longer recorded."""
     digests, said = _digests(ledger, cohort)
-    wrong: dict[Path, str] = {}
+    paths = {part: ledger.file(part, cohort) for part in PARTS}
     readers = {
         "cohorts": lambda: ledger.results_of(cohort),
         "history": lambda: ledger.history_of(cohort),
-        "samples": lambda: _arrays(ledger.file("samples", cohort)),
-        "weights": lambda: _arrays(ledger.file("weights", cohort)),
+        "samples": lambda: _arrays(paths["samples"]),
+        "weights": lambda: _arrays(paths["weights"]),
     }
-    for part in PARTS:
-        path = ledger.file(part, cohort)
-        if part == "weights" and not path.exists():
-            continue
-        if why := _wrong(path, digests.get(part), readers[part]):
-            wrong[path] = why
-    if not wrong:
-        if not digests:  # older than digests, or they were lost: taken at its word, and watched from now on
-            paths = {part: ledger.file(part, cohort) for part in PARTS}
-            ledger.write_digests(cohort, {part: digest(path) for part, path in paths.items() if path.exists()})
-        return said
+    if not paths["weights"].exists():
+        del readers["weights"]
+    wrong = {
+        paths[part]: why for part, read in readers.items() if (why := _wrong(paths[part], digests.get(part), read))
+    }
+    then = "its cohort is trained again"
     for path, why in wrong.items():
-        then = "its cohort is trained again"
-        said.append(_aside(path, why, then) if path.exists() else f"{path}: {why}; {then}")
-    rows = ledger.file("cohorts", cohort)
-    if rows.exists():  # sound, but of a cohort that is no longer whole
-        set_aside(rows)
+        said.append(_quarantine(path, why, then) if path.exists() else f"{path}: {why}; {then}")
+    if wrong and paths["cohorts"].exists():  # sound, but of a cohort that is no longer whole
+        quarantine(paths["cohorts"])
+    if not wrong and not digests:  # older than digests, or they were lost: taken at its word, and watched from now on
+        ledger.write_digests(cohort, {part: digest(path) for part, path in paths.items() if path.exists()})
     return said
 
 
 def _digests(ledger: Ledger, cohort: str) -> tuple[dict[str, str], list[str]]:
     """Return the digests that were recorded, and what was done where they cannot be read."""
-    path, then = ledger.file("digests", cohort), "what it is of is read, and digested again"
-    why = _wrong(path, None, lambda: ledger.digests(cohort)) if path.exists() else ""
-    said = [_aside(path, why, then)] if why else []
+    path = ledger.file("digests", cohort)
+    said = _check(path, lambda: ledger.digests(cohort), "what it is of is read, and digested again")
     return ledger.digests(cohort), said
+
+
+def _check(path: Path, read: Callable[[], object], then: str, expected: str | None = None) -> list[str]:
+    """Quarantine a file that is there and cannot be used; return the line that says so."""
+    return [_quarantine(path, why, then)] if path.exists() and (why := _wrong(path, expected, read)) else []
 
 
 def _wrong(path: Path, expected: str | None, read: Callable[[], object]) -> str:
@@ -133,7 +119,7 @@ def _arrays(path: Path) -> None:
             file.get_tensor(name)
 
 
-def _aside(path: Path, why: str, then: str) -> str:
-    """Set a file aside, and say so."""
+def _quarantine(path: Path, why: str, then: str) -> str:
+    """Quarantine a file; return the line that says so."""
     lines = why.removeprefix(f"{path}: ").splitlines() or ["unreadable"]
-    return f"{path}: {lines[0].split('; move it away')[0]}; set aside as {set_aside(path).name}; {then}"
+    return f"{path}: {lines[0].split('; move it away')[0]}; set aside as {quarantine(path).name}; {then}"

@@ -18,6 +18,7 @@ from benchmarks.running.runner import push_finished
 from benchmarks.tracking import Mirror, MirrorStats
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import MirrorRecord, PlanRecord
 
 
 @dataclass
@@ -43,7 +44,7 @@ class _Stage:
     """One of the grids of a study, which has a ledger of its own."""
 
     ledger: Ledger
-    plan: dict[str, Any]
+    plan: PlanRecord
     trials: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict[str, dict[str, str]])
     objective: Callable[[list[dict[str, Any]]], Mapping[str, float]] | None = None
 
@@ -87,22 +88,23 @@ def _stages(home: Ledger) -> Iterator[_Stage]:
     if not home.tuning():
         return
     links = tuning.links(home)
-    if search := home.search().plan():
+    if search := home.search().find_plan():
         # A trial is over when it was told; of the others the search takes care.
-        told = [replica for replica in search["replicas"] if replica["variant"] in links.trials]
-        yield _Stage(home.search(), search | {"replicas": told}, links.trials, links.objective)
-    if tuned := home.tuned().plan():
+        told = [replica for replica in search.replicas if replica.variant in links.trials]
+        over = search.model_copy(update={"replicas": told})
+        yield _Stage(home.search(), over, links.trials, links.objective)
+    if tuned := home.tuned().find_plan():
         yield _Stage(home.tuned(), tuned, links.winners)
 
 
 def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None) -> MirrorStats:
-    ledger, planned = stage.ledger, {replica["id"] for replica in stage.plan["replicas"]}
+    ledger, planned = stage.ledger, {replica.id for replica in stage.plan.replicas}
     provenance = ledger.provenance()
     mirror = Mirror(
         runs_dir,
         stage.plan,
         tracking_uri=tracking_uri,
-        git_commit=next((session["commit"] for session in reversed(provenance.get("sessions", []))), ""),
+        git_commit=next((session.commit for session in reversed(provenance.sessions)), ""),
         references=ledger.references,
         trials=stage.trials,
         objective=stage.objective,
@@ -113,7 +115,8 @@ def _write(stage: _Stage, home: Ledger, runs_dir: Path, tracking_uri: str | None
     stats = mirror.close(timeout=None)
     stats.replicas = {id: run for id, run in stats.replicas.items() if id in planned}
     if stats.experiment:  # else nothing is known of the store
-        ledger.write_json("provenance.json", {"sessions": [], **provenance, "mlflow": dataclasses.asdict(stats)})
+        mirrored = MirrorRecord(**dataclasses.asdict(stats))
+        ledger.write_json("provenance.json", provenance.model_copy(update={"mlflow": mirrored}))
         if ledger.directory == home.search().directory:
             tuning.relink(home, stats.parents)
     return stats

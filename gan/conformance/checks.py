@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan import plugins
-from gan.plugins import Kind, loader
+from gan.plugins import Component, loader, registry
+from gan.scores import Score
+from gan.targets import Target
+
+RELATIVE, ABSOLUTE = 1e-5, 1e-6
+"""Tolerance where numbers must be the same side by side as alone: equal to rounding. A processor rounds `softplus` and
+its like in one way in its vector registers, and in another where too few numbers are left to fill one."""
 
 
 class Broken(Exception):
@@ -22,39 +27,44 @@ class Finding:
     Attributes:
         kind: Of the component.
         name: Its name.
-        target: What it was tried on; empty for a loss, which knows of none.
+        target: What it was tried on; empty for a component that knows of none.
         check: What it must keep to, in words.
         broken: Why it does not; empty where it does.
     """
 
-    kind: Kind
+    kind: str
     name: str
     target: str
     check: str
     broken: str = ""
 
 
-def ensure(kept: bool, why: str) -> None:
-    """Raise `Broken` unless something is kept to."""
-    if not kept:
+def ensure(holds: bool, why: str) -> None:
+    """Raise `Broken` unless something holds."""
+    if not holds:
         raise Broken(why)
 
 
 def run_checks(
-    kind: Kind, name: str, target: str, checks: dict[str, Callable[[Any], None]], subject: Callable[[], Any]
+    component: Component | Score,
+    target: Target | None,
+    checks: dict[str, Callable[[Any], None]],
+    subject: Callable[[], Any],
 ) -> list[Finding]:
-    """Run checks on a component; an error of its own is a finding too.
+    """Run checks on a component; an error of its code is a finding too.
 
     Args:
-        kind: Of the component.
-        name: Its name.
-        target: What it is tried on.
+        component: With a kind and a name.
+        target: What it is tried on; None for a component that knows of none.
         checks: What it must keep to, in words, and how that is seen.
         subject: Makes what they look at, anew for each.
     """
-    path = next((p.path for p in plugins.used({kind: name})), Path()) if name in plugins.names(kind) else Path()
+    kind, name = ("score" if isinstance(component, Score) else component.kind), component.name
+    path = (
+        next((p.path for p in registry.used({kind: name})), Path()) if name in registry.plugin_names(kind) else Path()
+    )
     findings: list[Finding] = []
-    for said, check in checks.items():
+    for what, check in checks.items():
         try:
             check(subject())
             broken = ""
@@ -62,5 +72,5 @@ def run_checks(
             broken = str(error)
         except Exception as error:
             broken = loader.where(error, path)
-        findings.append(Finding(kind, name, target, said, broken))
+        findings.append(Finding(kind, name, target.name if target else "", what, broken))
     return findings

@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from gan.conformance.checks import ensure
-from gan.model.losses import Costs
+from gan.conformance.checks import ABSOLUTE, RELATIVE, ensure
 from gan.plugins import Loss
-from gan.variant import BUILT_IN
 
-EXTREME = 1e4  # a logit that diverging players reach
+EXTREME = 1e4  # an output that diverging players reach
 STEP = 1e-4  # of the finite differences
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
-"""Tolerance where a cost must be the same among others as alone: equal to rounding. A processor rounds `softplus` and
-its like in one way in its vector registers, and in another where too few numbers are left to fill one."""
-COSTS = ("real_cost", "fake_cost", "generator_cost")
-
-
-def ours() -> list[Loss]:
-    """Return the built-in losses, as plugins have theirs."""
-    made: list[Loss] = []
-    for name in BUILT_IN["loss"]:
-        costs = Costs("logit", torch.tensor(name == "saturating"), torch.tensor(name == "wasserstein"))
-        made.append(Loss(name, costs.real_cost, costs.fake_cost, costs.generator_cost))
-    return made
+Cost = Callable[[Tensor, Tensor], Tensor]
 
 
 def checks(loss: Loss) -> dict[str, Callable[[Loss], None]]:
     """Return the checks of a loss."""
+    apart: dict[str, Callable[[Loss], None]] = {} if loss.scope == "batch" else {_SCOPES[loss.scope]: separate}
     return {
-        "a cost for each logit, of that logit alone": elementwise,
-        "the same logits cost the same, and stay as they are": pure,
-        f"costs and gradients are finite on logits to {EXTREME:g}": finite,
+        "a cost for each output": shaped,
+        **apart,
+        "the same outputs cost the same, and stay as they are": pure,
+        f"costs and gradients are finite on outputs to {EXTREME:g}": finite,
         "gradients are those of the costs": differentiable,
         "the discriminator gains by telling real from fake": discriminating,
         "the generator gains when its fakes pass for real": generating,
@@ -44,86 +33,125 @@ def checks(loss: Loss) -> dict[str, Callable[[Loss], None]]:
     }
 
 
-def elementwise(loss: Loss) -> None:
-    """A cost of a whole batch, such as its mean, would be averaged twice, and would mix samples."""
-    logits = _logits()
+_SCOPES = {
+    "sample": "a cost is of its output alone",
+    "pair": "a cost is of its pair of outputs alone",
+}
+
+
+def shaped(loss: Loss) -> None:
+    """Costs are averaged over the batch later: a mean would be averaged twice."""
+    real, fake = _outputs()
     for name, cost in _costs(loss):
-        whole = cost(logits)
-        ensure(whole.shape == logits.shape, f"{name}: of shape {tuple(whole.shape)} for {tuple(logits.shape)}")
-        alone = torch.cat([cost(logit[None]) for logit in logits])
-        ensure(_close(whole, alone), f"{name}: a logit's cost changes with the logits beside it")
+        found = cost(real, fake)
+        ensure(found.shape == fake.shape, f"{name}: of shape {tuple(found.shape)} for {tuple(fake.shape)}")
+
+
+def separate(loss: Loss) -> None:
+    """A cost that mixes samples is another loss in another batch; `scope` says where that is meant."""
+    real, fake = _outputs()
+    for name, cost in _costs(loss):
+        whole = cost(real, fake)
+        alone = torch.cat([cost(real[i : i + 1], fake[i : i + 1]) for i in range(len(real))])
+        ensure(_close(whole, alone), f"{name}: an output's cost changes with the outputs beside it")
+        if loss.scope == "sample":
+            other = real if name == "generator" else real.flip(0) if name.endswith("fake") else fake.flip(0)
+            changed = cost(real, other) if name.endswith("real") else cost(other, fake)
+            ensure(_close(whole, changed), f"{name}: a cost changes with the other half of its pair")
 
 
 def pure(loss: Loss) -> None:
-    """Random costs, or logits that are changed in place, make results that nobody can repeat."""
+    """Random costs, or outputs that are changed in place, make results that nobody can repeat."""
     for name, cost in _costs(loss):
-        logits = _logits()
-        first = cost(logits)
-        ensure(torch.equal(logits, _logits()), f"{name}: changes the logits in place")
-        ensure(torch.equal(first, cost(logits)), f"{name}: other costs of the same logits")
+        real, fake = _outputs()
+        first = cost(real, fake)
+        same = all(torch.equal(a, b) for a, b in zip((real, fake), _outputs(), strict=True))
+        ensure(same, f"{name}: changes the outputs in place")
+        ensure(torch.equal(first, cost(real, fake)), f"{name}: other costs of the same outputs")
 
 
 def finite(loss: Loss) -> None:
-    """What overflows ends a replica that might have come back."""
-    logits = torch.tensor([[-EXTREME], [-100.0], [0.0], [100.0], [EXTREME]])
+    """What overflows ends a replica that might have come back; and at 0 a loss is masked among others."""
+    grid = torch.tensor([-EXTREME, -100.0, 0.0, 100.0, EXTREME])
+    real, fake = (x.reshape(-1, 1) for x in torch.meshgrid(grid, grid, indexing="ij"))
     for name, cost in _costs(loss):
-        for what, value in (("cost", cost(logits)), ("gradient", _gradient(cost, logits))):
-            bad = logits[~torch.isfinite(value)]
-            ensure(not len(bad), f"{name}: the {what} of a logit of {float(bad[0]) if len(bad) else 0:g} is not finite")
+        slopes = [_gradient(cost, real, fake, argument) for argument in (0, 1)]
+        for what, value in (("cost", cost(real, fake)), *(("gradient", slope) for slope in slopes)):
+            bad = ~torch.isfinite(value).flatten()
+            at = [f"{float(x[bad][0]):g}" for x in (real, fake)] if bad.any() else []
+            ensure(not at, f"{name}: the {what} of outputs {' and '.join(at)} of real and fake is not finite")
 
 
 def differentiable(loss: Loss) -> None:
     """A detached part, or a gradient of its own, trains something else than the loss that is recorded."""
-    logits = _logits().double()
+    real, fake = (x.double() for x in _outputs())
     for name, cost in _costs(loss):
-        expected = (cost(logits + STEP) - cost(logits - STEP)) / (2 * STEP)
-        off = (_gradient(cost, logits) - expected).abs() > 1e-3 + 1e-2 * expected.abs()
-        at = float(logits[off][0]) if off.any() else 0.0
-        ensure(not off.any(), f"{name}: at a logit of {at:.3g} the gradient is not the cost's slope")
+        if name == "discriminator, real" or (name.startswith("discriminator") and loss.scope != "sample"):
+            up, down = cost(real + STEP, fake).sum(), cost(real - STEP, fake).sum()
+            slope = _gradient(cost, real, fake, 0).sum()
+        else:
+            up, down = cost(real, fake + STEP).sum(), cost(real, fake - STEP).sum()
+            slope = _gradient(cost, real, fake, 1).sum()
+        expected = (up - down) / (2 * STEP)
+        close = float((slope - expected).abs()) <= 1e-3 + 1e-2 * float(expected.abs())
+        ensure(close, f"{name}: the gradient is {float(slope):.3g}, the cost's slope {float(expected):.3g}")
 
 
 def discriminating(loss: Loss) -> None:
-    """Real logits above fake ones must cost the discriminator less than the reverse."""
+    """Real outputs above fake ones must cost the discriminator less than the reverse."""
     low, high = torch.tensor([[-1.0]]), torch.tensor([[1.0]])
-    right = float(loss.real_cost(high) + loss.fake_cost(low))
-    wrong = float(loss.real_cost(low) + loss.fake_cost(high))
+    right = float(sum(loss.discriminator(high, low)))
+    wrong = float(sum(loss.discriminator(low, high)))
     ensure(right < wrong, f"real at 1 and fake at -1 cost {right:g}, the reverse {wrong:g}; expected less")
 
 
 def generating(loss: Loss) -> None:
-    """Fakes with the logits of real samples must cost the generator less."""
-    low, high = (float(loss.generator_cost(torch.tensor([[logit]]))) for logit in (-1.0, 1.0))
+    """Fakes with the outputs of real samples must cost the generator less."""
+    cost = dict(_costs(loss))["generator"]
+    middle = torch.tensor([[0.0]])
+    low, high = (float(cost(middle, torch.tensor([[output]]))) for output in (-1.0, 1.0))
     ensure(high < low, f"fakes at 1 cost {high:g}, at -1 {low:g}; expected less")
 
 
 def mapped(loss: Loss) -> None:
     """Replicas are trained side by side, through `torch.func.vmap`."""
-    stack = torch.stack([_logits(), _logits() + 1.0, -_logits()])
+    real, fake = (torch.stack([x, x + 1.0, -x]) for x in _outputs())
     for name, cost in _costs(loss):
-        together, alone = vmap(cost)(stack), torch.stack([cost(logits) for logits in stack])
+        together = vmap(cost)(real, fake)
+        alone = torch.stack([cost(a, b) for a, b in zip(real, fake, strict=True)])
         ensure(_close(together, alone), f"{name}: other costs side by side than alone")
 
 
 def compiles(loss: Loss) -> None:
     """The compiler is asked for the graph alone: no machine lacks what that needs."""
+    real, fake = _outputs()
     for name, cost in _costs(loss):
-        told = torch.compile(cost, backend="eager", fullgraph=True)(_logits())
-        ensure(_close(told, cost(_logits())), f"{name}: other costs compiled")
+        compiled = torch.compile(cost, backend="eager", fullgraph=True)(real, fake)
+        ensure(_close(compiled, cost(real, fake)), f"{name}: other costs compiled")
     torch.compiler.reset()
 
 
-def _costs(loss: Loss) -> list[tuple[str, Callable[[Tensor], Tensor]]]:
-    return [(name, getattr(loss, name)) for name in COSTS]
+def _costs(loss: Loss) -> list[tuple[str, Cost]]:
+    """Return each cost as a function of the outputs on real samples and on fakes."""
+
+    def generator(real: Tensor, fake: Tensor) -> Tensor:
+        return loss.generator(fake, real if loss.real_in_generator_step else None)
+
+    return [
+        ("discriminator, real", lambda real, fake: loss.discriminator(real, fake)[0]),
+        ("discriminator, fake", lambda real, fake: loss.discriminator(real, fake)[1]),
+        ("generator", generator),
+    ]
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=RELATIVE, atol=ABSOLUTE)
 
 
-def _logits() -> Tensor:
-    """Return logits [9, 1] between -5 and 5, at no round number, where losses may have their kinks."""
-    return torch.linspace(-4.87, 4.91, 9)[:, None]
+def _outputs() -> tuple[Tensor, Tensor]:
+    """Return outputs on real samples and on fakes, each [9, 1]; losses may have kinks at round numbers, so at none."""
+    return torch.linspace(-4.87, 4.91, 9)[:, None], torch.linspace(4.33, -4.57, 9)[:, None]
 
 
-def _gradient(cost: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
-    return grad(lambda x: cost(x).sum())(logits)
+def _gradient(cost: Cost, real: Tensor, fake: Tensor, argument: int) -> Tensor:
+    return cast(Tensor, grad(lambda a, b: cost(a, b).sum(), argnums=argument)(real, fake))

@@ -13,15 +13,13 @@ from torch import Tensor
 from torch.func import vmap
 from torch.utils import _pytree as pytree
 
-from gan import plugins
 from gan.conformance.checks import ensure
 from gan.engine import random_streams
 from gan.engine.cohort import Run
 from gan.engine.process_setup import one_thread
-from gan.model.layers import Tensors
-from gan.model.networks import Network
-from gan.model.step import Game, State, step
-from gan.plugins import Kind
+from gan.model.networks import Network, make_network
+from gan.model.step import State, StepConfig, Tensors, step
+from gan.plugins import NetworkKind
 from gan.replica import Cohort, Replica, Scoring
 from gan.targets import Target
 from gan.variant import PER_REPLICA, Variant
@@ -39,26 +37,36 @@ OTHERS: dict[str, Any] = {
 assert OTHERS.keys() == PER_REPLICA
 
 
+SMALL: dict[str, Any] = {
+    **{
+        "batch_size": BATCH,
+        "generator_hidden": (8, 8),
+        "discriminator_hidden": (8, 8),
+        "discriminator_channels": (4, 8),
+    },
+    **{"latent_dim": 4},
+}
+
+
 class Subject:
     """A network in a small GAN.
 
     Args:
-        player: Whose.
-        name: Its name.
+        kind: Its kind.
         target: What is learned.
     """
 
-    def __init__(self, player: Kind, name: str, target: Target) -> None:
-        self.player, self.name, self.target = player, name, target
-        settings: dict[str, Any] = {"batch_size": BATCH, "generator_hidden": (8, 8), "discriminator_hidden": (8, 8)}
-        settings |= {"latent_dim": 1 if name == "fixed_gaussian" else 4, "discriminator_channels": (4, 8)}
-        settings |= {"generator_output": "tanh"} if target.kind == "image" else {}
-        point = {"generator": "point", "discriminator": "slope", "loss": "wasserstein"}
-        settings |= point if target.kind == "point" else {}
-        settings[player] = name
+    def __init__(self, kind: NetworkKind, target: Target) -> None:
+        self.kind, self.target = kind, target
+        settings: dict[str, Any] = {"generator_output": target.generator_outputs[0], kind.player: kind.name}
+        settings = SMALL | settings
+        if "game" in target.provides:
+            settings = {"generator": "point", "discriminator": "slope", "loss": "wasserstein"} | settings
+        if kind.refuses(Variant(**settings), target.shape):  # a fixed Gaussian scales one number
+            settings |= {"latent_dim": 1}
         self.variant = Variant(**settings)
-        self.inputs = self.variant.latent_dim if player == "generator" else target.dimension
-        self.outputs = target.dimension if player == "generator" else 1
+        self.inputs = self.variant.latent_dim if kind.player == "generator" else target.dimension
+        self.outputs = target.dimension if kind.player == "generator" else 1
 
     @cached_property
     def network(self) -> Network:
@@ -67,8 +75,7 @@ class Subject:
 
     def network_of(self, variant: Variant) -> Network:
         """Return the network of a variant."""
-        game = Game.of(variant, self.target.dimension)
-        return game.generator if self.player == "generator" else game.discriminator
+        return make_network(self.kind.player, variant, self.target.shape)
 
     def initial(self, seed: int, scheme: str = "default") -> tuple[Tensors, Tensors]:
         """Return parameters and buffers of a seed."""
@@ -98,10 +105,8 @@ class Subject:
         return before, run
 
 
-def checks(player: Kind, name: str) -> dict[str, Callable[[Subject], None]]:
+def checks(kind: NetworkKind) -> dict[str, Callable[[Subject], None]]:
     """Return the checks of a network."""
-    own = name in plugins.names(player)
-    compiled = own and plugins.compilable({player: name})
     return {
         "layers follow from what shapes a cohort": shaped,
         "a row out for each row in, of the right width": sized,
@@ -111,7 +116,7 @@ def checks(player: Kind, name: str) -> dict[str, Callable[[Subject], None]]:
         "mapped over replicas as each alone": mapped,
         f"{STEPS} steps of training stay finite and move every parameter": trains,
         "neighbours change no bit": undisturbed,
-        **({"compiles": compiles} if compiled else {}),
+        **({"compiles": compiles} if kind.compiles else {}),
     }
 
 
@@ -144,9 +149,9 @@ def seeded(subject: Subject) -> None:
         params, _ = first
         ensure(not params or not _equal(first, other), f"{scheme}: the same parameters of another seed")
         for i, layer in enumerate(subject.network.layers):
-            shapes = {f"{i}.{name}": shape for name, shape in layer.shapes().items()}
+            shapes = {f"{i}.{name}": shape for name, shape in layer.params().items()}
             drawn = {name: tuple(p.shape) for name, p in params.items() if name.startswith(f"{i}.")}
-            ensure(drawn == shapes, f"{type(layer).__name__}: parameters {drawn}; shapes() says {shapes}")
+            ensure(drawn == shapes, f"{type(layer).__name__}: parameters {drawn}; params() says {shapes}")
         ensure(all(bool(torch.isfinite(p).all()) for p in params.values()), f"{scheme}: parameters that are not finite")
 
 
@@ -186,7 +191,7 @@ def trains(subject: Subject) -> None:
     """Whatever it is, a few steps of a small GAN must not break it."""
     before, run = subject.trained()
     ensure(bool(torch.isfinite(run.metrics).all()), "losses or gradients that are not finite")
-    started, ended = (getattr(state, subject.player).params for state in (before, run.state))
+    started, ended = (getattr(state, subject.kind.player).params for state in (before, run.state))
     still = [name for name, p in started.items() if torch.equal(p, ended[name])]
     ensure(not still, f"parameters that no gradient reaches: {', '.join(still)}")
 
@@ -199,16 +204,16 @@ def undisturbed(subject: Subject) -> None:
 
 def compiles(subject: Subject) -> None:
     """The compiler is asked for the graph alone: no machine lacks what that needs."""
-    game = Game.of(subject.variant, subject.target.dimension)
+    config = StepConfig.of(subject.variant, subject.target.shape)
     _, run = subject.trained()
-    one = vmap(partial(step, game), in_dims=(0, 0, 0, None, None))
+    one = vmap(partial(step, config), in_dims=(0, 0, 0, None, None))
     given = run.state, run.hyper, run.batch(0), torch.tensor(1.0), torch.tensor(0.0)
     with torch.no_grad():
         expected = one(*given)
         torch.compiler.reset()
-        told = torch.compile(one, backend="eager", fullgraph=True, dynamic=False)(*given)
+        compiled = torch.compile(one, backend="eager", fullgraph=True, dynamic=False)(*given)
     torch.compiler.reset()
-    pairs = zip(pytree.tree_leaves(told), pytree.tree_leaves(expected), strict=True)
+    pairs = zip(pytree.tree_leaves(compiled), pytree.tree_leaves(expected), strict=True)
     close = all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in pairs)
     ensure(close, "another step compiled")
 

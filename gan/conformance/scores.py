@@ -14,12 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan import plugins
 from gan.conformance.checks import ensure
+from gan.plugins import registry
 from gan.scores import KS_SIZE, scores_of
 from gan.scores.factory import make_scorer
 from gan.scores.scorer import Players, Scorer
-from gan.targets import Images, Point, Target
+from gan.targets import Images, Point, RealLine, Target
 
 OF_THE_PLAYERS = ("d_gap", "radius")  # scores of ours that no data can be held beside
 FAR = 1e3  # on the real line, where no target of ours has any mass
@@ -36,7 +36,7 @@ class Subject:
 
     def __init__(self, name: str, target: Target) -> None:
         self.name, self.target = name, target
-        own = (name,) if name in plugins.names("score") else ()
+        own = (name,) if name in registry.plugin_names("score") else ()
         self.score = next(score for score in scores_of(target, own) if score.name == name)
         self._own = own
 
@@ -68,6 +68,7 @@ class Subject:
             return self.target.load(Path("nowhere")).train[: self.size]
         if isinstance(self.target, Point):
             return torch.tensor([[0.1, 0.2]])
+        assert isinstance(self.target, RealLine)
         return self.target.sample((self.size,), torch.Generator().manual_seed(REAL_SEED))
 
     @cached_property

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from gan.files import set_aside, write_atomically
+from gan.files import quarantine, write_atomically
 
 Tensors = dict[str, Tensor]
 
@@ -103,7 +103,7 @@ class Checkpoints:
         """Set the file of a stack aside."""
         path = self._file(stack)
         reason = why.splitlines()[0] if why else "unreadable"
-        self.note(f"{path}: not a checkpoint to go on from ({reason}); set aside as {set_aside(path).name}")
+        self.note(f"{path}: not a checkpoint to go on from ({reason}); set aside as {quarantine(path).name}")
 
     def _file(self, stack: int) -> Path:
         return self.folder / f"{stack}.safetensors"

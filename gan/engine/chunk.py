@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -18,8 +19,8 @@ from torch.utils import _pytree as pytree
 from gan.engine import random_streams
 from gan.engine.programs import StepFunction
 from gan.model.step import Batch, Hyper, State
+from gan.plugins import registry
 from gan.replica import Cohort, Replica
-from gan.targets import Images
 
 CHUNK_STEPS = random_streams.BLOCK_STEPS
 """The most of a chunk; no chunk crosses a multiple of it."""
@@ -37,11 +38,11 @@ class Inputs:
     Args:
         cohort: Whose steps they are.
         stacked: Its replicas that train side by side, those that pad it included.
-        images: uint8 [N, pixels], of an image target.
+        data_dir: A torchvision root, for targets that are read from files.
         device: Where it trains.
     """
 
-    def __init__(self, cohort: Cohort, stacked: Sequence[Replica], images: Tensor | None, device: torch.device) -> None:
+    def __init__(self, cohort: Cohort, stacked: Sequence[Replica], data_dir: Path, device: torch.device) -> None:
         variant, target = stacked[0].variant, cohort.target
         self.looped = cohort.mode == "loop"
         self.critic_steps = n = variant.critic_steps
@@ -50,20 +51,18 @@ class Inputs:
         seeds, kinds = [r.seed for r in stacked], [r.variant.latent for r in stacked]
         size = variant.batch_size, variant.latent_dim
         self.z_d = random_streams.Latents(seeds, kinds, "discriminator", *size, device, blocks, n)
-        fresh, wgan_gp = variant.latents == "fresh", variant.penalty == "wgan_gp"
-        self.z_g = random_streams.Latents(seeds, kinds, "generator", *size, device, 1, 1) if fresh else None
-        self.between = random_streams.Fractions(seeds, size[0], device, blocks, n) if wgan_gp else None
-        if isinstance(target, Images):
-            assert images is not None
-            signed, keep_last = variant.generator_output != "sigmoid", variant.last_batch == "keep"
-            self.real = random_streams.Images(
-                seeds, images, size[0], signed=signed, keep_last=keep_last, blocks=blocks, staged=n
-            )
+        if variant.latents == "fresh":
+            self.z_g = random_streams.Latents(seeds, kinds, "generator", *size, device, 1, 1)
         else:
-            self.real = random_streams.Samples(seeds, target, size[0], device, blocks, n)
+            self.z_g = None
+        penalty = registry.penalty(variant.penalty)
+        numbers = penalty.noise(target.dimension) if penalty else 0
+        noise = random_streams.PenaltyNoise(seeds, variant.batch_size, numbers, device, blocks, n)
+        self.noise = noise if numbers else None
+        self.real = target.stream(seeds, variant, data_dir, device, blocks, n)
         # Of every step its number, from 1, and the part of the run behind it, each rounded once, from double precision.
-        numbers = torch.arange(cohort.steps, dtype=torch.float64)
-        self.times = torch.stack([numbers + 1.0, numbers / cohort.steps], dim=1).float().to(device)
+        steps = torch.arange(cohort.steps, dtype=torch.float64)
+        self.times = torch.stack([steps + 1.0, steps / cohort.steps], dim=1).float().to(device)
         self.clock = torch.zeros(CHUNK_STEPS + 1, 2, ALIGNED, device=device)
 
     def sizes(self, s: int) -> tuple[int, ...]:
@@ -79,7 +78,7 @@ class Inputs:
     def prepare(self, first: int, until: int) -> None:
         """Draw and choose all that the chunk of the steps from `first` to before `until` needs."""
         draws = range(first * self.critic_steps, until * self.critic_steps)
-        for stream in (self.real, self.z_d, self.between):
+        for stream in (self.real, self.z_d, self.noise):
             if stream is not None:
                 stream.prepare(draws)
         if self.z_g is not None:
@@ -103,8 +102,8 @@ class Inputs:
         sizes = [x.shape[1] for x in real]
         z_d = [taken(self.z_d, i, place)[:, : sizes[place]] for place, i in draws]
         z_g = z_d[-1] if self.z_g is None else taken(self.z_g, s, 0)[:, : sizes[-1]]
-        between = [taken(self.between, i, place)[:, : sizes[place]] for place, i in draws] if self.between else ()
-        batch = Batch(tuple(real), tuple(z_d), z_g, tuple(between))
+        noise = [taken(self.noise, i, place)[:, : sizes[place]] for place, i in draws] if self.noise else ()
+        batch = Batch(tuple(real), tuple(z_d), z_g, tuple(noise))
         return cast(Batch, pytree.tree_map(lambda x: x[0], batch)) if self.looped else batch
 
     def time(self, s: int, staged: bool = False) -> tuple[Tensor, Tensor]:
@@ -117,8 +116,8 @@ class Inputs:
         for place, i in enumerate(self._draws(s)):
             self.real.stage(i, place)
             self.z_d.stage(i, place)
-            if self.between is not None:
-                self.between.stage(i, place)
+            if self.noise is not None:
+                self.noise.stage(i, place)
         if self.z_g is not None:
             self.z_g.stage(s, 0)
         self.clock[CHUNK_STEPS].copy_(self.clock[s % CHUNK_STEPS])

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,12 +31,10 @@ from gan.engine.process_setup import one_thread
 from gan.engine.programs import let_go, step_function
 from gan.engine.summary import summarise
 from gan.errors import InputError, Stopped
-from gan.model.step import Batch, Game, Hyper, State
+from gan.model.step import Batch, Hyper, State, StepConfig
 from gan.replica import ENGINE_VERSION, Cohort, CohortResult, Replica, ReplicaResult, load_plugins
-from gan.targets import Images
 from gan.variant import refused_precision
 
-REAL_SAMPLES = 100  # training images kept beside the generated ones
 PROGRESS_SECONDS = 1.0
 
 Arrays = dict[str, NDArray[Any]]
@@ -96,10 +93,8 @@ def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, A
         InputError: The target's data or the pinned classifier cannot be read.
     """
     where = torch.device(device)
-    real: Arrays = {}
-    if isinstance(cohort.target, Images):
-        real = {"images": _train_images(cohort.target, data_dir, where)[:REAL_SAMPLES].cpu().numpy()}
-    return references_of(sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)[0]), real
+    side, *_ = sides_of(cohort.target, cohort.scoring.split, data_dir, where, cohort.scoring.scores)
+    return references_of(side), dict(cohort.target.examples(data_dir, where))
 
 
 @dataclass(frozen=True)
@@ -129,19 +124,21 @@ class Run:
         self._started = time.perf_counter()
         self.looped = cohort.mode == "loop"
         self.variant = replicas[0].variant
-        self.game, *others = {Game.of(r.variant, cohort.target.dimension) for r in replicas}
-        assert not others, "replicas of one cohort play one game"
+        losses = cohort.losses_chosen_between()
+        self.config, *others = {StepConfig.of(r.variant, cohort.target.shape, losses) for r in replicas}
+        assert not others, "replicas of one cohort share the step's branches"
         # The first replica fills the places that are left: the arithmetic of the others does not depend on it.
         stacked = [replicas[0]] * (1 if self.looped else cohort.width)
         self.places = (0,) if self.looped else cohort.stack_places()
         for place, replica in zip(self.places, replicas, strict=True):
             stacked[place] = replica
         state = cast(State, self._stack([self._initial(r) for r in stacked]))
-        self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant)) for r in stacked])
-        images = _train_images(cohort.target, data_dir, device) if isinstance(cohort.target, Images) else None
-        self.inputs = Inputs(cohort, stacked, images, device)
-        self.metrics = torch.full((cohort.steps, len(stacked), len(self.game.metrics)), math.nan, device=device)
-        self.chunks = chunks_of(device)(step_function(self.game, cohort), state, self.hyper, self.inputs, self.metrics)
+        self.hyper = self._stack([pytree.tree_map(self._on_device, Hyper.of(r.variant, losses)) for r in stacked])
+        self.inputs = Inputs(cohort, stacked, data_dir, device)
+        self.metrics = torch.full((cohort.steps, len(stacked), len(self.config.metrics)), math.nan, device=device)
+        self.chunks = chunks_of(device)(
+            step_function(self.config, cohort), state, self.hyper, self.inputs, self.metrics
+        )
         self.failed: list[int | None] = [None for _ in replicas]
         self.evaluations: list[Evaluation] = []
         self.seconds_before = 0.0
@@ -153,7 +150,7 @@ class Run:
         """Train to the end, evaluating on the way; what was kept is not trained again."""
         target, scoring, failed = self.cohort.target, self.cohort.scoring, self.failed
         self.evaluations = [
-            Evaluation(r.variant, self.game, target, scoring, sides, self.device) for r in self.replicas
+            Evaluation(r.variant, self.config, target, scoring, sides, self.device) for r in self.replicas
         ]
         done = self._resume(kept) if kept else 0
         progress(done * len(self.replicas))
@@ -291,6 +288,7 @@ class Run:
             "device": self.device.type,
             "vectors": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "replicas": [r.id for r in self.replicas],
+            "losses": list(cohort.losses_chosen_between()),
             "mode": cohort.mode,
             "compiled": cohort.compiled,
             "width": cohort.width,
@@ -301,7 +299,7 @@ class Run:
         def rng(name: str) -> torch.Generator:
             return random_streams.generator(replica.seed, f"initialisation/{name}", 0, self.device)
 
-        return self.game.initial(rng, replica.variant.initialisation)
+        return self.config.initial(rng, replica.variant.initialisation)
 
     def _on_device(self, x: Tensor) -> Tensor:
         return x.to(self.device)
@@ -320,7 +318,7 @@ class Run:
         epoch = self.inputs.real.steps_per_epoch
         epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
         metrics = self.metrics[:, self.places[k]].double().cpu().numpy()
-        row, history = summarise(metrics, self.game.metrics, self.failed[k], epoch)
+        row, history = summarise(metrics, self.config.metrics, self.failed[k], epoch)
         result = ReplicaResult(self.replicas[k], row, history + evaluation.history, evaluation.progress())
         if final is not None:
             result.samples["final"] = final
@@ -334,8 +332,3 @@ class Run:
 def _named(state: State) -> list[tuple[str, Tensor]]:
     """Return the tensors of a state by name, such as ``.generator.params['0.weight']``, in the order of its leaves."""
     return [(pytree.keystr(path), leaf) for path, leaf in pytree.tree_flatten_with_path(state)[0]]
-
-
-@lru_cache(maxsize=1)
-def _train_images(target: Images, data_dir: Path, device: torch.device) -> Tensor:
-    return target.load(data_dir).train.to(device)

@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan.engine import random_streams
-from gan.model.step import Game, State
+from gan.model.step import State, StepConfig
 from gan.replica import Scoring
 from gan.scores import Split
 from gan.scores.factory import make_scorer
 from gan.scores.scorer import Players, Scorer
-from gan.targets import Gaussian, Images, Target
+from gan.targets import Gaussian, Target
 from gan.variant import Variant
-
-PROGRESS_SAMPLES = {"real_line": 1000, "image": 16, "point": 1}  # from fixed latents, kept at each evaluation
-FINAL_SAMPLES = {"real_line": 10_000, "image": 100, "point": 1}  # kept at the end
 
 STREAMS: Final[dict[Split, str]] = {"test": "evaluation", "validation": "validation"}
 """Where a split's latents come from: settings chosen by one stream say nothing of the other."""
@@ -64,9 +61,10 @@ def sides_of(
     Raises:
         InputError: The target's data or the pinned classifier cannot be read.
     """
-    first: Split = "validation" if split == "validation" and target.kind != "point" else "test"
+    has_data = "samples" in target.provides
+    first: Split = "validation" if split == "validation" and has_data else "test"
     sides = [Side(first, _scorer(target, data_dir, device, first, own))]
-    if split == "both" and target.kind != "point":
+    if split == "both" and has_data:
         held_out = _scorer(target, data_dir, device, "validation", own)
         sides.append(Side("validation", held_out, "validation", "validation/"))
     return sides
@@ -89,7 +87,7 @@ class Evaluation:
 
     Args:
         variant: What it is.
-        game: Its networks.
+        config: Its networks.
         target: What its samples should be like.
         scoring: How it is evaluated.
         sides: From `sides_of`; the samples of the first are kept.
@@ -99,13 +97,13 @@ class Evaluation:
     def __init__(
         self,
         variant: Variant,
-        game: Game,
+        config: StepConfig,
         target: Target,
         scoring: Scoring,
         sides: Sequence[Side],
         device: torch.device,
     ) -> None:
-        self.variant, self.game, self.target, self.scoring = variant, game, target, scoring
+        self.variant, self.config, self.target, self.scoring = variant, config, target, scoring
         self.sides, self.device = sides, device
         self.history: list[tuple[int, str, float]] = []
         self._progress: list[tuple[int, Tensor]] = []
@@ -116,7 +114,7 @@ class Evaluation:
             samples = self.sample(state, side.scorer.curve_size, side.split)
             self.history += [(at, f"{side.curves}/{name}", v) for name, v in side.scorer.curve(samples).items()]
             if side is self.sides[0]:
-                self._progress.append((at, samples[: PROGRESS_SAMPLES[self.target.kind]]))
+                self._progress.append((at, samples[: self.target.progress_samples]))
 
     def resume(self, history: list[tuple[int, str, float]], progress: dict[str, Tensor]) -> None:
         """Take up evaluations that were made before: their `history`, and what `progress` returned, as tensors."""
@@ -143,7 +141,7 @@ class Evaluation:
         players = self._players(state)
         samples = self.sample(state, first.scorer.final_size, first.split)
         row = first.scorer.final(samples, players)
-        if self.target.kind != "point" and first.split == "test":
+        if "samples" in self.target.provides and first.split == "test":
             # The same replica on other latents: how much of the spread is the evaluation's own. A search has no use
             # for it.
             again = first.scorer.final(self.sample(state, first.scorer.final_size, first.split, draw=1))
@@ -151,7 +149,7 @@ class Evaluation:
         for side in others:
             scores = side.scorer.final(self.sample(state, side.scorer.final_size, side.split), players)
             row |= {f"{side.finals}{name}": value for name, value in scores.items()}
-        return row, samples[: FINAL_SAMPLES[self.target.kind]].cpu().numpy()
+        return row, samples[: self.target.final_samples].cpu().numpy()
 
     def sample(self, state: State, n: int, split: Split = "test", draw: int = 0) -> Tensor:
         """Generate `n` samples from a split's latents, drawn for the time `draw`.
@@ -160,23 +158,20 @@ class Evaluation:
             float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are; of the
             game of two numbers these, [1, 2].
         """
-        if self.target.kind == "point":
+        if "game" in self.target.provides:
             return torch.cat([x for player in state for x in player.params.values()], dim=1)
-        made = self._generate(state, n, split, draw)
-        if isinstance(self.target, Images):
-            return random_streams.to_uint8(made, signed=self.variant.generator_output != "sigmoid")
-        return made
+        return self.target.as_data(self._generate(state, n, split, draw), self.variant)
 
     def finite(self, state: State) -> bool:
         """Say whether the samples that scores are taken on are finite, before images are quantised, and D's outputs."""
-        if self.target.kind == "point":
+        if "game" in self.target.provides:
             return True
         params, buffers, _ = state.discriminator
         for side in self.sides:
             for draw in (0, 1):
                 samples = self._generate(state, side.scorer.final_size, side.split, draw)
                 with torch.no_grad():
-                    output, _ = self.game.discriminator(params, buffers, samples[:2_000], training=False)
+                    output, _ = self.config.discriminator(params, buffers, samples[:2_000], training=False)
                 if not torch.isfinite(samples).all() or not torch.isfinite(output).all():
                     return False
         return True
@@ -189,19 +184,19 @@ class Evaluation:
         params, buffers, _ = state.generator
         with torch.no_grad():
             batches = latents.split(self.variant.batch_size if training else 2_000)
-            return torch.cat([self.game.generator(params, buffers, z, training=training)[0] for z in batches])
+            return torch.cat([self.config.generator(params, buffers, z, training=training)[0] for z in batches])
 
     def _players(self, state: State) -> Players:
         """Return what scores on the real line may know of the two players."""
-        if self.target.kind != "real_line":
+        if "line" not in self.target.provides:
             return Players()
         params, buffers, _ = state.discriminator
 
         def discriminator(points: NDArray[np.float64]) -> NDArray[np.float64]:
             x = torch.tensor(points, dtype=torch.float32, device=self.device)[:, None]
             with torch.no_grad():
-                output, _ = self.game.discriminator(params, buffers, x, training=False)
-            output = torch.sigmoid(output) if self.game.output == "logit" else output
+                output, _ = self.config.discriminator(params, buffers, x, training=False)
+            output = torch.sigmoid(output) if self.config.output == "logit" else output
             return output.flatten().double().cpu().numpy()
 
         variant = self.variant

@@ -17,8 +17,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from gan.engine.tracing import trace
-from gan.model.step import Batch, Game, Hyper, State, step
-from gan.replica import PROGRAMS, Cohort, batch_shapes
+from gan.model.step import Batch, Hyper, State, StepConfig, step
+from gan.plugins import registry
+from gan.replica import PROGRAMS, Cohort, batch_shapes, cohort_shape
 
 StepFunction = Callable[[State, Hyper, Batch, Tensor, Tensor], tuple[State, Tensor]]
 
@@ -29,7 +30,7 @@ as they lost. On CUDA the host is out of the way in a graph."""
 _programs: dict[bool, dict[Any, _Program]] = {True: {}, False: {}}  # compiled and not, by what shapes them
 
 
-def step_function(game: Game, cohort: Cohort) -> StepFunction:
+def step_function(config: StepConfig, cohort: Cohort) -> StepFunction:
     """Return the step of a cohort: alone or mapped over replicas, compiled or not.
 
     A worker that goes from shape to shape, as tuning does, finds what it made before; of each kind `PROGRAMS` at most
@@ -39,14 +40,15 @@ def step_function(game: Game, cohort: Cohort) -> StepFunction:
     needed = batch_shapes(variant, cohort.target)
     assert not cohort.compiled or needed <= PROGRAMS, "the plan compiles no cohort that needs more"
     kept = _programs[cohort.compiled]
-    key = (game, variant.shape(), cohort.mode, cohort.width)
+    key = (config, cohort_shape(variant), cohort.mode, cohort.width)
     if key not in kept:
         if sum(program.needed for program in kept.values()) + needed > PROGRAMS:
             forget(cohort.compiled)
-        one = partial(step, game)
+        one = partial(step, config)
         mapped = one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
         # A plugin's code may do what a trace does not hold: draw numbers, branch on values, change tensors in place.
-        kept[key] = _Compiled(mapped, needed) if cohort.compiled else _Traced(mapped, needed, not variant.own())
+        traceable = not registry.plugin_components(variant)
+        kept[key] = _Compiled(mapped, needed) if cohort.compiled else _Traced(mapped, needed, traceable)
     return kept[key]
 
 
@@ -92,7 +94,7 @@ class _Program(ABC):
             self.programs[key] = program
         if self.held is None or self.held[0] is not state or self.held[1] is not hyper:
             self.held = state, hyper, [*pytree.tree_leaves(state), *pytree.tree_leaves(hyper)]
-        drawn = [*batch.real, *batch.z_d, batch.z_g, *batch.between]
+        drawn = [*batch.real, *batch.z_d, batch.z_g, *batch.noise]
         return state, self.programs[key](*self.held[2], *drawn, t, progress)
 
     @abstractmethod
@@ -116,18 +118,18 @@ class _Traced(_Program):
     Args:
         mapped: The step.
         needed: How many programs it may come to.
-        ours: All of its code is ours, which is known to be traceable.
+        traceable: All of its components are built in, which are known to be traceable.
     """
 
-    def __init__(self, mapped: StepFunction, needed: int, ours: bool) -> None:
+    def __init__(self, mapped: StepFunction, needed: int, traceable: bool) -> None:
         super().__init__(mapped, needed)
-        self.ours = ours
+        self.traceable = traceable
         self.seen = Counter[Any]()
 
     def make(self, key: Any, *given: Any) -> Callable[..., Tensor] | None:
         """Trace the step of a shape that has come often."""
         self.seen[key] += 1
-        if self.seen[key] <= traced_after or not self.ours or given[-1].device.type != "cpu":
+        if self.seen[key] <= traced_after or not self.traceable or given[-1].device.type != "cpu":
             return None
         function, leaves = self.flat(given)
         return trace(function, leaves, len(pytree.tree_leaves(given[0])))

@@ -13,8 +13,6 @@ from functools import partial
 import torch
 from torch import Generator, Tensor
 
-from gan.targets import Gaussian, Mixture, Point
-
 BLOCK_STEPS = 64
 
 
@@ -120,27 +118,27 @@ class Latents(_Blocks):
         super().__init__(seeds, f"latents/{stream}", draws, (batch, dimension), device, blocks, staged)
 
 
-class Fractions(_Blocks):
-    """Uniform numbers in [0, 1), where between real and fake a penalty looks: `at(step)` is [K, batch, 1]."""
+class PenaltyNoise(_Blocks):
+    """Uniform numbers in [0, 1) for a penalty: `at(step)` is [K, batch, numbers]."""
 
     def __init__(
-        self, seeds: Sequence[int], batch: int, device: torch.device, blocks: int = 1, staged: int = 0
+        self, seeds: Sequence[int], batch: int, numbers: int, device: torch.device, blocks: int = 1, staged: int = 0
     ) -> None:
         def draw(g: Generator, out: Tensor) -> None:
             out.uniform_(generator=g)
 
-        super().__init__(seeds, "penalty", [draw] * len(seeds), (batch, 1), device, blocks, staged)
+        super().__init__(seeds, "penalty", [draw] * len(seeds), (batch, numbers), device, blocks, staged)
 
 
 class Samples(_Blocks):
-    """Fresh samples of a distribution: `at(step)` is [K, batch, 1]."""
+    """Fresh samples of a distribution on the real line: `at(step)` is [K, batch, 1]."""
 
     steps_per_epoch = None  # a distribution never runs out
 
     def __init__(
         self,
         seeds: Sequence[int],
-        target: Gaussian | Mixture | Point,
+        sample: Callable[[tuple[int, ...], Generator], Tensor],
         batch: int,
         device: torch.device,
         blocks: int = 1,
@@ -149,7 +147,7 @@ class Samples(_Blocks):
         self.batch = batch
 
         def draw(g: Generator, out: Tensor) -> None:
-            out.copy_(target.sample((BLOCK_STEPS, batch), g))
+            out.copy_(sample((BLOCK_STEPS, batch), g))
 
         super().__init__(seeds, "real", [draw] * len(seeds), (batch, 1), device, blocks, staged)
 
@@ -235,6 +233,7 @@ class Images:
         return to_range(self.images[self.chosen[:, row, : self.size(step)]], signed=self.signed)
 
 
+RealStream = Samples | Images
 Stream = _Blocks | Images
 
 

@@ -1,87 +1,47 @@
-"""Work counted from a variant: operations of a training step, parameters of its networks. No torch needed."""
+"""Work counted from the layers of a variant: operations of a step, weights of its networks. No torch needed."""
 
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
-from gan import plugins
+from gan.model.networks import Network, players
+from gan.plugins import registry
 from gan.variant import Variant
 
+Shape = tuple[int, ...]
 
-def flops_per_step(variant: Variant, dimension: int) -> float:
+
+def flops_per_step(variant: Variant, shape: Shape) -> float:
     """Count the floating-point operations of one training step, two for each multiply-add of a product.
 
-    A step of the discriminator runs G forward and D forward and backward on both halves, and with a penalty D
-    forward and backward twice more on one half's worth; the generator's step runs D forward and backward to its
-    input on the fakes, and G backward (and forward again when latents are fresh). What nobody needs is not counted:
-    the gradient on the input of D's first layer in its own step, and on that of G's.
+    A step of the discriminator runs G forward and D forward and backward on both halves, and with a penalty some passes
+    of D more on one half's worth (R1 and WGAN-GP: forward and backward twice); the generator's step runs D forward and
+    backward to its input on the fakes, and G backward (and forward again when latents are fresh). What nobody needs is
+    not counted: the gradient on the input of D's first layer in its own step, and on that of G's.
 
     Args:
-        variant: Widths and batch size.
-        dimension: Numbers in a sample.
+        variant: Every detail of it.
+        shape: Of a sample.
     """
-    g, d = generator_products(variant, dimension), discriminator_products(variant, dimension)
-    penalty_passes = 0 if variant.penalty == "none" else 5
-    critic = (2 * 3 + penalty_passes) * d - 2 * _first_of_discriminator(variant, dimension) + g
+    generator, discriminator = players(variant, shape)
+    g, d = macs(generator), macs(discriminator)
+    penalty = registry.penalty(variant.penalty)
+    critic = (2 * 3 + (penalty.passes if penalty else 0)) * d - 2 * _first(discriminator) + g
     g_passes = 3 if variant.latents == "fresh" else 2
-    generator = 2 * d + g_passes * g - _first_of_generator(variant)
-    return 2.0 * variant.batch_size * (variant.critic_steps * critic + generator)
+    return 2.0 * variant.batch_size * (variant.critic_steps * critic + 2 * d + g_passes * g - _first(generator))
 
 
-def parameters(variant: Variant, dimension: int) -> int:
-    """Count the parameters of both players, leaving out biases and BatchNorm."""
-    if variant.discriminator != "conv":
-        d = discriminator_products(variant, dimension)
-    else:
-        d = sum(16 * a * b for a, b in pairwise((1, *variant.discriminator_channels)))
-        d += _conv_outputs(variant, dimension)
-    return generator_products(variant, dimension) + d
+def weights(variant: Variant, shape: Shape) -> int:
+    """Count the numbers of the matrices of both players: all parameters but biases and BatchNorm's."""
+    layers = [layer for network in players(variant, shape) for layer in network.layers]
+    return sum(math.prod(its) for layer in layers for its in layer.params().values() if len(its) > 1)
 
 
-def generator_products(variant: Variant, dimension: int) -> int:
-    """Count the multiply-adds of one sample through the generator; a plugin's that does not say is taken for an mlp."""
-    if "generator" in variant.own() and (count := plugins.network("generator", variant.generator).products):
-        return count(variant, dimension)
-    if variant.generator in ("fixed_gaussian", "point"):
-        return 1
-    widths = (variant.latent_dim, *variant.generator_hidden, dimension)
-    return sum(a * b for a, b in pairwise(widths))
+def macs(network: Network) -> int:
+    """Count the multiply-adds of one sample through a network."""
+    return sum(layer.macs() for layer in network.layers)
 
 
-def discriminator_products(variant: Variant, dimension: int) -> int:
-    """Count the multiply-adds of one sample through the discriminator; a plugin's as a generator's."""
-    if "discriminator" in variant.own() and (count := plugins.network("discriminator", variant.discriminator).products):
-        return count(variant, dimension)
-    if variant.discriminator == "slope":
-        return 1
-    if variant.discriminator != "conv":
-        return sum(a * b for a, b in pairwise((dimension, *variant.discriminator_hidden, 1)))
-    side, total = math.isqrt(dimension), 0
-    for a, b in pairwise((1, *variant.discriminator_channels)):
-        side //= 2
-        total += 16 * a * b * side**2
-    return total + _conv_outputs(variant, dimension)
-
-
-def _first_of_generator(variant: Variant) -> int:
-    """Count the multiply-adds of one sample through G's first layer; of a plugin that counts itself it is not known."""
-    if "generator" in variant.own() and plugins.network("generator", variant.generator).products:
-        return 0
-    return 0 if variant.generator in ("fixed_gaussian", "point") else variant.latent_dim * variant.generator_hidden[0]
-
-
-def _first_of_discriminator(variant: Variant, dimension: int) -> int:
-    """Count the multiply-adds of one sample through D's first layer, as of G's."""
-    if "discriminator" in variant.own() and plugins.network("discriminator", variant.discriminator).products:
-        return 0
-    if variant.discriminator == "slope":
-        return 0
-    if variant.discriminator == "conv":
-        return 16 * variant.discriminator_channels[0] * (math.isqrt(dimension) // 2) ** 2
-    return dimension * variant.discriminator_hidden[0]
-
-
-def _conv_outputs(variant: Variant, dimension: int) -> int:
-    side = math.isqrt(dimension) >> len(variant.discriminator_channels)
-    return variant.discriminator_channels[-1] * side**2
+def _first(network: Network) -> int:
+    """Count the multiply-adds of one sample through the first layer that has any."""
+    return next((layer.macs() for layer in network.layers if layer.macs()), 0)

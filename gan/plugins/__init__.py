@@ -1,23 +1,27 @@
-"""Components of a person's own: what they consist of, and those that are loaded; `gan/plugins/loader.py` loads them."""
+"""What a plugin is made of; `gan/plugins/loader.py` loads plugins, `gan/plugins/registry.py` finds components."""
 
 from __future__ import annotations
 
-from gan.plugins.components import Component, Kind, Loss, NetworkKind, PluginScore, TargetKind
-from gan.plugins.registry import NEEDS_PLUGIN, Plugin, compilable, loss, names, network, score, used
+from gan.plugins.components import (
+    FACTS,
+    Component,
+    Kind,
+    Loss,
+    NetworkKind,
+    Optimiser,
+    Penalty,
+    PluginScore,
+    TargetFamily,
+)
 
 __all__ = [
-    "NEEDS_PLUGIN",
+    "FACTS",
     "Component",
     "Kind",
     "Loss",
     "NetworkKind",
-    "Plugin",
+    "Optimiser",
+    "Penalty",
     "PluginScore",
-    "TargetKind",
-    "compilable",
-    "loss",
-    "names",
-    "network",
-    "score",
-    "used",
+    "TargetFamily",
 ]

@@ -1,52 +1,126 @@
-"""A person's own losses, networks and scores: what each consists of, and what is refused of it.
+"""Components: what a loss, a penalty, an optimiser, a network, a target and a score consist of.
 
-Nothing here imports torch.
+Built-in components and those of plugins are the same objects in the same registry (`gan/plugins/registry.py`), and the
+same checks test both (`gan/conformance/`). Nothing here imports torch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
 
-from gan.errors import InputError, shown
+from gan.errors import InputError, nearest, shown
 from gan.variant import Variant
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gan.model.layers import BatchNorm, Layer
-    from gan.targets import Target
+    from gan.model.layers import Layer
+    from gan.targets.target import Target
 
-Kind = Literal["loss", "generator", "discriminator", "score"]
-TargetKind = Literal["real_line", "image"]
+Kind = Literal["loss", "penalty", "optimiser", "generator", "discriminator", "target", "score"]
+Critic = Callable[["Tensor"], "Tensor"]
+
+FACTS: Final[Mapping[str, str]] = {
+    "samples": "data to learn",
+    "line": "one number a sample",
+    "cdf": "an exact distribution function",
+    "density": "an exact density",
+    "modes": "modes at known places",
+    "image": "images",
+    "labels": "a class for each image",
+    "features": "a pinned classifier",
+    "held_out": "validation data",
+    "game": "two numbers, and no data",
+}
+"""What a target may provide, and a network or a score may need."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What the players minimise: three costs, elementwise on the discriminator's logit.
+    """What the players minimise, as costs of the discriminator's outputs.
 
-    The discriminator's loss is the mean of `real_cost` on real samples and of `fake_cost` on fakes, weighted by the
-    variant's `reduction`; the generator's that of `generator_cost` on its fakes.
+    The discriminator's loss is the mean of its costs on real samples and on fakes, weighted by the variant's
+    `reduction`; the generator's is the mean of its costs on its fakes.
 
     Attributes:
-        name: As a study file says it.
-        real_cost: From logits of any shape to costs of that shape.
-        fake_cost: The same.
-        generator_cost: The same.
-        compiles: torch.compile can read all three, without a break in the graph.
+        name: As a study file names it.
+        discriminator: From D(x) and D(G(z)), each [batch, 1], to the costs of each, of the same shapes. A loss of pairs
+            gives each of a pair half of its cost.
+        generator: From D(G(z)), and D(x) where `real_in_generator_step` (else None), to the costs of the fakes.
+        scope: A cost is one of its sample alone, of a real and a fake sample of one place in the batch, or of the
+            whole batch.
+        real_in_generator_step: The generator's costs need D(x): one more pass of the discriminator.
+        on_probability: The same loss where D's output is a sigmoid's; None where it needs a logit, or a critic's
+            output, which has no sigmoid.
+        compiles: torch.compile can read it without a break in the graph, and cost and slope are finite at 0. Such
+            losses share a cohort; any other loss has cohorts of its own.
     """
 
     name: str
-    real_cost: Callable[[Tensor], Tensor]
-    fake_cost: Callable[[Tensor], Tensor]
-    generator_cost: Callable[[Tensor], Tensor]
+    discriminator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    generator: Callable[[Tensor, Tensor | None], Tensor]
+    scope: Literal["sample", "pair", "batch"] = "sample"
+    real_in_generator_step: bool = False
+    on_probability: Loss | None = None
     compiles: bool = False
 
     kind: ClassVar[Kind] = "loss"
+    calls: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
+
+    @property
+    def shares_cohorts(self) -> bool:
+        """Replicas with this loss may train beside replicas with another."""
+        return self.compiles and not self.real_in_generator_step
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A term of the discriminator's loss beside the costs, weighted by `penalty_weight`.
+
+    Attributes:
+        name: As a study file names it.
+        cost: From the discriminator as a pure function of samples [batch, size] to outputs [batch, 1], real samples,
+            fakes, and uniform numbers in [0, 1) [batch, noise], to a scalar.
+        noise: From the size of a sample to how many uniform numbers the penalty needs for each; from the replica's own
+            stream.
+        passes: Passes of the discriminator over half a batch that it costs, for estimates.
+        compiles: torch.compile can read it without a break in the graph.
+    """
+
+    name: str
+    cost: Callable[[Critic, Tensor, Tensor, Tensor | None], Tensor]
+    noise: Callable[[int], int] = lambda size: 0
+    passes: int = 5
+    compiles: bool = False
+
+    kind: ClassVar[Kind] = "penalty"
+    calls: ClassVar[tuple[str, ...]] = ("cost", "noise")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How a player descends: pure functions, so that each replica has its own learning rate.
+
+    Attributes:
+        name: As a study file names it.
+        initial: From parameters to the optimiser's state before the first step, a tree of tensors.
+        update: From parameters, their gradients, the state, the number of the step (from 1), the learning rate and
+            Adam's decay rates (`gan.model.optimisers.Betas`) to new parameters and a new state.
+        compiles: torch.compile can read it without a break in the graph.
+    """
+
+    name: str
+    initial: Callable[[dict[str, Tensor]], Any]
+    update: Callable[[dict[str, Tensor], dict[str, Tensor], Any, Tensor, Tensor, Any], tuple[dict[str, Tensor], Any]]
+    compiles: bool = False
+
+    kind: ClassVar[Kind] = "optimiser"
+    calls: ClassVar[tuple[str, ...]] = ("initial", "update")
 
 
 @dataclass(frozen=True)
@@ -54,29 +128,49 @@ class NetworkKind:
     """A kind of generator or discriminator.
 
     Attributes:
-        name: As a study file says it.
+        name: As a study file names it.
         player: Whose.
-        build: From a variant and the numbers in a sample to layers: for a generator from latents [batch, latent_dim]
-            to samples [batch, size], for a discriminator from samples [batch, size] to logits [batch, 1]. The
-            activation that `generator_output` or `discriminator_output` asks for is put behind them. Of the variant it
-            may read what `Variant.shape` has.
-        products: From the same to the multiply-adds of one sample, about as many as parameters; without it the plan
-            takes the network for an mlp of the variant's widths.
-        targets: Kinds of targets that it is for.
-        compiles: torch.compile can read it, without a break in the graph.
+        build: From a variant and the shape of a sample, (numbers,) or (channels, height, width), to layers: for a
+            generator from latents [batch, latent_dim] to samples [batch, size], for a discriminator from samples
+            [batch, size] to outputs [batch, 1]. The activation that `generator_output` or `discriminator_output` asks
+            for is put behind them. Of the variant it may read what `gan.replica.cohort_shape` has.
+        needs: Of `FACTS`, what a target must provide.
+        reads: Settings of network kinds that it uses; None: it may use all of them.
+        refuses: From a variant and the shape of a sample to why they make no network, or None. It names the setting.
+        compiles: torch.compile can read it without a break in the graph.
     """
 
     name: str
     player: Literal["generator", "discriminator"]
-    build: Callable[[Variant, int], Sequence[Layer | BatchNorm]]
-    products: Callable[[Variant, int], int] | None = None
-    targets: tuple[TargetKind, ...] = ("real_line", "image")
+    build: Callable[[Variant, tuple[int, ...]], Sequence[Layer]]
+    needs: frozenset[str] = frozenset({"samples"})
+    reads: frozenset[str] | None = None
+    refuses: Callable[[Variant, tuple[int, ...]], str | None] = lambda variant, shape: None
     compiles: bool = False
+
+    calls: ClassVar[tuple[str, ...]] = ("build", "refuses")
 
     @property
     def kind(self) -> Kind:
         """The field of a variant that names it."""
         return self.player
+
+
+@dataclass(frozen=True)
+class TargetFamily:
+    """A family of targets: what a study's `[target]` names.
+
+    Attributes:
+        name: As a study file names it.
+        make: From the parameters, as keywords with defaults, to a target (`gan/targets/`); it raises InputError where
+            one cannot be.
+    """
+
+    name: str
+    make: Callable[..., Target]
+
+    kind: ClassVar[Kind] = "target"
+    calls: ClassVar[tuple[str, ...]] = ("make",)
 
 
 @dataclass(frozen=True)
@@ -91,7 +185,7 @@ class PluginScore:
             on the real line, uint8 [n, pixels] of images.
         final: Taken at the end of training, as a result.
         curve: Taken through training, as a history.
-        targets: Kinds of targets that it is for.
+        needs: Of `FACTS`, what a target must provide.
     """
 
     name: str
@@ -100,44 +194,37 @@ class PluginScore:
     measure: Callable[[Tensor, Target, Tensor], float]
     final: bool = True
     curve: bool = True
-    targets: tuple[TargetKind, ...] = ("real_line", "image")
+    needs: frozenset[str] = frozenset({"samples"})
 
     kind: ClassVar[Kind] = "score"
+    calls: ClassVar[tuple[str, ...]] = ("measure",)
 
 
-Component = Loss | NetworkKind | PluginScore
+Component = Loss | Penalty | Optimiser | NetworkKind | TargetFamily | PluginScore
 
 
-def check(component: Component, place: str, taken: Sequence[str]) -> None:
+def check(component: Component, place: str) -> None:
     """Refuse a component that could not be named or called.
 
     Args:
         component: Of a plugin.
         place: Where it stands, for messages.
-        taken: Names of ours of its kind.
 
     Raises:
         InputError: Naming the attribute and what was expected.
     """
     name: Any = component.name
-    kind = component.kind
-    if kind not in get_args(Kind):
-        raise InputError(f"{place}: player: expected generator or discriminator, got {shown(kind)}")
+    if component.kind not in get_args(Kind):
+        raise InputError(f"{place}: player: expected generator or discriminator, got {shown(component.kind)}")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InputError(f"{place}: name: expected lower-case letters, digits and '_', got {shown(name)}")
-    if name in taken:
-        raise InputError(f"{place}: name: {name!r} is a {kind} of ours; expected another name")
-    calls = {
-        "loss": ("real_cost", "fake_cost", "generator_cost"),
-        "score": ("measure",),
-    }.get(kind, ("build", *(["products"] if getattr(component, "products", None) is not None else [])))
-    for call in calls:
+    for call in component.calls:
         if not callable(getattr(component, call)):
             raise InputError(f"{place}: {call}: expected a function, got {shown(getattr(component, call))}")
-    if isinstance(component, Loss):
-        return
-    wrong = [t for t in component.targets if t not in get_args(TargetKind)]
-    if wrong or not component.targets:
-        raise InputError(f"{place}: targets: expected some of {', '.join(get_args(TargetKind))}, got {shown(wrong)}")
+    needs: Any = getattr(component, "needs", frozenset())
+    if not isinstance(needs, frozenset):
+        raise InputError(f"{place}: needs: expected a frozenset of names, got {shown(needs)}")
+    for fact in needs - FACTS.keys():
+        raise InputError(f"{place}: needs: {shown(fact)}; {nearest(str(fact), FACTS)}")
     if isinstance(component, PluginScore) and component.direction not in ("lower", "higher"):
         raise InputError(f"{place}: direction: expected lower or higher, got {shown(component.direction)}")

@@ -1,8 +1,9 @@
-"""Load plugins: modules of a person's own losses, networks and scores.
+"""Load plugins: modules of a person's own components.
 
-A plugin is a Python module with a list ``COMPONENTS`` of a `Loss`, a `NetworkKind` and a `PluginScore`, as many of each
-as it likes. A study file names them where it names ours; it cannot load them: that takes `--plugin`, and nothing else
-does. `gan/conformance/` holds them to what ours are held to. Nothing here imports torch; a plugin may.
+A plugin is a Python module with a list ``COMPONENTS`` of what `gan.plugins` exports: losses, penalties, optimisers,
+kinds of networks, families of targets, scores. A study file names them where it names built-in ones; it cannot load
+them: that takes `--plugin`, and nothing else does. `gan/conformance/` holds them to what the built-in ones are held to.
+Nothing here imports torch; a plugin may.
 """
 
 from __future__ import annotations
@@ -19,15 +20,14 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast, get_args
 
 from gan.errors import InputError, nearest, shown
 from gan.plugins import registry
 from gan.plugins.components import Component, Kind, check
 from gan.plugins.registry import Plugin
 from gan.scores import scores_of
-from gan.targets import TARGETS, make_target
-from gan.variant import BUILT_IN
+from gan.targets import make_target
 
 _COLUMNS: Final = ("failed_step", "reason", "train_seconds")
 """Columns of the ledger that no score may have for a name."""
@@ -167,26 +167,32 @@ def _digest(path: Path, package: bool) -> str:
 def _components(module: ModuleType, place: str) -> tuple[Component, ...]:
     """Return what a module brings, checked."""
     listed: Any = getattr(module, "COMPONENTS", None)
+    kinds = [component.__name__ for component in get_args(Component)]
+    expected = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
     if not isinstance(listed, list | tuple) or not listed:
-        raise InputError(f"{place}: no components; expected a list COMPONENTS of Loss, NetworkKind and PluginScore")
+        raise InputError(f"{place}: no components; expected a list COMPONENTS of {expected}")
     components: tuple[Any, ...] = tuple(cast("Sequence[Any]", listed))
     for i, component in enumerate(components):
+        at = f"{place}: COMPONENTS[{i}]"
         if not isinstance(component, Component):
-            raise InputError(
-                f"{place}: COMPONENTS[{i}]: expected a Loss, a NetworkKind or a PluginScore, got {shown(component)}"
+            raise InputError(f"{at}: expected a {expected}, got {shown(component)}")
+        check(component, at)
+        kind, name = component.kind, component.name
+        if name in _taken(kind):
+            raise InputError(f"{at}: name: {name!r} is a built-in {kind}; expected another name")
+        if (kind, name) in [(c.kind, c.name) for c in components[:i]]:
+            raise InputError(f"{at}: the {kind} {name!r} stands there twice; expected once")
+        if name in registry.plugin_names(kind):
+            other = next(
+                p.module for p in registry.loaded.values() if (kind, name) in [(c.kind, c.name) for c in p.components]
             )
-        said = f"{place}: COMPONENTS[{i}]"
-        check(component, said, _taken(component.kind))
-        if (component.kind, component.name) in [(c.kind, c.name) for c in components[:i]]:
-            raise InputError(f"{said}: the {component.kind} {component.name!r} stands there twice; expected once")
-        if component.name in registry.names(component.kind):
-            other = registry.find(component.kind, component.name)[0].module
-            raise InputError(f"{said}: the plugin {other} has a {component.kind} {component.name!r} already")
+            raise InputError(f"{at}: the plugin {other} has a {kind} {name!r} already")
     return components
 
 
 def _taken(kind: Kind) -> Sequence[str]:
-    """Return the names of ours that no plugin may have."""
+    """Return the names that no plugin may use."""
     if kind != "score":
-        return BUILT_IN.get(kind, ())
-    return [*_COLUMNS, *(score.name for target in TARGETS for score in scores_of(make_target(target)))]
+        return [*registry.built_in_names(kind), "none"]
+    targets = [make_target(name) for name in registry.built_in_names("target")]
+    return [*_COLUMNS, *(score.name for target in targets for score in scores_of(target))]

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from gan import plugins
 from gan.errors import InputError, shortened, shown
+from gan.plugins import registry
 from gan.targets import Images, Mixture, Point, Target
 
 __all__ = ["KS_SIZE", "PROTOCOL", "WEIGHTS", "Score", "Split", "sample_sizes", "scores_of", "scoring_digest"]
@@ -82,7 +82,7 @@ def scores_of(target: Target, own: Sequence[str] = ()) -> tuple[Score, ...]:
     Raises:
         InputError: One of them is not loaded.
     """
-    added = [plugins.score(name) for name in own]
+    added = [registry.score(name) for name in own]
     return *_ours(target), *(Score(s.name, s.label, s.direction, s.final, s.curve) for s in added)
 
 

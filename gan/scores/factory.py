@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
-from gan import plugins
+from gan.plugins import registry
 from gan.scores import Split
 from gan.scores.plugin_scores import with_plugin_scores
 from gan.scores.scorer import ImageScorer, PointScorer, RealLineScorer, Scorer
@@ -37,5 +38,5 @@ def make_scorer(
     if isinstance(target, Images):
         scorer = ImageScorer(target, data_dir, device, split)
     else:
-        scorer = PointScorer() if isinstance(target, Point) else RealLineScorer(target)
-    return with_plugin_scores(scorer, [plugins.score(name) for name in own])
+        scorer = PointScorer() if isinstance(target, Point) else RealLineScorer(cast(Any, target))
+    return with_plugin_scores(scorer, [registry.score(name) for name in own])

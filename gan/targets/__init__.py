@@ -6,60 +6,56 @@ This face imports no torch, so that plans and the command line can name a target
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from gan.errors import InputError, nearest, shown
-from gan.targets.images import ImageData, Images
-from gan.targets.real_line import Gaussian, Mixture, Point
+from gan.plugins import registry
+from gan.plugins.components import TargetFamily
+from gan.targets.images import DATASETS, ImageData, Images
+from gan.targets.real_line import Gaussian, Mixture, OneNumber, Point, RealLine, ScipyTarget
+from gan.targets.target import Target
 
-__all__ = ["TARGETS", "Gaussian", "ImageData", "Images", "Mixture", "Point", "Target", "changed", "make_target"]
+__all__ = [
+    "Gaussian",
+    "ImageData",
+    "Images",
+    "Mixture",
+    "OneNumber",
+    "Point",
+    "RealLine",
+    "ScipyTarget",
+    "Target",
+    "changed",
+    "make_target",
+]
 
-Target = Gaussian | Mixture | Images | Point
-
-
-def _digits() -> Images:
-    return Images("digits")
-
-
-def _mnist() -> Images:
-    return Images("mnist")
-
-
-def _fashion_mnist() -> Images:
-    return Images("fashion_mnist")
-
-
-TARGETS: Final[dict[str, Callable[..., Target]]] = {
-    "gaussian": Gaussian,
-    "mixture": Mixture,
-    "digits": _digits,
-    "mnist": _mnist,
-    "fashion_mnist": _fashion_mnist,
-    "point": Point,
-}
-"""Name of each target and what makes it; the keywords of the callable are the target's parameters."""
+COMPONENTS = (
+    *(TargetFamily(made.name, made) for made in (Gaussian, Mixture, Point)),
+    *(TargetFamily(dataset, partial(Images, dataset)) for dataset in DATASETS),
+)
 
 
 def make_target(name: str, **params: Any) -> Target:
     """Make a target from its name and parameters, as a study file writes them.
 
     Args:
-        name: A key of `TARGETS`.
+        name: Of a built-in family of targets, or of a plugin's.
         **params: The target's parameters: ``mean, std`` of ``gaussian``; ``modes, spacing, std`` of
             ``mixture``; images and the point have none.
 
     Raises:
         InputError: An unknown name or parameter, or a value the target cannot have.
     """
-    if name not in TARGETS:
-        raise InputError(f"target: unknown name {shown(name)}; {nearest(name, TARGETS)}")
-    known = list(inspect.signature(TARGETS[name]).parameters)
+    if name not in (valid := registry.names("target")):
+        raise InputError(f"target: unknown name {shown(name)}; {nearest(name, valid)}")
+    make = registry.target(name).make
+    known = list(inspect.signature(make).parameters)
     for parameter in params:
         if parameter not in known:
             expected = nearest(parameter, known) if known else "expected none, it has no parameters"
             raise InputError(f"target {name}: unknown parameter {shown(parameter)}; {expected}")
-    return TARGETS[name](**params)
+    return make(**params)
 
 
 def changed(target: Target) -> dict[str, Any]:

@@ -6,15 +6,23 @@ The images stay uint8, rows of pixels in [0, 255]; a variant's output range is t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from gan.errors import InputError, nearest
 from gan.targets.idx_files import FILES, IDX_FILES, files_missing, idx_sources, load_idx
+from gan.targets.target import Target
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
+
+    from gan.engine.random_streams import RealStream
+    from gan.variant import OutputActivation, Variant
 
 Dataset = Literal["digits", "mnist", "fashion_mnist"]
 DATASETS: Final[tuple[Dataset, ...]] = ("digits", "mnist", "fashion_mnist")
@@ -31,6 +39,9 @@ DIGITS_DIGEST: Final = "4d65235721afbe3299ca99a73c6fda889670ee551b1e737fea52c96e
 
 DIGITS_SPLIT: Final = (997, 300, 500)
 """Number of digits in train, validation and test."""
+
+EXAMPLES: Final = 100
+"""Training images to look at beside the generated ones."""
 
 MNIST_TRAIN: Final = 60_000
 """Images in train of MNIST and of Fashion-MNIST."""
@@ -62,7 +73,7 @@ class ImageData:
 
 
 @dataclass(frozen=True)
-class Images:
+class Images(Target):
     """A set of images with ten classes.
 
     Attributes:
@@ -76,6 +87,10 @@ class Images:
     dataset: Dataset
 
     kind: ClassVar[Literal["image"]] = "image"
+    provides: ClassVar[frozenset[str]] = frozenset({"samples", "image", "labels", "features", "held_out"})
+    generator_outputs: ClassVar[tuple[OutputActivation, ...]] = ("tanh", "sigmoid")
+    progress_samples: ClassVar[int] = 16
+    final_samples: ClassVar[int] = 100
 
     def __post_init__(self) -> None:
         if self.dataset not in _SIDES:
@@ -102,9 +117,9 @@ class Images:
         return DIGITS_SPLIT[0] if self.dataset == "digits" else MNIST_TRAIN
 
     @property
-    def dimension(self) -> int:
-        """Pixels of an image."""
-        return self.side**2
+    def shape(self) -> tuple[int, ...]:
+        """One channel, as high as wide."""
+        return (1, self.side, self.side)
 
     @property
     def digest(self) -> str:
@@ -114,16 +129,46 @@ class Images:
         return hashlib.sha256("".join(IDX_FILES[self.dataset].digests.values()).encode()).hexdigest()
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
+        """Return the name and the digest, which says it all."""
         return {"name": self.name, "digest": self.digest}
 
+    def stream(
+        self, seeds: Sequence[int], variant: Variant, data_dir: Path, device: torch.device, blocks: int, slots: int
+    ) -> RealStream:
+        """See `Target.stream`: each replica's own order, epoch by epoch."""
+        from gan.engine import random_streams
+
+        return random_streams.Images(
+            seeds,
+            _train_images(self, data_dir, device),
+            variant.batch_size,
+            signed=variant.generator_output != "sigmoid",
+            keep_last=variant.last_batch == "keep",
+            blocks=blocks,
+            staged=slots,
+        )
+
+    def as_data(self, generated: torch.Tensor, variant: Variant) -> torch.Tensor:
+        """Return uint8 [n, pixels], quantised as the real ones are."""
+        from gan.engine.random_streams import to_uint8
+
+        return to_uint8(generated, signed=variant.generator_output != "sigmoid")
+
+    def examples(self, data_dir: Path, device: torch.device) -> dict[str, NDArray[np.generic]]:
+        """Return the first training images, uint8 [100, pixels]."""
+        return {"images": _train_images(self, data_dir, device)[:EXAMPLES].cpu().numpy()}
+
     def available(self, data_dir: Path) -> bool:
-        """Are the files there? Looks at names alone; digits come with scikit-learn and always are."""
+        """Return whether the files are there; digits come with scikit-learn and always are."""
         return self.dataset == "digits" or not files_missing(self.dataset, Path(data_dir))
 
     def files(self, data_dir: Path) -> list[Path]:
         """Return the files that `load` reads in `data_dir`, where it is `available`; none of digits."""
         return [] if self.dataset == "digits" else [*idx_sources(self.dataset, Path(data_dir)).values()]
+
+    def check_data(self, data_dir: Path, download: bool = False) -> None:
+        """See `Target.check_data`."""
+        self.load(data_dir, download)
 
     def load(self, data_dir: Path, download: bool = False) -> ImageData:
         """Read the images and check them against the pinned digests.
@@ -148,6 +193,12 @@ class Images:
             test=test,
             test_labels=test_labels,
         )
+
+
+# A stack of a cohort follows another: all of them train on the same images.
+@lru_cache(maxsize=1)
+def _train_images(target: Images, data_dir: Path, device: torch.device) -> torch.Tensor:
+    return target.load(data_dir).train.to(device)
 
 
 def _load_digits() -> ImageData:

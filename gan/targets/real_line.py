@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from gan.errors import InputError, shown
+from gan.targets.target import Target
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import ArrayLike, NDArray
+
+    from gan.engine.random_streams import RealStream
+    from gan.variant import Variant
 
 LARGEST: Final = 1e15
 """Number that a target is made of."""
@@ -20,7 +27,92 @@ MOST_MODES: Final = 1_000
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class OneNumber(Target):
+    """A target whose samples are one number each, drawn afresh for every step."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One number."""
+        return (1,)
+
+    @abstractmethod
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """Draw from the target: a pure function of the shape and the generator's state.
+
+        Args:
+            shape: Shape of the draw.
+            generator: Its device is where the sample is made.
+
+        Returns:
+            float32 tensor [*shape, 1].
+        """
+
+    def stream(
+        self, seeds: Sequence[int], variant: Variant, data_dir: Path, device: torch.device, blocks: int, slots: int
+    ) -> RealStream:
+        """See `Target.stream`; nothing is read."""
+        from gan.engine.random_streams import Samples
+
+        return Samples(seeds, self.sample, variant.batch_size, device, blocks, slots)
+
+
+@dataclass(frozen=True)
+class RealLine(OneNumber):
+    """A distribution on the real line of which everything is known."""
+
+    provides: ClassVar[frozenset[str]] = frozenset({"samples", "line", "cdf", "density"})
+    kind: ClassVar[Literal["real_line"]] = "real_line"
+
+    @abstractmethod
+    def cdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """P(X <= x), exact, elementwise in float64."""
+
+    @abstractmethod
+    def pdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """The density at x, exact, elementwise in float64."""
+
+    @abstractmethod
+    def quantile(self, p: ArrayLike) -> NDArray[np.float64]:
+        """The inverse of `cdf`, elementwise in float64; p in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class ScipyTarget(RealLine):
+    """A continuous distribution of `scipy.stats`: a subclass says which in `law`."""
+
+    @property
+    @abstractmethod
+    def law(self) -> Any:
+        """The distribution with its parameters, such as ``scipy.stats.logistic(scale=self.scale)``."""
+
+    @property
+    def label(self) -> str:
+        """Such as ``logistic(scale=1)``."""
+        parameters = ", ".join(f"{name}={value:g}" for name, value in asdict(self).items())
+        return f"{self.name}({parameters})"
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """See `OneNumber.sample`: the quantiles of uniform numbers."""
+        import torch
+
+        shares = torch.rand((*shape, 1), generator=generator, device=generator.device, dtype=torch.float64)
+        return torch.as_tensor(self.quantile(shares.cpu().numpy()), dtype=torch.float32).to(generator.device)
+
+    def cdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """P(X <= x), elementwise in float64."""
+        return self.law.cdf(x)
+
+    def pdf(self, x: ArrayLike) -> NDArray[np.float64]:
+        """The density at x, elementwise in float64."""
+        return self.law.pdf(x)
+
+    def quantile(self, p: ArrayLike) -> NDArray[np.float64]:
+        """The inverse of `cdf`, elementwise in float64; p in [0, 1]."""
+        return self.law.ppf(p)
+
+
+@dataclass(frozen=True)
+class Gaussian(RealLine):
     """N(mean, std²) on the real line.
 
     Attributes:
@@ -34,10 +126,7 @@ class Gaussian:
     mean: float = 3.0
     std: float = 2.0
 
-    name: ClassVar[Literal["gaussian"]] = "gaussian"
-    kind: ClassVar[Literal["real_line"]] = "real_line"
-    dimension: ClassVar[int] = 1
-    digest: ClassVar[str] = ""
+    name: ClassVar[str] = "gaussian"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", _number(self.name, "mean", self.mean))
@@ -48,20 +137,8 @@ class Gaussian:
         """Such as ``N(3, 2²)``."""
         return f"N({self.mean:g}, {self.std:g}²)"
 
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
-        return {"name": self.name, "mean": self.mean, "std": self.std, "digest": self.digest}
-
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        """Draw from the target: a pure function of the shape and the generator's state.
-
-        Args:
-            shape: Shape of the draw.
-            generator: Its device is where the sample is made.
-
-        Returns:
-            float32 tensor [*shape, 1].
-        """
+        """See `OneNumber.sample`."""
         return self.mean + self.std * _standard_normal(shape, generator)
 
     def cdf(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -87,7 +164,7 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(RealLine):
     """Equally weighted Gaussians on the real line, equally spaced and centred on 0.
 
     By default 8 modes stand at -7, -5, ..., 7 with std 0.2: neighbours are ten standard deviations apart,
@@ -107,10 +184,8 @@ class Mixture:
     spacing: float = 2.0
     std: float = 0.2
 
-    name: ClassVar[Literal["mixture"]] = "mixture"
-    kind: ClassVar[Literal["real_line"]] = "real_line"
-    dimension: ClassVar[int] = 1
-    digest: ClassVar[str] = ""
+    name: ClassVar[str] = "mixture"
+    provides: ClassVar[frozenset[str]] = RealLine.provides | {"modes"}
 
     def __post_init__(self) -> None:
         _whole(self.name, "modes", self.modes, least=2, most=MOST_MODES)
@@ -134,26 +209,8 @@ class Mixture:
 
         return self.spacing * (np.arange(self.modes, dtype=np.float64) - (self.modes - 1) / 2)
 
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
-        return {
-            "name": self.name,
-            "modes": self.modes,
-            "spacing": self.spacing,
-            "std": self.std,
-            "digest": self.digest,
-        }
-
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        """Draw from the target: a pure function of the shape and the generator's state.
-
-        Args:
-            shape: Shape of the draw.
-            generator: Its device is where the sample is made.
-
-        Returns:
-            float32 tensor [*shape, 1].
-        """
+        """See `OneNumber.sample`."""
         import torch
 
         device = generator.device
@@ -205,22 +262,23 @@ class Mixture:
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(OneNumber):
     """All mass at 0: with a point for a generator and a slope for a discriminator, the game of two numbers.
 
     The critic's loss is then yx and the generator's -yx, which is the game xy without a Nash descent up to a sign;
     with cross entropy it is the Dirac-GAN (Mescheder et al. 2018, section 2).
     """
 
-    name: ClassVar[Literal["point"]] = "point"
+    name: ClassVar[str] = "point"
     kind: ClassVar[Literal["point"]] = "point"
-    label: ClassVar[str] = "the game xy"
-    dimension: ClassVar[int] = 1
-    digest: ClassVar[str] = ""
+    provides: ClassVar[frozenset[str]] = frozenset({"game"})
+    progress_samples: ClassVar[int] = 1
+    final_samples: ClassVar[int] = 1
 
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides what is sampled, as plain values: what a replica's id hashes."""
-        return {"name": self.name, "digest": self.digest}
+    @property
+    def label(self) -> str:
+        """The game's name."""
+        return "the game xy"
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         """Return zeros, float32 [*shape, 1], on the generator's device."""

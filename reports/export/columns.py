@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+
+from reports.ledger.records import PlanRecord, References, ScoreReference
 
 STEPS, NATS, NONE = "steps", "nats", ""
 
@@ -107,11 +108,9 @@ Meaning = tuple[str, str, str]
 """Name, what it is, and its unit."""
 
 
-def of_results(
-    names: Iterable[str], plan: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
-) -> list[Meaning]:
+def of_results(names: Iterable[str], plan: PlanRecord, references: References) -> list[Meaning]:
     """Return what the columns of a table of results or of variants mean."""
-    factors = plan["study"]["factors"]
+    factors = plan.study.factors
     found: list[Meaning] = []
     for name in names:
         if name in references:
@@ -135,12 +134,11 @@ def of_metrics(names: Iterable[str]) -> list[Meaning]:
     return [(name, *_look_up(name, {}, _METRICS)) for name in names]
 
 
-def _score(reference: Mapping[str, Any]) -> tuple[str, str]:
-    floor = reference.get("floor")
-    real = f"; real data score {floor:.4g}" if isinstance(floor, int | float) else ""
-    better = f"{reference['direction']} is better"
-    of = f"of {reference['n']:,} samples; " if isinstance(reference.get("n"), int) else ""
-    return f"{reference['label']}, at the end of training, {of}{better}{real}", NONE
+def _score(reference: ScoreReference) -> tuple[str, str]:
+    real = f"; real data score {reference.floor:.4g}" if reference.floor is not None else ""
+    better = f"{reference.direction} is better"
+    of = f"of {reference.n:,} samples; " if reference.n is not None else ""
+    return f"{reference.label}, at the end of training, {of}{better}{real}", NONE
 
 
 def _look_up(

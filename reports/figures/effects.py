@@ -255,7 +255,7 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
         evidence: The study's.
         losses: Of `lost`.
     """
-    factor, steps = evidence.factor, evidence.study["steps"]
+    factor, steps = evidence.factor, evidence.study.steps
     levels = drawn_levels(evidence, factor)
     colours = draw.palette(levels)
     fig = draw.new_figure(3.2)
@@ -324,7 +324,7 @@ def lost(evidence: Evidence, records: Records) -> pd.DataFrame:
             times.append(float(runaways.get(replica, end)) if status == "ok" else end)
         elif verdict == "collapsed" and not times:  # it never covered more than half: there was no fall to time
             times.append(float(firsts.get(replica, 0.0)))
-        rows.append((replica, min(times, default=float(evidence.study["steps"])), bool(times)))
+        rows.append((replica, min(times, default=float(evidence.study.steps)), bool(times)))
     return pd.DataFrame(rows, columns=pd.Index(["replica", "step", "lost"]))
 
 

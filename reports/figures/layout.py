@@ -124,7 +124,7 @@ def band_facets(
             marker = {"marker": "o", "markersize": 2.5} if len(steps) <= 20 else {}
             if len(steps):
                 draw.plot_band(ax, steps, quartiles, limits, color=colours[level], **marker)
-        ax.set(xlim=(0, 1.02 * evidence.study["steps"]), ylim=limits)
+        ax.set(xlim=(0, 1.02 * evidence.study.steps), ylim=limits)
 
     fig = draw.new_figure(0.9 + 1.75 * len(rows))
     titles = layout.titles(evidence, layout.rows), layout.titles(evidence, layout.columns)
@@ -268,12 +268,12 @@ def row_key(evidence: Evidence) -> str:
 
 def losses(evidence: Evidence) -> dict[str, str]:
     """Return each variant's loss."""
-    return {name: fields.get("loss", "non_saturating") for name, fields in evidence.plan["variants"].items()}
+    return {name: fields.get("loss", "non_saturating") for name, fields in evidence.plan.variants.items()}
 
 
 def never_trained(evidence: Evidence) -> bool:
     """Whether every variant's generator is fixed."""
-    return {fields.get("generator") for fields in evidence.plan["variants"].values()} == {"fixed_gaussian"}
+    return {fields.get("generator") for fields in evidence.plan.variants.values()} == {"fixed_gaussian"}
 
 
 def equilibrium(evidence: Evidence) -> tuple[str, float]:

@@ -16,6 +16,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from gan.verdict import VERDICTS
 from reports.study.tables import number
 
 WIDTH = 7.5  # inches: the width of a page
@@ -42,15 +43,7 @@ STYLE: dict[Any, Any] = {
     "legend.handletextpad": 0.5,
 }
 REFERENCE: dict[str, Any] = {"color": "0.25", "linewidth": 1.0, "linestyle": (0, (4, 2)), "zorder": 1.5}
-VERDICT_COLOURS = {
-    "converged": "#0059a8",
-    "unsettled": "#c8c8c8",
-    "oscillating": "#f0b400",
-    "starved": "#56b4e9",
-    "collapsed": "#c8401c",
-    "diverged": "#1a1a1a",
-}
-"""One colour a verdict of `gan.verdict.VERDICTS`, the same in every figure; apart for colour-blind readers too."""
+VERDICT_COLOURS = {name: verdict.colour for name, verdict in VERDICTS.items()}
 LETTER = 0.062  # inches: the mean width of a letter at 8 points
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from gan.targets import Gaussian, Mixture, Point, make_target
+from gan.targets import Mixture, RealLine, make_target
 from gan.variant import Variant
 from reports.figures import intervals as draw_evidence
 from reports.figures import primitives as draw
@@ -29,16 +29,16 @@ def sample_pictures(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
 
     Nor where no generator is trained: its samples are known.
     """
-    settings = dict(evidence.study["target"])
+    settings = dict(evidence.study.target)
     target = make_target(settings.pop("name"), **settings)
-    if isinstance(target, Point):
+    if "game" in target.provides:
         yield from orbits(evidence, ledger)
     elif not (evidence.results["status"] == "ok").any() or never_trained(evidence):
         return
-    elif isinstance(target, Gaussian | Mixture):
+    elif isinstance(target, RealLine):
         yield histograms(evidence, ledger, target)
     else:
-        yield image_grids(evidence, ledger, target.side)
+        yield image_grids(evidence, ledger, target.shape[-1])
 
 
 def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
@@ -51,7 +51,7 @@ def three_of(evidence: Evidence, variant: str) -> dict[str, pd.Series]:
     return {"best": ranked.iloc[0], "middle": ranked.iloc[(len(ranked) - 1) // 2], "worst": ranked.iloc[-1]}
 
 
-def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -> Picture:
+def histograms(evidence: Evidence, ledger: Ledger, target: RealLine) -> Picture:
     """Generated samples under the exact density: three seeds of the best and of the worst variant."""
     order = ranking(evidence)
     chosen = {"best variant": order[0]} | ({"worst variant": order[-1]} if len(order) > 1 else {})
@@ -93,7 +93,7 @@ def histograms(evidence: Evidence, ledger: Ledger, target: Gaussian | Mixture) -
         draw.place_legend(fig, labelled.get_legend_handles_labels()[0])
     caption = (
         "Generated samples of the seeds that are best, in the middle and worst by "
-        f"{evidence.label(evidence.primary)}, against the exact density of {evidence.study['target_label']}. "
+        f"{evidence.label(evidence.primary)}, against the exact density of {evidence.study.target_label}. "
         f"Replicas, row by row: {', '.join(shown)}."
     )
     return Picture("samples.png", "Generated against real", caption, fig)
@@ -175,7 +175,7 @@ def orbits(evidence: Evidence, ledger: Ledger) -> Iterator[Picture]:
     for ax in planes.flat[len(paths) :]:
         ax.set_visible(False)
     for ax, (variant, (steps, positions)) in zip(planes.flat, paths.items(), strict=False):
-        own = Variant.from_settings(evidence.plan["variants"][variant])
+        own = Variant.from_settings(evidence.plan.variants[variant])
         # A step of size h turns the point by about h radians; beyond a quarter turn a line would mislead.
         joined = len(steps) < 2 or own.lr * float(np.diff(steps).max()) < math.pi / 2
         apart |= not joined

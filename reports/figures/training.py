@@ -63,7 +63,7 @@ def training_pictures(evidence: Evidence, records: Records) -> Iterator[Picture]
         yield score_curves(evidence, tables[f"score/{curve}"], curve)
     if VALUE in metrics:
         yield value_curves(evidence, tables[VALUE])
-    if "layer_gradients" in evidence.study.get("checks", []) and f"{LAYER}1" in metrics:
+    if "layer_gradients" in evidence.study.checks and f"{LAYER}1" in metrics:
         yield layer_gradients(evidence, records)
 
 
@@ -167,7 +167,7 @@ def trajectories(evidence: Evidence, tables: Mapping[str, pd.DataFrame], curve: 
             (paths[id], verdict) for id, verdict in zip(shown["replica"], shown["verdict"], strict=True) if id in paths
         ]
         draw_evidence.plot_paths(ax, ordered)
-        ax.set(xlim=(0, 1.02 * evidence.study["steps"]), ylim=limits)
+        ax.set(xlim=(0, 1.02 * evidence.study.steps), ylim=limits)
         ax.set_title(textwrap.fill(title, 38), fontsize=8.5)
     fig.supxlabel("training step", fontsize=8.5)
     named = [
@@ -197,7 +197,7 @@ def layer_gradients(evidence: Evidence, records: Records) -> Picture:
     layout = layout_of(evidence)
     layout = replace(layout, rows=None, pooled=[f for f in (layout.rows, *layout.pooled) if f])
     history = records.of(*(name for name in records.survey.metrics if name.startswith(LAYER)))
-    late = history[history["step"] > evidence.study["steps"] / 2]
+    late = history[history["step"] > evidence.study.steps / 2]
     late = late.assign(replica=late["replica"].astype(str), layer=late["metric"].str.removeprefix(LAYER).astype(int))
     norms = late.pivot_table(index="replica", columns="layer", values="value", aggfunc="median", dropna=False)
     layers = norms.columns.to_numpy()

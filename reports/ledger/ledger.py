@@ -32,22 +32,25 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from gan.errors import InputError
-from gan.files import set_aside, write_atomically
-from reports.ledger.schema import PROBLEMS, problem_with_cohorts, problem_with_digests
+from gan.files import quarantine, write_atomically
+from reports.ledger.records import DIGESTS, REFERENCES, PlanRecord, Provenance, Record, References, problem_in
+from reports.ledger.schema import TUNING
 from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked
 
+T = TypeVar("T")
 Arrays = dict[str, NDArray[Any]]
 FOLDERS = ("cohorts", "history", "samples", "weights", "digests")
 LOSSES = tuple(f"loss_{player}{span}" for span in ("", "_last", "_epoch") for player in ("discriminator", "generator"))
@@ -148,29 +151,40 @@ class Ledger:
         """Return a replica's final parameters and buffers by name."""
         return self._tensors("weights", replica, cohort)
 
-    def plan(self) -> dict[str, Any]:
-        """Return `plan.json`, or an empty dictionary before there is one."""
-        return self._json("plan.json")
+    def plan(self) -> PlanRecord:
+        """Return `plan.json`.
 
-    def begun(self, *, but_failed: bool = False) -> tuple[dict[str, Any], set[str]]:
+        Raises:
+            InputError: It is not there, or not what was written.
+        """
+        plan = self.find_plan()
+        if plan is None:
+            raise InputError(f"{self.directory}: no plan.json there; expected the run directory of a study")
+        return plan
+
+    def find_plan(self) -> PlanRecord | None:
+        """Return `plan.json`, or None before there is one."""
+        return self._record("plan.json", PlanRecord.model_validate_json)
+
+    def begun(self, *, but_failed: bool = False) -> tuple[PlanRecord | None, set[str]]:
         """Return what planning goes on from: the plan that is there, and the replicas that it need not place again.
 
         What is damaged counts as not there: it is set aside before anything is trained. Without a plan nothing counts
         as placed, so that the cohorts come out as they were.
         """
         reader = self.tolerant()
-        plan = reader.plan()
-        if problem_with_cohorts(plan):
-            plan = {}
-        return plan, reader.finished(but_failed=but_failed) if plan else set()
+        plan = reader.find_plan()
+        if plan is None or plan.problem_with_cohorts():
+            return None, set()
+        return plan, reader.finished(but_failed=but_failed)
 
-    def references(self) -> dict[str, Any]:
-        """Return what real data and noise score, by score."""
-        return self._json("references.json")
+    def references(self) -> References:
+        """Return what real data and noise score, by score; empty before that is recorded."""
+        return self._record("references.json", REFERENCES.validate_json) or {}
 
     def tuning(self) -> dict[str, Any]:
         """Return `tuning.json`, what a search for better settings found; empty where there was none."""
-        return self._json("tuning.json")
+        return self._record("tuning.json", TUNING.validate_json) or {}
 
     def search(self) -> Ledger:
         """Return the ledger of the trials' replicas."""
@@ -189,9 +203,9 @@ class Ledger:
             self._refuse(path, "images", error)
             return None
 
-    def provenance(self) -> dict[str, Any]:
-        """Return hardware, versions and times of the sessions that trained this run."""
-        return self._json("provenance.json")
+    def provenance(self) -> Provenance:
+        """Return hardware, versions and times of the sessions that trained this run; without any before the first."""
+        return self._record("provenance.json", Provenance.model_validate_json) or Provenance(sessions=[])
 
     # Writing.
 
@@ -215,13 +229,19 @@ class Ledger:
         Their rows stay beside the others under other names; diverged replicas are results and stay.
         """
         failed = [c for c in self.finished_cohorts() if (self.results_of(c)["status"] == "failed").any()]
-        return len([set_aside(self.file("cohorts", cohort), "failed") for cohort in failed])
+        return len([quarantine(self.file("cohorts", cohort), "failed") for cohort in failed])
 
     def write_references(self, references: dict[str, Any], real: Arrays) -> None:
-        """Record what real data score and, of images, how some of them look, unless it is recorded."""
+        """Record what real data score and, of images, how some of them look, unless it is recorded.
+
+        Args:
+            references: As `gan.scores.scorer.Scorer.references` has them.
+            real: Images, or nothing.
+        """
         if self.has_references():
             return
-        contents = {"references.json": _json(references)} | ({"real.safetensors": save(real)} if real else {})
+        scores = {name: score.to_json() for name, score in REFERENCES.validate_python(references).items()}
+        contents = {"references.json": _json(scores)} | ({"real.safetensors": save(real)} if real else {})
         self.write_digests("references", {name: hashlib.sha256(c).hexdigest() for name, c in contents.items()})
         for name, content in contents.items():
             write_atomically(self.directory / name, content)
@@ -237,17 +257,7 @@ class Ledger:
         Raises:
             InputError: The file is not what was written.
         """
-        path = self.file("digests", cohort)
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            problem = problem_with_digests(found)
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as error:
-            found, problem = {}, str(error)
-        if problem:
-            self._refuse(path, "digests", ValueError(problem))
-        return found
+        return self._record(f"digests/{cohort}.json", DIGESTS.validate_json) or {}
 
     def write_digests(self, cohort: str, digests: dict[str, str]) -> None:
         """Record what the parts of a cohort will hold, before they are written."""
@@ -261,9 +271,9 @@ class Ledger:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
-    def write_json(self, name: str, content: Any) -> None:
+    def write_json(self, name: str, content: Record | Any) -> None:
         """Write one of the directory's JSON files."""
-        write_atomically(self.directory / name, _json(content))
+        write_atomically(self.directory / name, _json(content.to_json() if isinstance(content, Record) else content))
 
     # Files.
 
@@ -297,18 +307,18 @@ class Ledger:
             raise InputError(f"{path}: {problem}; move it away and run again") from None
         self.unreadable[path.relative_to(self.directory).as_posix()] = problem
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _record(self, name: str, parse: Callable[[bytes], T]) -> T | None:
+        """Read a JSON file; None where it is not there, or a tolerant ledger has noted it instead."""
         path = self.directory / name
         if not path.exists():
-            return {}
+            return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if problem := PROBLEMS[name](content):
-                raise ValueError(problem)
-            return content
-        except (OSError, ValueError, RecursionError) as error:
+            return parse(path.read_bytes())
+        except OSError as error:
             self._refuse(path, "JSON", error)
-            return {}
+        except ValidationError as error:
+            self._refuse(path, "JSON", ValueError(problem_in(error)))
+        return None
 
     def _tensors(self, part: str, replica: str, cohort: str | None) -> Arrays:
         cohort = cohort or self.places().get(replica)

@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pandas.api.types import union_categoricals
 
+from reports.ledger.records import PlannedReplica
+
 HISTORY = ["replica", "step", "metric", "value"]
 REQUIRED = {"cohorts": ["replica", "status"], "history": HISTORY}
 """Columns without which a table is not one of this run's."""
@@ -58,6 +60,12 @@ def stacked(tables: Iterable[pa.Table]) -> pd.DataFrame:
     """Return tables one below the other, at least one of them; neighbours of one kind, which most are, at once."""
     kinds = groupby(tables, key=lambda table: (table.schema, table.schema.metadata))
     return pd.concat([pa.concat_tables(own).to_pandas() for _, own in kinds], ignore_index=True)
+
+
+def planned_table(replicas: Iterable[PlannedReplica]) -> pd.DataFrame:
+    """Return what a plan asks for, one row a replica: columns id, variant, seed."""
+    rows = [(replica.id, replica.variant, replica.seed) for replica in replicas]
+    return pd.DataFrame(rows, columns=pd.Index(["id", "variant", "seed"]))
 
 
 def joined(histories: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -118,9 +118,9 @@ def render_report(evidence: Evidence, drawn: list[dict[str, str]], checks: list[
         "report.md.j2",
         study=evidence.study,
         claims=claims(evidence),
-        overrides=", ".join(f"`{k}` {level_label(v)}" for k, v in (evidence.study.get("overrides") or {}).items()),
-        command=evidence.plan.get("command", ""),
-        device=evidence.plan.get("device", ""),
+        overrides=", ".join(f"`{k}` {level_label(v)}" for k, v in evidence.study.overrides.items()),
+        command=evidence.plan.command,
+        device=evidence.plan.device,
         answer=sentences(evidence),
         replicas=len(evidence.results),
         planned=len(evidence.planned),
@@ -168,11 +168,11 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterabl
     said = sentences(evidence)
     study = evidence.study
     return {
-        "study": study["name"],
-        "title": study["title"],
-        "scale": study["scale"],
-        "target": study["target_label"],
-        "question": study["question"],
+        "study": study.name,
+        "title": study.title,
+        "scale": study.scale,
+        "target": study.target_label,
+        "question": study.question,
         "answer": " ".join(said),
         "headline": said[0],
         "levels": levels(evidence),
@@ -182,16 +182,16 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]], checks: Iterabl
         "incomplete": bool(evidence.complaints) or not evidence.missing.empty,
         "missing": evidence.complaints,
         "missing_replicas": evidence.missing["id"].tolist(),
-        "claims": study.get("claims") or [],
-        "claim_texts": study.get("claim_texts") or {},
+        "claims": study.claims,
+        "claim_texts": study.claim_texts,
         "figures": [picture["name"] for picture in drawn],
     }
 
 
 def claims(evidence: Evidence) -> list[str]:
     """Return the claims that the study bears on, "1: the saturating loss ..."."""
-    texts = evidence.study.get("claim_texts") or {}
-    return [f"{n}: {texts[str(n)]}" if str(n) in texts else str(n) for n in evidence.study.get("claims") or []]
+    texts = evidence.study.claim_texts
+    return [f"{n}: {texts[str(n)]}" if str(n) in texts else str(n) for n in evidence.study.claims]
 
 
 def _thresholds() -> pd.DataFrame:

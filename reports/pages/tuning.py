@@ -75,7 +75,7 @@ def render_tuning(found: Findings, drawn: list[dict[str, str]]) -> str:
         record=tuning.record,
         answer=tuning_sentences(found),
         claims=claims(tuning.untuned),
-        device=tuning.untuned.plan.get("device", ""),
+        device=tuning.untuned.plan.device,
         complete=tuning.complete,
         complaints=complaints(tuning),
         missing={name: missing_by_variant(evidence) for name, evidence in grids.items()},
@@ -130,11 +130,11 @@ def tuning_summary(found: Findings, drawn: Iterable[dict[str, str]]) -> dict[str
     said, study = tuning_sentences(found), tuning.untuned.study
     planned = [len(evidence.planned) for evidence in tuning.grids]
     return {
-        "study": study["name"],
-        "title": study["title"],
-        "scale": study["scale"],
-        "target": study["target_label"],
-        "question": study["question"],
+        "study": study.name,
+        "title": study.title,
+        "scale": study.scale,
+        "target": study.target_label,
+        "question": study.question,
         "answer": " ".join(said),
         "headline": said[0],
         "levels": "",
@@ -146,8 +146,8 @@ def tuning_summary(found: Findings, drawn: Iterable[dict[str, str]]) -> dict[str
         "incomplete": not tuning.complete,
         "missing": complaints(tuning),
         "missing_replicas": [id for evidence in tuning.grids for id in evidence.missing["id"]],
-        "claims": study.get("claims") or [],
-        "claim_texts": study.get("claim_texts") or {},
+        "claims": study.claims,
+        "claim_texts": study.claim_texts,
         "figures": [picture["name"] for picture in drawn],
     }
 
@@ -169,9 +169,8 @@ def provenance(ledger: Ledger) -> dict[str, Any]:
     """
     parts = {"untuned": ledger, "search": ledger.search(), "tuned": ledger.tuned()}
     own = {name: part.tolerant().provenance() for name, part in parts.items()}
-    trained = {name: [s for s in content.get("sessions", []) if s.get("trained")] for name, content in own.items()}
-    seconds = {n: sum(sum(s.get("cohort_seconds", {}).values()) for s in found) for n, found in trained.items()}
-    sessions = sorted((s for found in trained.values() for s in found), key=lambda s: str(s.get("started", "")))
+    seconds = {name: sum(sum(s.cohort_seconds.values()) for s in content.trained) for name, content in own.items()}
+    sessions = sorted((s for content in own.values() for s in content.trained), key=lambda s: s.started)
     return {"sessions": sessions, "core_seconds": {n: round(total, 3) for n, total in seconds.items()}, **own}
 
 

@@ -59,7 +59,7 @@ def _headline(evidence: Evidence, family: list[Contrast], alone: bool) -> str:
     elif own:
         text = _effect(evidence, own)
     elif evidence.factors and max(map(len, evidence.factors.values())) > 1:
-        where = f"on {evidence.study['target_label']}"
+        where = f"on {evidence.study.target_label}"
         text = f"{where}, no seed has finished in every variant, so the levels of `{evidence.factor}` are not compared"
     else:
         text = _overall(evidence)
@@ -70,7 +70,7 @@ def _headline(evidence: Evidence, family: list[Contrast], alone: bool) -> str:
 
 def _effect(evidence: Evidence, own: list[Contrast]) -> str:
     """The factor in question: the largest of its resolved effects, or of all where none is."""
-    where, score = f"on {evidence.study['target_label']}", evidence.label(evidence.primary)
+    where, score = f"on {evidence.study.target_label}", evidence.label(evidence.primary)
     resolved = [c for c in by_size(own) if c.resolved]
     shown = (resolved or sorted(own, key=lambda c: (math.isnan(c.p), c.p, -size(c))))[0]
     level, against = shown.levels[0], shown.against[0]
@@ -135,7 +135,7 @@ def _equals(p: float) -> str:
 
 def _alone(evidence: Evidence) -> str:
     """One seed a variant: what was measured, and that it has no interval."""
-    where, score = f"on {evidence.study['target_label']}", evidence.label(evidence.primary)
+    where, score = f"on {evidence.study.target_label}", evidence.label(evidence.primary)
     factor = evidence.factor
     if factor is None or len(evidence.factors[factor]) < 2:
         own = number(score_iqm(evidence, evidence.results, evidence.primary).estimate)
@@ -159,7 +159,7 @@ def _overall(evidence: Evidence) -> str:
     """A study without a grid: its mean."""
     mean = score_iqm(evidence, evidence.results, evidence.primary)
     score, floor = evidence.label(evidence.primary), evidence.floor(evidence.primary)
-    where = f"on {evidence.study['target_label']}"
+    where = f"on {evidence.study.target_label}"
     if math.isinf(mean.estimate):
         return f"{where}, too many replicas fail for an interquartile mean of the {score}"
     beside = f", where real data score {number(floor)}" if floor is not None else ""

@@ -76,12 +76,12 @@ def settings(one: Evidence, other: Evidence) -> list[dict[str, str]]:
         if ours != theirs:
             rows.append({"setting": setting, "a": _said(ours), "b": _said(theirs)})
 
-    note("study", one.study["name"], other.study["name"])
-    note("scale", one.study["scale"], other.study["scale"])
-    note("device", one.plan.get("device"), other.plan.get("device"))
+    note("study", one.study.name, other.study.name)
+    note("scale", one.study.scale, other.study.scale)
+    note("device", one.plan.device, other.plan.device)
     note("seeds", len(one.seeds), len(other.seeds))
     for key in COMPARED:
-        ours, theirs = one.study.get(key), other.study.get(key)
+        ours, theirs = (plain(getattr(evidence.study, key)) for evidence in (one, other))
         if isinstance(ours, dict) and isinstance(theirs, dict):
             for name in dict.fromkeys([*ours, *theirs]):
                 if (key, name) != ("report", "notes"):
@@ -89,9 +89,9 @@ def settings(one: Evidence, other: Evidence) -> list[dict[str, str]]:
         else:
             note(key, ours, theirs)
     found: dict[tuple[str, Any, Any], list[str]] = {}
-    shared = [name for name in one.plan["variants"] if name in other.plan["variants"]]
+    shared = [name for name in one.plan.variants if name in other.plan.variants]
     for variant in shared:
-        ours, theirs = one.plan["variants"][variant], other.plan["variants"][variant]
+        ours, theirs = one.plan.variants[variant], other.plan.variants[variant]
         for name in dict.fromkeys([*ours, *theirs]):
             if ours.get(name) != theirs.get(name):
                 found.setdefault((name, _said(ours.get(name)), _said(theirs.get(name))), []).append(variant)
@@ -108,13 +108,12 @@ def _said(value: Any) -> str:
 
 
 def _described(evidence: Evidence) -> dict[str, Any]:
-    sessions = evidence.ledger.provenance().get("sessions", [])
-    commits = dict.fromkeys(s.get("commit", "")[:10] for s in sessions if s.get("trained"))
+    commits = dict.fromkeys(session.commit[:10] for session in evidence.ledger.provenance().trained)
     return {
         "directory": str(evidence.ledger.directory),
-        "study": evidence.study["name"],
-        "scale": evidence.study["scale"],
-        "device": evidence.plan.get("device", ""),
+        "study": evidence.study.name,
+        "scale": evidence.study.scale,
+        "device": evidence.plan.device,
         "commits": [commit for commit in commits if commit],
         "replicas": len(evidence.results),
         "planned": len(evidence.planned),

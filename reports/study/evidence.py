@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from gan.errors import InputError, nearest
 from reports.ledger.histories import Records
 from reports.ledger.ledger import LOSSES, Ledger
+from reports.ledger.records import PlannedReplica, PlannedStudy, PlanRecord, Record, References
+from reports.ledger.tables import planned_table
 from reports.ledger.verdicts import JUDGED, judgements
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
@@ -50,8 +52,8 @@ def level_label(value: Any) -> str:
 class Evidence:
     """One study's plan and finished replicas, in a fixed order: variants as planned, then seeds."""
 
-    plan: dict[str, Any]
-    references: dict[str, dict[str, Any]]
+    plan: PlanRecord
+    references: References
     results: pd.DataFrame
     """One row a finished replica, with the columns of `results.csv`."""
     variants: pd.DataFrame
@@ -64,32 +66,32 @@ class Evidence:
     """What is missing or cannot be read, one sentence each; empty where the study is whole."""
 
     @property
-    def study(self) -> dict[str, Any]:
+    def study(self) -> PlannedStudy:
         """The plan's study."""
-        return self.plan["study"]
+        return self.plan.study
 
     @property
     def factors(self) -> dict[str, list[str]]:
         """Level labels of each factor, in the grid's order."""
-        return {name: [level_label(v) for v in levels] for name, levels in self.study["factors"].items()}
+        return {name: [level_label(v) for v in levels] for name, levels in self.study.factors.items()}
 
     @property
     def factor(self) -> str | None:
         """The factor that the question is about; None in a study without a grid."""
-        named = self.study["report"].get("factor")
+        named = self.study.report.factor
         return named if named in self.factors else next(iter(self.factors), None)
 
     @property
     def reference(self) -> dict[str, str]:
         """The level of each factor that its others are held against: the study's own, else the first."""
-        chosen = self.study.get("reference", {})
+        chosen = self.study.reference
         labels = {name: level_label(chosen[name]) if name in chosen else "" for name in self.factors}
         return {name: labels[name] if labels[name] in levels else levels[0] for name, levels in self.factors.items()}
 
     @property
     def scores(self) -> list[str]:
         """Final scores, the report's own first."""
-        primary = self.study["report"].get("score")
+        primary = self.study.report.score
         present = [name for name in self.references if name in self.results]
         return sorted(present, key=lambda name: name != primary)
 
@@ -101,36 +103,36 @@ class Evidence:
     @property
     def reached(self) -> dict[str, float]:
         """Thresholds that a replica must meet, all of them, to count as having reached the goal."""
-        return self.study["report"].get("reached") or {}
+        return self.study.report.reached
 
     @property
-    def planned(self) -> list[dict[str, Any]]:
+    def planned(self) -> list[PlannedReplica]:
         """The replicas the plan asks for."""
-        return self.plan["replicas"]
+        return self.plan.replicas
 
     @property
     def seeds(self) -> list[int]:
         """The seeds the plan asks for, ascending."""
-        return sorted({replica["seed"] for replica in self.planned})
+        return sorted({replica.seed for replica in self.planned})
 
     @property
     def missing(self) -> pd.DataFrame:
         """Planned replicas that have not finished: columns id, variant, seed."""
-        planned = pd.DataFrame(self.planned, columns=["id", "variant", "seed"])
+        planned = planned_table(self.planned)
         return planned[~planned["id"].isin(self.results["replica"])]
 
     def direction(self, score: str) -> str:
         """Which end of a score is good: "lower" or "higher"."""
-        return self.references[score]["direction"]
+        return self.references[score].direction
 
     def label(self, score: str) -> str:
         """The score's name for people, as it stands within a sentence: "KS statistic", "share of 100 bins covered"."""
-        label = str(self.references[score]["label"])
+        label = self.references[score].label
         return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
     def floor(self, score: str) -> float | None:
         """What real data scores at the same N; None where that says nothing."""
-        return self.references[score].get("floor")
+        return self.references[score].floor
 
     def of(self, variant: str) -> pd.DataFrame:
         """Finished replicas of one variant, by seed."""
@@ -223,8 +225,6 @@ def gather(ledger: Ledger) -> Evidence:
     """
     plan, references = ledger.plan(), ledger.references()
     ledger = ledger if ledger.unreadable is not None else ledger.tolerant()
-    if not plan:
-        raise InputError(f"{ledger.directory}: no plan.json there; expected the run directory of a study")
     rows = ledger.results()
     problems = ledger.inspect()
     if rows.empty:
@@ -237,10 +237,10 @@ def gather(ledger: Ledger) -> Evidence:
     if results.empty:
         raise InputError(f"{ledger.directory}: none of its finished replicas is in its plan.")
     records = Records.of_ledger(ledger, results["replica"])
-    results[list(JUDGED)] = judgements(results, records.cohorts(), plan["study"], references)
+    results[list(JUDGED)] = judgements(results, records.cohorts(), plan.study, references)
     variants = _variants(plan)
     evidence = Evidence(plan, references, results, variants, ledger, records, _complaints(plan, rows, problems))
-    for name in filter(None, [evidence.study["report"].get("score"), *evidence.reached]):
+    for name in filter(None, [plan.study.report.score, *evidence.reached]):
         if name not in evidence.scores:
             raise InputError(
                 f"{ledger.directory}: the report asks for the score '{name}', which the study has not; "
@@ -249,33 +249,25 @@ def gather(ledger: Ledger) -> Evidence:
     return evidence
 
 
-def _levels(plan: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return each variant's level of each factor; plans of before named levels have them in the variant's settings."""
-    factors = plan["study"]["factors"]
-    written = plan.get("levels", {})
-    return {name: written.get(name) or {f: fields[f] for f in factors} for name, fields in plan["variants"].items()}
-
-
-def _tidy(rows: pd.DataFrame, plan: dict[str, Any], references: Iterable[str]) -> pd.DataFrame:
+def _tidy(rows: pd.DataFrame, plan: PlanRecord, references: Iterable[str]) -> pd.DataFrame:
     """Return the finished replicas of the plan with the columns of `results.csv`, in the plan's order."""
-    planned = {replica["id"]: replica for replica in plan["replicas"]}
-    variant_order = {name: i for i, name in enumerate(plan["variants"])}
+    planned = {replica.id: replica for replica in plan.replicas}
+    variant_order = {name: i for i, name in enumerate(plan.variants)}
     rows = rows[rows["replica"].isin(list(planned))].copy()
     # A replica keeps its id when the grid around it changes; what it is called here is the plan's to say.
-    rows["study"], rows["scale"] = plan["study"]["name"], plan["study"]["scale"]
-    rows["variant"] = rows["replica"].map({id: replica["variant"] for id, replica in planned.items()})
-    rows["seed"] = rows["replica"].map({id: replica["seed"] for id, replica in planned.items()})
-    of_variant = _levels(plan)
-    for factor, levels in plan["study"]["factors"].items():
+    rows["study"], rows["scale"] = plan.study.name, plan.study.scale
+    rows["variant"] = rows["replica"].map({id: replica.variant for id, replica in planned.items()})
+    rows["seed"] = rows["replica"].map({id: replica.seed for id, replica in planned.items()})
+    for factor, levels in plan.study.factors.items():
         # From the plan, not the parquet: a list-valued level has no plain column type.
         written = {level_label(v): v for v in levels if not isinstance(v, list | tuple)}
-        labels = rows["variant"].map({name: level_label(own[factor]) for name, own in of_variant.items()})
+        labels = rows["variant"].map({name: level_label(own[factor]) for name, own in plan.levels.items()})
         rows[factor] = labels.map(lambda label, written=written: written.get(label, label))
     for name in JUDGED:
         rows[name] = None
     scores = [name for name in references if name in rows]
     repeats = [f"repeat/{name}" for name in scores if f"repeat/{name}" in rows]
-    columns = ["study", "scale", "target", "variant", "seed", *plan["study"]["factors"], "status", *JUDGED, "steps"]
+    columns = ["study", "scale", "target", "variant", "seed", *plan.study.factors, "status", *JUDGED, "steps"]
     held_out = [f"validation/{name}" for name in scores if f"validation/{name}" in rows]
     columns += [*LOSSES, "value_discriminator", *scores, *repeats, *held_out, "replica"]
     position = rows["variant"].map(variant_order)
@@ -283,17 +275,17 @@ def _tidy(rows: pd.DataFrame, plan: dict[str, Any], references: Iterable[str]) -
     return ordered[columns].reset_index(drop=True)
 
 
-def _variants(plan: dict[str, Any]) -> pd.DataFrame:
-    factors = list(plan["study"]["factors"])
-    labels = {name: [level_label(levels[f]) for f in factors] for name, levels in _levels(plan).items()}
+def _variants(plan: PlanRecord) -> pd.DataFrame:
+    factors = list(plan.study.factors)
+    labels = {name: [level_label(levels[f]) for f in factors] for name, levels in plan.levels.items()}
     return pd.DataFrame.from_dict(labels, orient="index", columns=pd.Index(factors)).rename_axis("variant")
 
 
-def _complaints(plan: dict[str, Any], rows: pd.DataFrame, problems: dict[str, str]) -> list[str]:
+def _complaints(plan: PlanRecord, rows: pd.DataFrame, problems: dict[str, str]) -> list[str]:
     """Return a sentence for every file that is missing or cannot be read, with the replicas it leaves out."""
     done = set(rows["replica"])
-    planned = {replica["id"]: replica for replica in plan["replicas"]}
-    said, cohorts = [], {c["id"]: c["replicas"] for c in [*plan.get("cohorts", []), *plan.get("retired", [])]}
+    planned = {replica.id: replica for replica in plan.replicas}
+    said, cohorts = [], {cohort.id: cohort.replicas for _, cohort in plan.every_cohort()}
     for cohort, ids in cohorts.items():
         lacking = [planned[id] for id in ids if id in planned and id not in done]
         name = f"cohorts/{cohort}.parquet"
@@ -312,11 +304,11 @@ def _complaints(plan: dict[str, Any], rows: pd.DataFrame, problems: dict[str, st
     return said
 
 
-def _replicas(replicas: list[dict[str, Any]]) -> str:
+def _replicas(replicas: list[PlannedReplica]) -> str:
     """Return replicas as a person reads them: "3 replicas (loss=saturating, seeds 0 to 2)"."""
     seeds: dict[str, list[int]] = {}
     for replica in replicas:
-        seeds.setdefault(replica["variant"], []).append(replica["seed"])
+        seeds.setdefault(replica.variant, []).append(replica.seed)
     parts = []
     for variant, own in seeds.items():
         whole = own == list(range(own[0], own[0] + len(own))) and len(own) > 2
@@ -332,6 +324,8 @@ def to_csv(results: pd.DataFrame) -> str:
 
 def plain(content: Any) -> Any:
     """Return content as strict JSON can hold it: NaN is None, an infinity "inf" or "-inf"."""
+    if isinstance(content, Record):
+        content = content.to_json()
     if isinstance(content, dict):
         return {key: plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

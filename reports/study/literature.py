@@ -10,6 +10,7 @@ import pandas as pd
 
 from reports.ledger.ledger import Ledger
 from reports.study.evidence import Evidence, level_label
+from studies.published import PublishedFigure
 
 VERDICT = "verdict"
 SEEDS = "seeds"
@@ -33,10 +34,10 @@ def comparison(evidence: Evidence, ledger: Ledger) -> pd.DataFrame | None:
         spread), ours (median, smallest and largest over seeds), where the published value falls among them,
         and the verdict: "within" their range, "outside", or "not comparable: <why>".
     """
-    figures = evidence.study.get("published") or []
+    figures = evidence.study.published
     if not figures:
         return None
-    by_epoch = any(figure.get("at_epoch") for figure in figures)
+    by_epoch = any(figure.at_epoch for figure in figures)
     history = ledger.history(list(EPOCH_METRICS)) if by_epoch else pd.DataFrame()
     return pd.DataFrame([_row(evidence, history, figure) for figure in figures])
 
@@ -97,35 +98,35 @@ def _verb(count: int) -> str:
     return "lies" if count == 1 else "lie"
 
 
-def _row(evidence: Evidence, history: pd.DataFrame, figure: dict[str, Any]) -> dict[str, Any]:
+def _row(evidence: Evidence, history: pd.DataFrame, figure: PublishedFigure) -> dict[str, Any]:
     replicas, why_none = _replicas(evidence, figure)
     values, why_unmeasured = _values(evidence, history, replicas, figure)
     values = values[np.isfinite(values)]
-    reasons = [figure.get("not_comparable"), why_none, *_scale_differs(evidence, figure), why_unmeasured]
+    reasons = [figure.not_comparable, why_none, *_scale_differs(evidence, figure), why_unmeasured]
     reasons = [reason for reason in reasons if reason]
     if not reasons and not len(values):
         reasons = ["no finished replica"]
     if not reasons and len(values) == 1:
         reasons = ["one seed gives no range"]
-    spread = f" ± {figure['spread']:g}" if figure.get("spread") is not None else ""
+    spread = f" ± {figure.spread:g}" if figure.spread is not None else ""
     row = {
-        "figure": figure["label"],
-        "protocol": figure["protocol"],
-        "published": f"{figure['value']:g}{spread}",
+        "figure": figure.label,
+        "protocol": figure.protocol,
+        "published": f"{figure.value:g}{spread}",
         "ours": _ours(values, replicas, named=bool(evidence.factors)),
         SEEDS: len(values),
-        "where it falls": "–" if reasons else _position(values, figure["value"]),
+        "where it falls": "–" if reasons else _position(values, figure.value),
         VERDICT: f"{NOT_COMPARABLE}: {'; '.join(reasons)}",
-        "source": figure["source"],
+        "source": figure.source,
     }
     if not reasons:
-        row[VERDICT] = "within" if values.min() <= figure["value"] <= values.max() else "outside"
+        row[VERDICT] = "within" if values.min() <= figure.value <= values.max() else "outside"
     return row
 
 
-def _replicas(evidence: Evidence, figure: dict[str, Any]) -> tuple[pd.DataFrame, str]:
+def _replicas(evidence: Evidence, figure: PublishedFigure) -> tuple[pd.DataFrame, str]:
     """Return the finished replicas of the figure's system, and why there is no such system ("" if there is)."""
-    wanted = {**(evidence.study.get("reference") or {}), **(figure.get("variant_levels") or {})}
+    wanted = {**evidence.study.reference, **figure.variant_levels}
     table, chosen = evidence.variants, np.ones(len(evidence.variants), dtype=bool)
     for factor, level in wanted.items():
         here = (table[factor] == level_label(level)).to_numpy() if factor in table else np.zeros(len(table), bool)
@@ -138,24 +139,24 @@ def _replicas(evidence: Evidence, figure: dict[str, Any]) -> tuple[pd.DataFrame,
     return evidence.results[evidence.results["variant"].isin(names)], ""
 
 
-def _scale_differs(evidence: Evidence, figure: dict[str, Any]) -> list[str]:
+def _scale_differs(evidence: Evidence, figure: PublishedFigure) -> list[str]:
     """Return what sets this scale apart from the figure's protocol."""
     differences = []
-    overrides = evidence.study.get("overrides") or {}
+    overrides = evidence.study.overrides
     if overrides:
         differences.append(f"this scale changes {', '.join(overrides)}")
-    steps, own = figure.get("steps"), evidence.study["steps"]
-    if steps is not None and steps != own:
+    steps, own = figure.steps, evidence.study.steps
+    if steps != own:
         differences.append(f"{own:,} of {steps:,} steps" if own < steps else f"{own:,} steps, not {steps:,}")
     return differences
 
 
 def _values(
-    evidence: Evidence, history: pd.DataFrame, replicas: pd.DataFrame, figure: dict[str, Any]
+    evidence: Evidence, history: pd.DataFrame, replicas: pd.DataFrame, figure: PublishedFigure
 ) -> tuple[np.ndarray, str]:
     """Return the quantity of each replica that finished, shape [replicas], and why there is none ("" if there is)."""
     finished = replicas[replicas["status"] == "ok"]
-    quantity, epoch = figure["quantity"], figure.get("at_epoch")
+    quantity, epoch = figure.quantity, figure.at_epoch
     if not epoch:
         if quantity not in evidence.results:
             return np.empty(0), f"`{quantity}` is not measured here"

@@ -226,14 +226,14 @@ def scores_table(evidence: Evidence) -> pd.DataFrame:
     rows = []
     for name in evidence.scores:
         reference = evidence.references[name]
-        row = {"score": f"`{name}`", "meaning": evidence.label(name), "better": reference["direction"]}
-        row["samples"] = f"{reference['n']:,}"
+        row = {"score": f"`{name}`", "meaning": evidence.label(name), "better": reference.direction}
+        row["samples"] = f"{reference.n:,}"
         if has_floors(evidence):
-            row["real data"] = number(reference.get("floor"))
-        if any(evidence.references[s].get("noise") is not None for s in evidence.scores):
-            row["uniform noise"] = number(reference.get("noise"))
+            row["real data"] = number(reference.floor)
+        if any(evidence.references[s].noise is not None for s in evidence.scores):
+            row["uniform noise"] = number(reference.noise)
         if evidence.reached:
-            sign = "≤" if reference["direction"] == "lower" else "≥"
+            sign = "≤" if reference.direction == "lower" else "≥"
             row["reached at"] = f"{sign} {evidence.reached[name]:g}" if name in evidence.reached else "–"
         rows.append(row)
     return pd.DataFrame(rows)
@@ -246,7 +246,7 @@ def has_floors(evidence: Evidence) -> bool:
 
 def settings_table(evidence: Evidence) -> pd.DataFrame:
     """The settings (gan/variant.py) that all variants share, one row a setting; a factor's bundle may vary several."""
-    first, *others = evidence.plan["variants"].values()
+    first, *others = evidence.plan.variants.values()
     shared = {name: v for name, v in first.items() if all(other.get(name) == v for other in others)}
     shared = {name: v for name, v in shared.items() if name not in evidence.factors}
     return pd.DataFrame({"setting": shared.keys(), "value": [level_label(value) for value in shared.values()]})
@@ -255,7 +255,7 @@ def settings_table(evidence: Evidence) -> pd.DataFrame:
 def bundles_table(evidence: Evidence) -> pd.DataFrame:
     """One row a level of each factor whose levels are named bundles of settings: what the level sets."""
     variants = pd.DataFrame.from_dict(
-        {name: {k: level_label(v) for k, v in own.items()} for name, own in evidence.plan["variants"].items()}, "index"
+        {name: {k: level_label(v) for k, v in own.items()} for name, own in evidence.plan.variants.items()}, "index"
     )
     varied = [name for name in variants if name not in evidence.factors and variants[name].nunique() > 1]
     rows = []

@@ -50,7 +50,7 @@ def layer_gradients(evidence: Evidence, ledger: Ledger) -> Section:
     replicas = with_settings(evidence, "loss", *STRENGTHS)
     for strength in STRENGTHS:
         beside = {
-            v: str({k: own[k] for k in sorted(own) if k != strength}) for v, own in evidence.plan["variants"].items()
+            v: str({k: own[k] for k in sorted(own) if k != strength}) for v, own in evidence.plan.variants.items()
         }
         replicas[f"beside {strength}"] = replicas["variant"].map(beside)
     varied = [strength for strength in STRENGTHS if replicas[strength].nunique() > 1]
@@ -98,7 +98,7 @@ def _layer_norms(evidence: Evidence, ledger: Ledger) -> pd.DataFrame:
     history = ledger.history(metrics)
     if history.empty:
         return pd.DataFrame()
-    late = history["step"] > evidence.study["steps"] / 2
+    late = history["step"] > evidence.study.steps / 2
     history = history[late & history["replica"].isin(evidence.results["replica"]) & np.isfinite(history["value"])]
     layer = history["metric"].str.rsplit("/", n=1).str[-1].astype(int)
     norms = history.assign(layer=layer).groupby(["replica", "layer"])["value"].median().unstack()

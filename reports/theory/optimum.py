@@ -210,7 +210,7 @@ def optimal_discriminator(evidence: Evidence, ledger: Ledger) -> Section:
 
 def _exact(evidence: Evidence, own: pd.DataFrame) -> float | None:
     """Return log 2 − JSD of a fixed Gaussian generator and a Gaussian target; None of any other."""
-    parameters, settings = dict(evidence.study["target"]), own.iloc[0]
+    parameters, settings = dict(evidence.study.target), own.iloc[0]
     target = make_target(parameters.pop("name"), **parameters)
     known = settings["generator"] == "fixed_gaussian" and settings["latent"] == "normal"
     if not isinstance(target, Gaussian) or not known or settings["loss"] not in CROSS_ENTROPY:

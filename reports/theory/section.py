@@ -48,7 +48,7 @@ def with_settings(evidence: Evidence, *fields: str) -> pd.DataFrame:
 
     A setting comes from the variant, not from a factor's level, which may be the name of a bundle of settings.
     """
-    settings = {name: {**Variant().settings(), **own} for name, own in evidence.plan["variants"].items()}
+    settings = {name: {**Variant().settings(), **own} for name, own in evidence.plan.variants.items()}
     columns = {f: evidence.results["variant"].map({v: own[f] for v, own in settings.items()}) for f in fields}
     return evidence.results.assign(**columns)
 

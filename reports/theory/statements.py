@@ -45,7 +45,7 @@ def checks(evidence: Evidence, ledger: Ledger) -> list[Section]:
 
     A check for which the study has not measured enough gives a section that says what is missing.
     """
-    return [CHECKS[name](evidence, ledger) for name in evidence.study.get("checks") or []]
+    return [CHECKS[name](evidence, ledger) for name in evidence.study.checks]
 
 
 def logit_gradient(evidence: Evidence, ledger: Ledger) -> Section:
@@ -191,7 +191,7 @@ def bilinear(evidence: Evidence, ledger: Ledger) -> Section:
     rows, deviations = [], {"simultaneous": [], "alternating": []}
     for _, own in replicas.groupby(fields, sort=False):
         settings = own.iloc[0]
-        sizes = step_sizes(Variant.from_settings(evidence.plan["variants"][settings["variant"]]))
+        sizes = step_sizes(Variant.from_settings(evidence.plan.variants[settings["variant"]]))
         followed = own[own["growth"].notna()]
         row = {"updates": settings["updates"], "lr": f"{settings['lr']:g}"} | counts(own)
         row["evaluations"] = f"{followed['evaluations'].median():.0f}" if len(followed) else NONE

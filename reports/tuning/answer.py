@@ -38,7 +38,7 @@ def tuning_sentences(found: Findings) -> list[str]:
 
 def _headline(found: Findings) -> str:
     own = found.tuning
-    where = f"on {own.untuned.study['target_label']}"
+    where = f"on {own.untuned.study.target_label}"
     trials = f"{own.tune['trials']} trial{'s' if own.tune['trials'] > 1 else ''}"
     if own.tuned is None:
         ended = [len(search.ended) for search in own.searches.values()]

@@ -161,7 +161,7 @@ def trials(found: Findings) -> Picture:
     for ax in axes.flat[len(parameters) :]:
         ax.set_axis_off()
     for ax, name in zip(axes.flat, parameters, strict=False):
-        before = {v: own.untuned.plan["variants"].get(v, {}).get(name) for v in own.variants}
+        before = {v: own.untuned.plan.variants.get(v, {}).get(name) for v in own.variants}
         points = [_point(own, v, t, name) for v, t in ended if name in t.params]
         plot_trials(ax, points, own.parameters[name], before, colours, limits, own.direction, log)
         ax.set_xlabel(f"`{name}`".replace("`", ""))

@@ -29,8 +29,9 @@ def with_primary(evidence: Evidence, score: str, directory: Path) -> Evidence:
         )
     if evidence.primary == score:
         return evidence
-    report = {**evidence.study["report"], "score": score}
-    return replace(evidence, plan={**evidence.plan, "study": {**evidence.study, "report": report}})
+    report = evidence.study.report.model_copy(update={"score": score})
+    study = evidence.study.model_copy(update={"report": report})
+    return replace(evidence, plan=evidence.plan.model_copy(update={"study": study}))
 
 
 def tuned_grid(
@@ -50,7 +51,7 @@ def tuned_grid(
     Returns:
         The grid, None where nothing of it can be used; and a sentence for everything that was left out.
     """
-    if not ledger.plan() or not ledger.finished_cohorts():
+    if ledger.find_plan() is None or not ledger.finished_cohorts():
         return None, ["`tuned/`: no replica with tuned settings has finished yet."]
     try:
         tuned = with_primary(gather(ledger), score, ledger.directory)
@@ -58,12 +59,12 @@ def tuned_grid(
         said = str(error).replace(f"{ledger.directory}: ", "").rstrip(".")
         return None, [f"`tuned/`: {said}."]
     for key in SHARED:
-        own, other = (_plain(evidence.study.get(key)) for evidence in (tuned, untuned))
+        own, other = (_plain(getattr(evidence.study, key)) for evidence in (tuned, untuned))
         if own != other:
             has, should = _text(own), _text(other)
             return None, [f"`tuned/`: its `{key}` is {has} and that of the untuned grid {should}, so it is left out."]
-    strange = {name: _strange(name, tuned, untuned, winners.get(name, {})) for name in tuned.plan["variants"]}
-    absent = [name for name in untuned.plan["variants"] if name not in strange]
+    strange = {name: _strange(name, tuned, untuned, winners.get(name, {})) for name in tuned.plan.variants}
+    absent = [name for name in untuned.plan.variants if name not in strange]
     said = {name: f"{why}, so it is left out" for name, why in strange.items() if why}
     said |= dict.fromkeys(absent, "not in its plan")
     complaints = [f"`tuned/`: {name or 'the one variant'}: {why}." for name, why in said.items()]
@@ -75,9 +76,9 @@ def tuned_grid(
 
 def _strange(name: str, tuned: Evidence, untuned: Evidence, won: Mapping[str, Any]) -> str:
     """Say in what a tuned variant is not the untuned one with its winner's settings; empty where it is."""
-    if name not in untuned.plan["variants"]:
+    if name not in untuned.plan.variants:
         return "the untuned grid has no such variant"
-    expected, own = (_plain(s) for s in ({**untuned.plan["variants"][name], **won}, tuned.plan["variants"][name]))
+    expected, own = (_plain(s) for s in ({**untuned.plan.variants[name], **won}, tuned.plan.variants[name]))
     for key in [*expected, *own]:
         if own.get(key) != expected.get(key):
             has, should = (_text(settings.get(key)) for settings in (own, expected))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gan.targets import Images, make_target
+from gan.targets import make_target
 from gan.targets.images import DIGITS_SPLIT, MNIST_VALIDATION
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import Interval, iqm_interval
@@ -70,9 +70,9 @@ class Checkpoints(NamedTuple):
 
 def splits_of(tuning: Tuning) -> Splits:
     """Say what a validation score is of, and so what a test score may differ from it by."""
-    settings = dict(tuning.untuned.study["target"])
+    settings = dict(tuning.untuned.study.target)
     target = make_target(settings.pop("name"), **settings)
-    if not isinstance(target, Images):
+    if "held_out" not in target.provides:
         return Splits(
             "latents",
             "This target's distribution is known exactly: there are no data to hold out, and a validation score is of "

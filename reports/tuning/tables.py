@@ -173,7 +173,7 @@ def search_table(tuning: Tuning) -> pd.DataFrame:
 
 def cost_table(tuning: Tuning) -> pd.DataFrame:
     """One row a ledger: settings tried, replicas, and training steps of them all."""
-    steps = tuning.untuned.study["steps"]
+    steps = tuning.untuned.study.steps
     ended = [trial for search in tuning.searches.values() for trial in search.ended]
     rows = [("untuned grid", len(tuning.variants), len(tuning.untuned.results))]
     rows.append(("search", len(ended), sum(len(trial.statuses) for trial in ended)))
@@ -199,7 +199,7 @@ def winners_table(found: Findings) -> pd.DataFrame:
     for variant, search in tuning.searches.items():
         if search.winner is None:
             continue
-        before = tuning.untuned.plan["variants"].get(variant, {})
+        before = tuning.untuned.plan.variants.get(variant, {})
         row = {"variant": variant_name(tuning, variant)}
         for name in tuning.parameters:
             flag = " †" if (variant, name) in ends else ""

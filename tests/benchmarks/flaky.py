@@ -1,4 +1,4 @@
-"""A tracking store in memory that fails: before a call, after it, or while the call is still under way."""
+"""A tracking store in memory, which may fail: before a call, after it, or while the call is still under way."""
 
 from __future__ import annotations
 
@@ -6,32 +6,50 @@ import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.tracking.holdings import PARENT, Run
-from benchmarks.tracking.store import Point, Store
+from benchmarks.tracking.store import PARENT, Point, Run, Store
+
+
+@dataclass
+class StoredRun(Run):
+    """A run with all that was written to it. As a database of MLflow's it takes the same point twice as one."""
+
+    name: str = ""
+    state: str = "RUNNING"
+    end: int = 0
+    points: set[Point] = field(default_factory=set[Point])
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+
+    def curve(self, metric: str) -> list[tuple[int, float]]:
+        return sorted((step, value) for name, value, _, step in self.points if name == metric)
 
 
 class Server:
-    """What is there, whoever is connected. As a database of MLflow's it takes the same point twice as one."""
+    """What is there, whoever is connected."""
 
     def __init__(self) -> None:
-        self.all: dict[str, Run] = {}
+        self.all: dict[str, StoredRun] = {}
         self.deleted: set[str] = set()
-        self.points: dict[str, set[Point]] = {}
+        self.note = ""
         self.under_way: list[Callable[[], None]] = []
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[StoredRun]:
         return [run for id, run in self.all.items() if id not in self.deleted]
 
     @property
-    def parents(self) -> list[Run]:
+    def parents(self) -> list[StoredRun]:
         return [run for run in self.runs if PARENT not in run.tags]
 
     @property
-    def children(self) -> list[Run]:
+    def children(self) -> list[StoredRun]:
         return [run for run in self.runs if PARENT in run.tags]
+
+    def child(self, replica: str) -> StoredRun:
+        (run,) = (run for run in self.children if run.tags["replica"] == replica)
+        return run
 
     def settle(self) -> None:
         """Carry out what was given up."""
@@ -40,7 +58,7 @@ class Server:
                 work()
         self.under_way.clear()
 
-    def of(self, run: Run | str) -> Run:
+    def of(self, run: Run | str) -> StoredRun:
         id = run if isinstance(run, str) else run.id
         if id not in self.all or id in self.deleted:
             raise ValueError(f"{id} must be in the 'active' state")
@@ -89,10 +107,14 @@ class FlakyStore(Store):
         raise ConnectionError(f"http://me:secret@host: failed {fate} the call")
 
     def experiment(self, name: str, location: str | None, note: str) -> str:
-        return self._ask(lambda: "1")
+        def work() -> str:
+            self.server.note = self.server.note or note
+            return "1"
+
+        return self._ask(work)
 
     def describe(self, experiment: str, note: str) -> None:
-        self._ask(lambda: None)
+        self._ask(lambda: setattr(self.server, "note", note))
 
     def runs(self, experiment: str, where: str) -> list[Run]:
         return self._ask(lambda: self.server.runs)
@@ -100,8 +122,7 @@ class FlakyStore(Store):
     def create(self, experiment: str, name: str, tags: Mapping[str, str], start: int) -> Run:
         def work() -> Run:
             id = f"{len(self.server.all) * 7919 % 10007:05}"  # in no order
-            self.server.points[id] = set()
-            self.server.all[id] = Run(id, start, tags=dict(tags))
+            self.server.all[id] = StoredRun(id, start, tags=dict(tags), name=name)
             return self.server.all[id]
 
         return self._ask(work)
@@ -112,25 +133,19 @@ class FlakyStore(Store):
             if any(there.params.get(name, value) != value for name, value in params.items()):
                 raise ValueError("Changing param values is not allowed")
             there.params |= params
-            self.server.points[run.id] |= set(points)
+            there.points |= set(points)
             there.metrics |= {name: value for name, value, _, _ in points}
 
         self._ask(work)
 
     def tag(self, run: str, key: str, value: str) -> None:
-        def work() -> None:
-            self.server.of(run).tags[key] = value
-
-        self._ask(work)
+        self._ask(lambda: self.server.of(run).tags.update({key: value}))
 
     def finish(self, run: Run, state: str, end: int) -> None:
-        def work() -> None:
-            self.server.of(run).over = True
-
-        self._ask(work)
+        self._ask(lambda: vars(self.server.of(run)).update(over=True, state=state, end=end))
 
     def delete(self, run: Run) -> None:
         self._ask(lambda: self.server.deleted.add(self.server.of(run).id))
 
     def add_files(self, run: Run, contents: Mapping[str, bytes]) -> None:
-        self._ask(lambda: self.server.of(run) and None)
+        self._ask(lambda: self.server.of(run).files.update(contents))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from benchmarks.engines import Keeping, Outcome
-from benchmarks.engines.retries import Attempt
-from benchmarks.engines.work import Job, trained
-from benchmarks.running import session
+from benchmarks.engines import CheckpointConfig, Outcome
+from benchmarks.engines.registry import ENGINES, EngineKind, this_machine
+from benchmarks.engines.retries import CohortQueue
+from benchmarks.engines.work import Job, train_job
 from gan.replica import Cohort
 
 
@@ -26,28 +24,19 @@ class EngineHere:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`."""
         from gan.engine.cohort import train
 
-        waiting = deque(Attempt(cohort) for cohort in cohorts)
-        while waiting:
-            attempt = waiting.popleft()
-            outcome = trained(Job(attempt.cohort, data_dir, device, keeping), train, on_progress, print, lambda: False)
-            if isinstance(outcome, Exception):
-                raise outcome
-            assert isinstance(outcome, Outcome), outcome
-            again = [] if outcome.result else attempt.after_error(broken=outcome.broken)
-            waiting.extendleft(reversed(again))
-            if not again:
-                yield outcome
+        queue = CohortQueue(cohorts)
+        while queue:
+            attempt = queue.take()
+            job = Job(attempt.cohort, data_dir, device, checkpoints)
+            yield from queue.returned(attempt, train_job(job, train, on_progress, print, lambda: False))
 
 
 def train_here(patch: pytest.MonkeyPatch) -> None:
     """Have the command line train in this process."""
 
-    def engine(*_: Any) -> AbstractContextManager[EngineHere]:
-        return nullcontext(EngineHere())
-
-    patch.setattr(session, "_engine", engine)
+    patch.setitem(ENGINES, "local", EngineKind("local", this_machine, lambda *_: nullcontext(EngineHere())))

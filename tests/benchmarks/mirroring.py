@@ -1,7 +1,8 @@
-"""Plans and cohorts made up for the mirror, and what MLflow has of them."""
+"""Plans and cohorts made up for the mirror, and what a store has of them."""
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,31 @@ import pandas as pd
 from benchmarks.tracking import Mirror, MirrorStats
 from benchmarks.tracking.mirrored import default_tracking_uri
 from benchmarks.tracking.store import Store
+from gan.variant import Variant
+from reports.ledger.records import PlanRecord
+
+from .flaky import FlakyStore, Server
 
 VARIANTS = ("loss=saturating", "loss=non_saturating")
 STEPS = 1000
 
 
-def make_plan(seeds: int = 3) -> dict[str, Any]:
+def make_plan(seeds: int = 3, stage: str = "") -> dict[str, Any]:
+    """Make a plan; that of a stage of a tuned study has the same variants as the others, and replicas of its own."""
     replicas = [
-        {"id": f"{index:08x}{seed:08x}", "variant": variant, "seed": seed}
+        {"id": f"{stage}{index:08x}{seed:08x}", "variant": variant, "seed": seed}
         for index, variant in enumerate(VARIANTS)
         for seed in range(seeds)
     ]
     study = {"name": "gaussian", "title": "A Gaussian", "question": "Does it fail?", "scale": "smoke"}
-    return {"study": study, "command": "ganbench run gaussian", "replicas": replicas}
+    study |= {"stage": stage, "target": {"name": "gaussian"}, "steps": STEPS, "factors": {}, "report": {}}
+    variants = {name: Variant().settings() | {"loss": name.removeprefix("loss=")} for name in VARIANTS}
+    plan = {"study": study, "command": "ganbench run gaussian", "variants": variants, "replicas": replicas}
+    return plan | {"cohorts": []}
+
+
+def record_of(plan: dict[str, Any]) -> PlanRecord:
+    return PlanRecord.model_validate_json(json.dumps(plan))
 
 
 def make_results(plan: dict[str, Any], diverged: str = "") -> pd.DataFrame:
@@ -58,16 +71,16 @@ def make_results(plan: dict[str, Any], diverged: str = "") -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"failed_step": "Int64"})
 
 
-def make_history(plan: dict[str, Any], points: int = 60, diverged: str = "") -> pd.DataFrame:
+def make_history(
+    plan: dict[str, Any],
+    points: int = 60,
+    diverged: str = "",
+    metrics: tuple[str, ...] = ("loss/discriminator", "score/ks"),
+) -> pd.DataFrame:
     rows = [
-        (
-            replica["id"],
-            step,
-            metric,
-            math.nan if replica["id"] == diverged and step > STEPS // 2 else step / 7,
-        )
+        (replica["id"], step, metric, math.nan if replica["id"] == diverged and step > STEPS // 2 else step / 7)
         for replica in plan["replicas"]
-        for metric in ("loss/discriminator", "score/ks")
+        for metric in metrics
         for step in np.linspace(STEPS / points, STEPS, points).astype(int).tolist()
     ]
     return pd.DataFrame(rows, columns=["replica", "step", "metric", "value"])
@@ -77,10 +90,23 @@ def make_samples(replica: str) -> dict[str, np.ndarray]:
     return {"final": np.zeros((100, 1)), "progress": np.ones((2, 50, 1)), "steps": np.array([500, 1000])}
 
 
-def mirror(runs_dir: Path, plan: dict[str, Any], diverged: str = "", **options: Any) -> MirrorStats:
-    writer = Mirror(runs_dir, plan, git_commit="abc123", **options)
-    writer.push(make_results(plan, diverged), lambda: make_history(plan, diverged=diverged), make_samples)
+def mirror(
+    runs_dir: Path,
+    plan: dict[str, Any],
+    results: pd.DataFrame | None = None,
+    history: pd.DataFrame | None = None,
+    **options: Any,
+) -> MirrorStats:
+    """Mirror a cohort of a plan's replicas to MLflow."""
+    writer = Mirror(runs_dir, record_of(plan), git_commit="abc123", **options)
+    results = make_results(plan) if results is None else results
+    writer.push(results, lambda: make_history(plan) if history is None else history, make_samples)
     return writer.close()
+
+
+def remember(server: Server, plan: dict[str, Any], *given: pd.DataFrame, **options: Any) -> MirrorStats:
+    """Mirror a cohort of a plan's replicas to a server in memory."""
+    return mirror(Path("runs"), plan, *given, store=lambda _: FlakyStore(server), **options)
 
 
 def client_of(runs_dir: Path, tracking_uri: str | None = None) -> Any:

@@ -122,7 +122,7 @@ def test_a_run_half_removed_is_found_and_removed_again(
         cleaning.remove(cleaning.survey(tmp_path, what=["runs"]))
     monkeypatch.undo()
     run = Ledger(tmp_path / "made" / "laptop")
-    assert integrity.mend(run) == []  # what is left is sound: it can be resumed, too
+    assert integrity.repair(run) == []  # what is left is sound: it can be resumed, too
     cleaning.remove(cleaning.survey(tmp_path, ["made"], what=["runs"]))
     assert list(tmp_path.iterdir()) == []
 
@@ -139,7 +139,7 @@ def test_without_weights_nothing_is_trained_again_and_the_report_is_the_same(
     cleaning.remove(cleaning.survey(runs, what=["checkpoints", "weights"]))
     compile_report(ledger, runs / "after")
     assert contents(runs / "before") == contents(runs / "after") and not list((ledger.directory / "weights").iterdir())
-    assert integrity.mend(ledger) == [] and len(ledger.finished_cohorts()) == 2
+    assert integrity.repair(ledger) == [] and len(ledger.finished_cohorts()) == 2
 
 
 def test_what_cannot_be_removed_is_named(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

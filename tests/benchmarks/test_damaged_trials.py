@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from benchmarks import tuning
 from benchmarks.tuning.journal import JOURNAL
 from benchmarks.tuning.storage import StorageLost, lasting
-from benchmarks.upkeep.integrity import mend_findings
+from benchmarks.upkeep.integrity import repair_findings
 from gan.errors import InputError
 from gan.replica import Cohort
 from reports.ledger.ledger import Ledger
@@ -232,5 +232,5 @@ def test_findings_that_were_spoiled_are_set_aside(searched: Path, tmp_path: Path
     place[last] = [["spoiled"]]
     ledger = Ledger(tmp_path)
     ledger.write_json("tuning.json", content)
-    (said,) = mend_findings(ledger)
+    (said,) = repair_findings(ledger)
     assert re.search(r"tuning\.json: .*expected", said) and ledger.tuning() == {}

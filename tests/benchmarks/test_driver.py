@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome
 from benchmarks.running import runner
 from benchmarks.running.progress import Progress
 from benchmarks.running.runner import Options
@@ -35,7 +35,7 @@ class Instant:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         for cohort in cohorts:
             yield self._outcome(cohort)

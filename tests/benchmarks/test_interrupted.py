@@ -85,7 +85,7 @@ def holds(path: Path, runs: Path, undisturbed: Any, kills: list[Breaking], fails
     results = [ledger.results() for ledger in (search.ledger.search(), undisturbed.ledger.search())]
     assert results[0].equals(results[1])
     # What a kill leaves unwritten, a cohort at the most, is trained again; nothing else is.
-    cohort = max(len(c["replicas"]) for c in search.ledger.search().plan()["cohorts"])
+    cohort = max(len(c.replicas) for c in search.ledger.search().plan().cohorts)
     assert len(engine.asked) - len(set(engine.asked)) <= cohort * len(kills)
 
 

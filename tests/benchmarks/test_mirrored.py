@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from benchmarks import tuning
-from benchmarks.running import session
 from benchmarks.tracking import MirrorStats, check_uri, mirrored
 from benchmarks.tracking.mirrored import catch_up, ui_command
 from gan.errors import InputError
 
 from ..typed import Ganbench
+from .mirroring import make_plan, record_of
 
 GOOD = [
     None,
@@ -26,28 +26,21 @@ GOOD = [
     "sqlite:///runs/mlflow.db",
 ]
 BAD = {
-    "": "Valid: http, https, mssql, mysql, off, postgresql, sqlite.",
-    "mlruns": "Valid:",
+    "mlruns": "Valid: http, https, mssql, mysql, off, postgresql, sqlite.",
     "offf": "did you mean 'off'?",
-    "./mlruns": "Valid:",
     "file:///data/mlruns": "Valid:",
-    "htp://host": "did you mean 'http'?",
     "HTTP://host": "did you mean 'http'?",
     "sqlite:/mlflow.db": "such as sqlite:////data/mlflow.db",
     "postgres://host/db": "did you mean 'postgresql'?",
-    "sqlite://": "a database in memory",
     "sqlite:///:memory:": "a database in memory",
     "sqlite+nothing:///a.db": "not the URI of a database",
     "postgresql://host:port/db": "not the URI of a database",
     "mssql+pymssql://host/db": "its driver is not installed",
     "http://": "no such host or port",
     "http://host:99999": "no such host or port",
-    "http://host:port": "no such host or port",
     "http://[::1": "no such host or port",
-    "http://me:pa/ss@host": "no such host or port",
     "http://me:1/ss@host": "special characters of a password as %40",
     "http://host name": "a space or a control character",
-    "http://host\n": "a space or a control character",
 }
 
 
@@ -65,23 +58,23 @@ def test_a_malformed_uri_is_the_user_s_input(uri: str) -> None:
     assert "\n" not in message and "ss@" not in message
 
 
-def test_it_is_refused_before_anything_is_planned(ganbench: Ganbench, tmp_path: Path) -> None:
-    said = ganbench("run", "gaussian", "--scale", "smoke", "--tracking-uri", "htp://me:secret@host")
-    assert said.code == 2 and said.err.startswith("error: --tracking-uri htp://***@host: not a tracking store")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run gaussian --scale smoke --tracking-uri htp://me:secret@host",
+        "ui --tracking-uri http://me:secret@host:5000",  # a server shows its own pages
+        "ui --tracking-uri off",
+    ],
+)
+def test_it_is_refused_before_anything_is_planned(words: str, ganbench: Ganbench, tmp_path: Path) -> None:
+    said = ganbench(*words.split())
+    assert said.code == 2 and said.err.startswith("error: --tracking-uri ") and "expected" in said.err
     assert said.err.count("\n") == 1 and "secret" not in said.err + said.out
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="--tracking-uri"):
-        session.make_options(device="cpu", workers=1, data_dir=None, mode=None, tracking_uri="mlruns")
-
-
-def test_a_server_s_pages_are_its_own(ganbench: Ganbench) -> None:
-    for uri in ("http://me:secret@host:5000", "off"):
-        said = ganbench("ui", "--tracking-uri", uri)
-        assert said.code == 2 and "expected" in said.err and "secret" not in said.err
 
 
 def test_the_warning_says_what_to_type() -> None:
-    typed = catch_up({"name": "gaussian", "scale": "smoke"}, Path("runs"), None)
+    typed = catch_up(record_of(make_plan()).study, Path("runs"), None)
     stats = MirrorStats(missing=3, error="OSError: no\n  route", catch_up=typed)
     assert stats.warning == (
         "MLflow: 3 finished replicas are not mirrored yet (the ledger has them): OSError: no route; "
@@ -101,7 +94,7 @@ def test_the_warning_says_what_to_type() -> None:
     ],
 )
 def test_what_to_type_finds_the_runs_and_the_store_again(runs: str, uri: str | None, more: str) -> None:
-    said = catch_up({"name": "gaussian", "scale": "smoke"}, Path(runs), uri)
+    said = catch_up(record_of(make_plan()).study, Path(runs), uri)
     assert said == f"`ganbench sync gaussian --scale smoke{more}"
 
 
@@ -114,7 +107,9 @@ def test_both_servers_are_bound_to_this_machine(
     assert ganbench("dashboard", "--storage", str(journal), "--port", "8123").code == 0
     assert asked == [("127.0.0.1", 8123)]
     monkeypatch.setenv("MLFLOW_HOST", "0.0.0.0")
-    command, _ = ui_command(tmp_path, port=5055)
+    command, environment = ui_command(tmp_path, 5055, "postgresql://me:secret@host/db")
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@host/db"
+    assert not any("secret" in word for word in command)  # which whoever lists the processes sees
     assert [command[k + 1] for k, word in enumerate(command) if word in ("--host", "-h")] == ["127.0.0.1"]
 
 

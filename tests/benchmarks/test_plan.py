@@ -15,9 +15,9 @@ from benchmarks.planning.plan import MAX_WIDTH, Plan, choose_mode, cohort_of_one
 from benchmarks.running.runner import Options, command
 from gan.errors import InputError
 from gan.model import flops
-from gan.replica import PROGRAMS
+from gan.replica import PROGRAMS, cohort_shape
 from gan.variant import PER_REPLICA, Variant
-from reports.ledger.schema import problem_with_cohorts, problem_with_plan
+from reports.ledger.records import PlanRecord
 from studies import schema
 from studies.tune import Parameter
 
@@ -49,30 +49,30 @@ def test_one_width_for_each_shape() -> None:
     plan = plan_of(seeds=11)
     widths: dict[Any, set[int]] = {}
     for cohort in plan.cohorts:
-        widths.setdefault(cohort.replicas[0].variant.shape(), set()).add(cohort.width)
+        widths.setdefault(cohort_shape(cohort.replicas[0].variant), set()).add(cohort.width)
     assert all(len(w) == 1 for w in widths.values())
 
 
 def test_a_plan_survives_its_own_file() -> None:
     plan = plan_of()
-    again = plan_of(earlier=plan.to_json())
-    assert again.to_json() == plan.to_json()
+    read = PlanRecord.model_validate_json(json.dumps(plan.record().to_json()))
+    assert plan_of(earlier=read).record() == read == plan.record()
 
 
 def test_the_file_says_what_a_report_needs() -> None:
-    plan = plan_of("stabilisers").to_json()
-    study = plan["study"]
-    assert list(plan["levels"]) == list(plan["variants"])
-    assert plan["levels"]["recipe=r1 discriminator=conv"] == {"recipe": "r1", "discriminator": "conv"}
-    assert study["factors"]["recipe"] == ["plain", "linear_schedule", "r1", "wasserstein", "critic_steps_5", "wgan_gp"]
-    assert study["reference"] == {"recipe": "plain", "discriminator": "mlp"}
-    assert study["claims"] == [6] and list(study["claim_texts"]) == ["6"]
-    assert study["checks"] == [] and study["published"] == [] and study["overrides"] == {}
-    assert set(study["report"]) == {"score", "factor", "reached", "notes"}
+    plan = plan_of("stabilisers").record()
+    study = plan.study
+    assert list(plan.levels) == list(plan.variants)
+    assert plan.levels["recipe=r1 discriminator=conv"] == {"recipe": "r1", "discriminator": "conv"}
+    assert study.factors["recipe"] == ["plain", "linear_schedule", "r1", "wasserstein", "critic_steps_5", "wgan_gp"]
+    assert study.reference == {"recipe": "plain", "discriminator": "mlp"}
+    assert study.claims == [6] and list(study.claim_texts) == ["6"]
+    assert study.checks == [] and study.published == [] and study.overrides == {}
+    assert set(study.report.to_json()) == {"score", "factor", "reached", "notes"}
 
 
 def test_the_file_says_what_was_published() -> None:
-    study = json.loads(json.dumps(plan_of("system-d").to_json()))["study"]
+    study = plan_of("system-d").record().to_json()["study"]
     assert [figure["at_epoch"] for figure in study["published"]] == [45, 45, 50, 50]
     assert set(study["published"][0]) == {
         *("quantity", "label", "value", "spread", "at_epoch", "steps", "protocol", "source", "not_comparable"),
@@ -90,31 +90,31 @@ def test_every_study_can_be_planned_at_every_scale() -> None:
 
 
 def test_what_an_earlier_plan_decided_stays() -> None:
-    old = plan_of(mode="loop").to_json()
+    old = plan_of(mode="loop").record()
     assert {c.mode for c in plan_of(earlier=old).cohorts} == {"loop"}
     # More seeds: the old cohorts stay, the new replicas get cohorts of their own.
-    small = plan_of(seeds=4).to_json()
+    small = plan_of(seeds=4).record()
     more = plan_of(seeds=6, earlier=small)
-    assert {c["id"] for c in small["cohorts"]} < {c.id for c in more.cohorts}
+    assert {c.id for c in small.cohorts} < {c.id for c in more.cohorts}
     assert sorted(r.id for c in more.cohorts for r in c.replicas) == sorted(more.replicas)
 
 
 def test_fewer_seeds_and_more_again_find_the_same_cohorts() -> None:
     whole = plan_of()
-    few = plan_of(seeds=4, earlier=whole.to_json())
+    few = plan_of(seeds=4, earlier=whole.record())
     assert len(few.replicas) == 4 * len(whole.study.variants)
-    waiting = {cohort["id"] for cohort in few.retired}  # those that hold a fifth seed
+    waiting = {cohort.id for cohort in few.retired}  # those that hold a fifth seed
     assert waiting and waiting == {c.id for c in whole.cohorts if any(r.seed >= 4 for r in c.replicas)}
-    again = plan_of(earlier=few.to_json())
+    again = plan_of(earlier=few.record())
     placed = [r.id for c in again.cohorts for r in c.replicas]
     assert sorted(placed) == sorted(whole.replicas)  # nobody twice
-    done = plan_of(seeds=4, earlier=whole.to_json(), finished=set(whole.replicas))
+    done = plan_of(seeds=4, earlier=whole.record(), finished=set(whole.replicas))
     assert done.missing(set(whole.replicas)) == []
-    assert {c.id for c in plan_of(earlier=done.to_json()).cohorts} == {c.id for c in whole.cohorts}
+    assert {c.id for c in plan_of(earlier=done.record()).cohorts} == {c.id for c in whole.cohorts}
 
 
 def test_cohorts_of_one_shape_stand_together() -> None:
-    shapes = [repr(c.replicas[0].variant.shape()) for c in plan_of().cohorts]
+    shapes = [repr(cohort_shape(c.replicas[0].variant)) for c in plan_of().cohorts]
     assert len(list(itertools.groupby(shapes))) == len(set(shapes)) == 2
 
 
@@ -138,12 +138,10 @@ def test_of_a_cohort_recorded_in_part_the_rest_is_trained_as_wide_as_it_was() ->
 
 
 def test_a_plan_that_was_damaged_has_a_misnamed_cohort() -> None:
-    plan = plan_of().to_json()
-    assert problem_with_plan(plan) == problem_with_cohorts(plan) == ""
-    plan["cohorts"][1]["replicas"][0] = "0" * 16
-    assert problem_with_cohorts(plan).startswith("cohorts.1.id: ")
-    plan["cohorts"][1]["replicas"] = None
-    assert problem_with_plan(plan) == "cohorts.1.replicas: expected a list, not None"
+    plan = plan_of().record()
+    assert plan.problem_with_cohorts() == ""
+    plan.cohorts[1].replicas[0] = "0" * 16
+    assert plan.problem_with_cohorts().startswith("cohorts.1.id: ")
 
 
 def test_ids_name_everything_that_decides_a_result() -> None:
@@ -171,9 +169,9 @@ def test_one_number_per_replica_shapes_nothing() -> None:
     for name in PER_REPLICA:
         level: Any = {"loss": "saturating", "reduction": "sum", "initialisation": "normal_002", "schedule": "linear"}
         changed = dataclasses.replace(base, **{name: level.get(name, 0.25)})
-        assert changed != base and changed.shape() == base.shape()
-    assert dataclasses.replace(base, batch_size=2).shape() != base.shape()
-    assert dataclasses.replace(base, discriminator_channels=(3,)).shape() == base.shape()  # not in use
+        assert changed != base and cohort_shape(changed) == cohort_shape(base)
+    assert cohort_shape(dataclasses.replace(base, batch_size=2)) != cohort_shape(base)
+    assert cohort_shape(dataclasses.replace(base, discriminator_channels=(3,))) == cohort_shape(base)  # not in use
 
 
 def test_short_runs_are_not_compiled() -> None:
@@ -217,14 +215,14 @@ def test_a_replica_can_be_planned_alone_from_the_file() -> None:
     plan = plan_of("digits")
     whole = plan.cohorts[-1]
     id = whole.replicas[3].id
-    one = cohort_of_one(plan.to_json(), id)
+    one = cohort_of_one(plan.record(), id)
     (replica,) = one.replicas
     assert (one.width, one.mode, one.steps) == (25, "vmap", plan.study.steps)
     assert one.places == (3,)
     assert replica.variant == plan.study.variants[plan.replicas[id][0]]
     assert one.target == plan.study.target and one.scoring == plan.study.scoring
     with pytest.raises(InputError, match="not in the present plan"):
-        cohort_of_one(plan.to_json(), "f" * 16)
+        cohort_of_one(plan.record(), "f" * 16)
 
 
 def test_operations_are_counted_from_the_widths() -> None:

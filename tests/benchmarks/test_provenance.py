@@ -36,8 +36,8 @@ def test_halves_of_a_stack_are_named_at_once(mode: Mode, tmp_path: Path) -> None
     session._noted = 1000  # so many cohorts that the file is written seldom
 
     def named() -> dict[str, list[str]]:
-        sessions = Ledger(tmp_path).provenance().get("sessions", [{}])
-        return sessions[0].get("halved", {})
+        sessions = Ledger(tmp_path).provenance().sessions
+        return sessions[0].halved if sessions else {}
 
     with session.recording(Outcome(whole, None)):
         assert named() == {}

@@ -6,7 +6,6 @@ import json
 import string
 import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -16,7 +15,6 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.machine.redaction import without_credentials
 from benchmarks.tracking import check_uri
-from benchmarks.tracking.mirrored import ui_command
 from gan.errors import InputError
 
 SCHEMES = ("http", "https", "postgresql", "postgresql+psycopg2", "mysql+pymysql", "sqlite", "s3")
@@ -99,12 +97,6 @@ def test_no_refused_tracking_uri_shows_its_password(before: str, after: str, sch
         check_uri(uri)
     except InputError as error:
         assert MARK not in without_credentials(error)
-
-
-def test_the_ui_s_command_line_holds_no_password(tmp_path: Path) -> None:
-    command, environment = ui_command(tmp_path, tracking_uri=f"postgresql://me:{MARK}@host/db")
-    assert not any(MARK in word for word in command)
-    assert MARK in environment["MLFLOW_BACKEND_STORE_URI"]
 
 
 def test_no_traceback_shows_a_password() -> None:

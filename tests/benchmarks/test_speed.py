@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from benchmarks.cli.options import app
+from benchmarks.cli.application import app
 from benchmarks.speed import command, growth, plain, suite
 from benchmarks.speed.contenders import Contender, NotMeasured, in_turn
 from benchmarks.speed.processes import write_study

@@ -1,300 +1,317 @@
+"""What the mirror writes of a study, to a store in memory; and once to MLflow itself."""
+
 from __future__ import annotations
 
-import csv
-import io
-import math
+import copy
+import gc
+import json
 import os
 import statistics
 import subprocess
 import sys
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+import sqlalchemy
 
-from benchmarks.tracking import Mirror, tracked
-from benchmarks.tracking.mirrored import ui_command
+from benchmarks.tracking import Mirror, MirrorStats, tracked
+from benchmarks.tracking.mirrored import default_tracking_uri
+from benchmarks.tracking.reported import mirror_report
+from benchmarks.tracking.store import ASKED, PARENT, Store
+from reports.ledger.records import ScoreReference
 
-from .mirroring import STEPS, VARIANTS, client_of, make_history, make_plan, make_results, mirror, runs_of
+from .flaky import FlakyStore, Server
+from .mirroring import (
+    STEPS,
+    VARIANTS,
+    client_of,
+    make_history,
+    make_plan,
+    make_results,
+    make_samples,
+    mirror,
+    record_of,
+    remember,
+    runs_of,
+)
 
-
-def test_every_replica_is_a_child_of_its_variant(runs_dir: Path) -> None:
-    plan = make_plan()
-    stats = mirror(runs_dir, plan)
-    parents, children = runs_of(runs_dir)
-    assert stats.warning == ""
-    assert stats.runs_created == len(parents) + len(children) == 2 + 6
-    assert stats.parents == {run.data.tags["variant"]: run.info.run_id for run in parents}
-    assert stats.replicas == {run.data.tags["replica"]: run.info.run_id for run in children}
-    for child in children:
-        assert child.data.tags["mlflow.parentRunId"] == stats.parents[child.data.tags["variant"]]
-
-
-def test_a_child_carries_what_the_ledger_says(runs_dir: Path) -> None:
-    plan = make_plan()
-    row = make_results(plan).iloc[4].to_dict()
-    mirror(runs_dir, plan)
-    (child,) = [run for run in runs_of(runs_dir)[1] if run.data.tags["replica"] == row["replica"]]
-    for name in ("study", "scale", "variant", "seed", "replica", "status"):
-        assert child.data.tags[name] == str(row[name])
-    assert child.data.tags["git_commit"] == child.data.tags["mlflow.source.git.commit"] == "abc123"
-    assert child.info.status == "FINISHED"
-    assert child.data.params["loss"] == row["variant/loss"]
-    assert child.data.params["generator_hidden"] == "32, 32"
-    assert float(child.data.params["lr_discriminator"]) == pytest.approx(8e-4)
-    assert float(child.data.params["lr_generator"]) == pytest.approx(2e-4)
-    for name in ("loss_discriminator", "value_discriminator", "train_seconds"):
-        assert child.data.metrics[name] == row[name]
-    assert child.data.metrics["loss/discriminator"] == STEPS / 7
-    assert child.data.metrics["score/ks"] == row["ks"]  # the final score is the last point of its curve
-    assert child.data.metrics["score/coverage"] == row["coverage"]
-    assert child.info.end_time - child.info.start_time == 1500
+REFERENCES = {
+    "ks": ScoreReference(direction="lower", floor=0.009),
+    "coverage": ScoreReference(direction="higher", floor=1.0),
+}
 
 
-def test_a_metric_has_few_points_and_ends_where_the_history_ends(runs_dir: Path) -> None:
-    plan = make_plan(seeds=1)
-    mirror(runs_dir, plan)
-    client = client_of(runs_dir)
-    child = runs_of(runs_dir)[1][0]
-    points = client.get_metric_history(child.info.run_id, "loss/discriminator")
-    steps = [point.step for point in points]
-    assert len(points) == tracked.POINTS
-    assert sorted(steps)[-1] == STEPS
-    assert max(np.diff(sorted(steps))) < 2 * STEPS / tracked.POINTS
-    assert all(point.value == point.step / 7 for point in points)
+class Mirrored(NamedTuple):
+    """A study in the mirror: a replica diverged, one scored well, one badly."""
+
+    server: Server
+    stats: MirrorStats
+    rows: dict[Any, dict[Any, Any]]
+    lost: str
+    good: str
+    flat: str
 
 
-@pytest.mark.parametrize("count", [1, 2, 9, 10, 11, 19, 200])
-def test_thinning_keeps_both_ends_and_repeats_nothing(count: int) -> None:
-    points = [(step, float(step)) for step in range(count)]
-    thin = tracked._thin(points)
-    assert len(thin) == min(count, tracked.POINTS)
-    assert thin[0] == points[0] and thin[-1] == points[-1]
-    assert sorted(set(thin)) == thin
-
-
-def test_a_diverged_replica_fails_and_logs_only_finite_values(runs_dir: Path) -> None:
-    plan = make_plan()
-    lost = plan["replicas"][1]["id"]
-    mirror(runs_dir, plan, diverged=lost)
-    parents, children = runs_of(runs_dir)
-    (child,) = [run for run in children if run.data.tags["replica"] == lost]
-    assert (child.info.status, child.data.tags["status"]) == ("FAILED", "diverged")
-    assert child.data.tags["reason"] == "loss is not finite"
-    assert child.data.metrics["failed_step"] == 17
-    assert "value_discriminator" not in child.data.metrics and "score/coverage" not in child.data.metrics
-    assert child.data.metrics["loss/discriminator"] <= STEPS / 2 / 7
-    for run in [*parents, *children]:
-        assert all(abs(value) < 1e300 for value in run.data.metrics.values())
-
-
-REFERENCES = {"ks": {"direction": "lower", "floor": 0.009}, "coverage": {"direction": "higher", "floor": 1.0}}
-
-
-def verdicts_of(runs_dir: Path) -> dict[str, str]:
-    return {run.data.tags["replica"]: run.data.tags.get("verdict", "") for run in runs_of(runs_dir)[1]}
-
-
-def test_a_child_carries_its_verdict(runs_dir: Path) -> None:
-    plan = make_plan()
+@pytest.fixture(scope="module")
+def mirrored() -> Mirrored:
+    plan, server = make_plan(), Server()
     plan["study"]["report"] = {"reached": {"ks": 0.05}}
     lost, good, flat = (plan["replicas"][k]["id"] for k in (1, 2, 3))
-    history = make_history(plan, diverged=lost)
-    settled = history["replica"].eq(good) & history["metric"].eq("score/ks")
-    history.loc[settled, "value"] = 0.02
-    writer = Mirror(runs_dir, plan, references=lambda: REFERENCES)
-    rows = make_results(plan, lost)
-    rows.loc[rows["replica"] == flat, "ks"] = 0.3
-    writer.push(rows, lambda: history)
-    assert writer.close().warning == ""
-    verdicts = verdicts_of(runs_dir)
-    assert (verdicts[lost], verdicts[good], verdicts[flat]) == ("diverged", "converged", "unsettled")
+    curves = ("loss/discriminator", "score/ks", "validation/ks", "gradient/generator", "gradient/generator/1")
+    history = make_history(plan, diverged=lost, metrics=curves)
+    history.loc[history["replica"].eq(good) & history["metric"].eq("score/ks"), "value"] = 0.02
+    results = make_results(plan, lost).assign(**{"repeat/ks": 0.01, "validation/ks": 0.5})
+    results.loc[results["replica"] == flat, "ks"] = 0.3
+    stats = remember(server, plan, results, history, references=lambda: REFERENCES)
+    rows = {row["replica"]: row for row in results.to_dict("records")}
+    return Mirrored(server, stats, rows, lost, good, flat)
 
 
-def test_without_references_or_history_nothing_is_judged(runs_dir: Path) -> None:
-    plan = make_plan(seeds=1)
-    mirror(runs_dir, plan)
-    assert set(verdicts_of(runs_dir).values()) == {""}
-    row = {"status": "failed", "steps": 10}
-    assert tracked.verdict(row, {"score/ks": [(10, 0.01)]}, plan["study"], REFERENCES) == ""
-    assert tracked.verdict({**row, "status": "ok"}, {}, plan["study"], REFERENCES) == ""
+def test_every_replica_is_a_child_of_its_variant(mirrored: Mirrored) -> None:
+    server, stats = mirrored.server, mirrored.stats
+    assert (stats.warning, stats.missing, stats.runs_created) == ("", 0, 2 + 6)
+    assert stats.parents == {run.tags["variant"]: run.id for run in server.parents}
+    assert stats.replicas == {run.tags["replica"]: run.id for run in server.children}
+    assert all(run.tags[PARENT] == stats.parents[run.tags["variant"]] for run in server.children)
 
 
-def test_the_verdict_is_the_report_s_own() -> None:
-    from reports.ledger.verdicts import COVERING, judgements
-
-    assert tracked.COVERING == COVERING
-    plan = make_plan()
-    study = plan["study"] | {"report": {"reached": {"ks": 0.05}}}
-    results, history = make_results(plan), make_history(plan)
-    ours = [
-        tracked.verdict(
-            {str(k): v for k, v in row.items()}, tracked.split_curves(history)[row["replica"]], study, REFERENCES
-        )
-        for _, row in results.iterrows()
-    ]
-    assert ours == judgements(results, [history], study, REFERENCES)["verdict"].tolist()
-
-
-def test_single_layers_and_second_scores_are_not_mirrored(runs_dir: Path) -> None:
-    plan = make_plan(seeds=1)
-    history = make_history(plan)
-    layers = history[history["metric"] == "loss/discriminator"].assign(metric="gradient/generator/1")
-    whole = layers.assign(metric="gradient/generator")
-    writer = Mirror(runs_dir, plan)
-    writer.push(make_results(plan).assign(**{"repeat/ks": 0.01}), lambda: pd.concat([history, layers, whole]))
-    assert writer.close().warning == ""
-    for child in runs_of(runs_dir)[1]:
-        assert "gradient/generator" in child.data.metrics
-        assert not any(name.startswith(("gradient/generator/", "repeat/")) for name in child.data.metrics)
-        assert "score/repeat/ks" not in child.data.metrics
+def test_a_child_carries_what_the_ledger_says(mirrored: Mirrored) -> None:
+    child, row = mirrored.server.child(mirrored.good), mirrored.rows[mirrored.good]
+    for name in ("study", "scale", "variant", "seed", "replica", "status"):
+        assert child.tags[name] == str(row[name])
+    assert child.name == "seed=2 saturating"
+    assert child.tags["git_commit"] == child.tags["mlflow.source.git.commit"] == "abc123"
+    assert (child.state, child.end - child.start) == ("FINISHED", 1500)
+    assert (child.params["loss"], child.params["generator_hidden"]) == (row["variant/loss"], "32, 32")
+    assert float(child.params["lr_discriminator"]) == pytest.approx(8e-4)
+    assert float(child.params["lr_generator"]) == pytest.approx(2e-4)
+    for name in ("loss_discriminator", "value_discriminator", "train_seconds"):
+        assert child.metrics[name] == row[name]
+    assert child.metrics["score/coverage"] == row["coverage"]
+    assert set(child.files) == {"curves.csv", "samples/quantiles.csv"}
 
 
-def test_a_parent_sums_up_when_all_its_replicas_are_there(runs_dir: Path) -> None:
-    plan = make_plan()
-    lost = plan["replicas"][1]["id"]
-    results, history = make_results(plan, lost), make_history(plan)
-    first = Mirror(runs_dir, plan)
-    first.push(results.iloc[:5], lambda: history)  # one replica of the second variant is still to come
-    first.close()
-    parents = {run.data.tags["variant"]: run for run in runs_of(runs_dir)[0]}
-    done, waiting = (parents[variant] for variant in VARIANTS)
-    assert done.info.status == "FINISHED" and waiting.info.status == "RUNNING"
-    assert done.data.metrics["median/ks"] == statistics.median([0.01, 0.03])
-    assert (done.data.metrics["replicas"], done.data.metrics["failures"]) == (3, 1)
-    assert "median/ks" not in waiting.data.metrics
-
-    second = Mirror(runs_dir, plan)
-    second.push(results, lambda: history)
-    second.close()
-    assert {run.info.status for run in runs_of(runs_dir)[0]} == {"FINISHED"}
+def test_a_metric_has_few_points_and_ends_where_the_history_or_the_score_ends(mirrored: Mirrored) -> None:
+    child, row = mirrored.server.child(mirrored.good), mirrored.rows[mirrored.good]
+    for metric, last in (("loss/discriminator", STEPS / 7), ("score/ks", row["ks"]), ("validation/ks", 0.5)):
+        curve = child.curve(metric)
+        assert len(curve) == tracked.POINTS and curve[-1] == (STEPS, last)
+    assert all(value == step / 7 for step, value in child.curve("loss/discriminator"))
 
 
-def test_pushing_again_makes_nothing_new(runs_dir: Path) -> None:
-    plan = make_plan()
-    first = mirror(runs_dir, plan)
-    before = runs_of(runs_dir)
+def test_a_diverged_replica_fails_and_logs_only_finite_values(mirrored: Mirrored) -> None:
+    child = mirrored.server.child(mirrored.lost)
+    assert (child.state, child.tags["status"], child.tags["reason"]) == ("FAILED", "diverged", "loss is not finite")
+    assert child.metrics["failed_step"] == 17
+    assert not {"value_discriminator", "score/coverage"} & child.metrics.keys()
+    assert child.metrics["loss/discriminator"] <= STEPS / 2 / 7
+    assert all(abs(value) < 1e300 for run in mirrored.server.runs for value in run.metrics.values())
 
+
+def test_a_child_carries_its_verdict(mirrored: Mirrored) -> None:
+    verdicts = [mirrored.server.child(id).tags["verdict"] for id in (mirrored.lost, mirrored.good, mirrored.flat)]
+    assert verdicts == ["diverged", "converged", "unsettled"]
+    server = Server()
+    remember(server, make_plan(1))  # which knows of no references
+    assert not any("verdict" in run.tags for run in server.children)
+
+
+def test_single_layers_and_second_scores_are_not_mirrored(mirrored: Mirrored) -> None:
+    for child in mirrored.server.children:
+        assert "gradient/generator" in child.metrics
+        assert not any(name.startswith(("gradient/generator/", "repeat/", "score/rep")) for name in child.metrics)
+
+
+def test_a_parent_sums_up_when_all_its_replicas_are_there() -> None:
+    plan, server = make_plan(), Server()
+    results = make_results(plan, plan["replicas"][1]["id"])
+    remember(server, plan, results.iloc[:5])  # one replica of the second variant is still to come
+    done, waiting = (next(run for run in server.parents if run.tags["variant"] == name) for name in VARIANTS)
+    assert (done.state, waiting.state) == ("FINISHED", "RUNNING")
+    assert done.metrics["median/ks"] == statistics.median([0.01, 0.03])
+    assert (done.metrics["replicas"], done.metrics["failures"]) == (3, 1)
+    assert "median/ks" not in waiting.metrics
+    remember(server, plan, results)
+    assert {run.state for run in server.parents} == {"FINISHED"}
+
+
+def test_pushing_again_writes_nothing_and_reads_no_history(mirrored: Mirrored) -> None:
     def unread() -> pd.DataFrame:
         raise AssertionError("the history of a mirrored cohort is not read")
 
-    again = Mirror(runs_dir, plan)
-    again.push(make_results(plan), unread)
-    again.push(make_results(plan), unread)
+    before = copy.deepcopy(mirrored.server.all)
+    again = Mirror(Path("runs"), record_of(make_plan()), store=lambda _: FlakyStore(mirrored.server))
+    for _ in range(2):
+        again.push(pd.DataFrame(list(mirrored.rows.values())), unread)
     stats = again.close()
-    assert stats.warning == "" and stats.runs_created == 0
-    assert (stats.parents, stats.replicas) == (first.parents, first.replicas)
-    assert [[run.to_dictionary() for run in runs] for runs in runs_of(runs_dir)] == [
-        [run.to_dictionary() for run in runs] for runs in before
-    ]
+    assert (stats.warning, stats.runs_created) == ("", 0)
+    assert (stats.parents, stats.replicas) == (mirrored.stats.parents, mirrored.stats.replicas)
+    assert mirrored.server.all == before
 
 
-def test_what_was_half_written_is_finished_not_repeated(runs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = make_plan(seeds=1)
-    write, calls = tracked.write_files, []
-
-    def fail_once(*arguments: Any) -> None:
-        calls.append(arguments)
-        if len(calls) == 1:
-            raise OSError("disk full")
-        write(*arguments)
-
-    monkeypatch.setattr(tracked, "write_files", fail_once)
-    stats = mirror(runs_dir, plan, retry_pauses=(0.0,))
-    parents, children = runs_of(runs_dir)
-    assert stats.warning == "" and (len(parents), len(children)) == (2, 2)
-    client = client_of(runs_dir)
-    for child in children:
-        assert child.info.status == "FINISHED"
-        assert len(client.get_metric_history(child.info.run_id, "loss/discriminator")) == tracked.POINTS
-
-
-def note_of(runs_dir: Path) -> str:
-    client = client_of(runs_dir)
-    experiment = client.get_experiment_by_name("gaussian")
-    assert experiment is not None
-    return experiment.tags["mlflow.note.content"]
-
-
-def test_the_experiment_carries_question_answer_and_report(runs_dir: Path) -> None:
-    plan = make_plan(seeds=1)
-    mirror(runs_dir, plan)
-    assert "Does it fail?" in note_of(runs_dir)
-    writer = Mirror(runs_dir, plan)
+def test_the_experiment_carries_question_answer_and_report() -> None:
+    plan, server = make_plan(1), Server()
+    remember(server, plan)
+    assert "Does it fail?" in server.note
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: FlakyStore(server))
     writer.describe(answer="It does not.", report="reports/gaussian/report.md")
     writer.close()
-    assert all(part in note_of(runs_dir) for part in ("Does it fail?", "It does not.", "reports/gaussian/report.md"))
+    assert all(part in server.note for part in ("Does it fail?", "It does not.", "reports/gaussian/report.md"))
 
 
-def test_artifacts_lie_where_mlflow_looks(runs_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    plan = make_plan(seeds=1)
-    mirror(runs_dir, plan)
-    client = client_of(runs_dir)
-    child = runs_of(runs_dir)[1][0]
+def calls(seeds: int) -> int:
+    plan, store = make_plan(seeds), FlakyStore(Server())
+    mirror(Path("runs"), plan, history=make_history(plan, points=3), store=lambda _: store)
+    return store.calls
+
+
+def test_a_replica_costs_four_calls() -> None:
+    """It is made, written to in one go, given its files, and ended."""
+    assert (calls(seeds=7) - calls(seeds=2)) / (2 * 5) == 4
+
+
+class Frame:
+    """Something as large as a history, whose end can be watched."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.table = make_history(plan, points=3)
+
+
+def test_of_a_written_cohort_only_ids_and_scores_stay() -> None:
+    plan, store = make_plan(2), FlakyStore(Server())
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: store)
+    results, frames = make_results(plan), []
+    watched = weakref.ref(results)
+
+    def read() -> Any:
+        frames.append(weakref.ref(frame := Frame(plan)))
+        return frame.table
+
+    writer.push(results, read, make_samples)
+    del results
+    stats = writer.close()
+    gc.collect()
+    assert stats.missing == 0 and watched() is None and [frame() for frame in frames] == [None]
+    kept = {"replica", "target", "status", "steps", "ks", "coverage"}
+    assert all(set(row) == kept for row in writer._rows.values()) and len(writer._rows) == 4
+
+
+# MLflow itself.
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    """A runs directory whose store has a plan of two replicas; tests write to it what leaves these as they are."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    (folder / "mlflow.db").write_bytes(migrated.read_bytes())
+    assert mirror(folder, make_plan(1)).warning == ""
+    return folder
+
+
+def test_mlflow_has_the_runs_their_points_and_their_files(runs_dir: Path, tmp_path: Path) -> None:
+    client, (parents, children) = client_of(runs_dir), runs_of(runs_dir)
+    assert (len(parents), len(children)) == (2, 2)
+    assert {run.info.status for run in [*parents, *children]} == {"FINISHED"}
+    child = children[0]
+    points = client.get_metric_history(child.info.run_id, "loss/discriminator")
+    assert len(points) == tracked.POINTS and all(point.value == point.step / 7 for point in points)
+    assert child.data.params["loss"] and child.info.end_time - child.info.start_time == 1500
     assert [f.path for f in client.list_artifacts(child.info.run_id)] == ["curves.csv", "samples"]
-    assert [f.path for f in client.list_artifacts(child.info.run_id, "samples")] == ["samples/quantiles.csv"]
     assert child.info.artifact_uri.startswith((runs_dir / "mlartifacts" / "gaussian").as_uri())
-    copy = client.download_artifacts(child.info.run_id, "curves.csv", str(tmp_path_factory.mktemp("copy")))
-    curves = pd.read_csv(copy)
+    curves = pd.read_csv(client.download_artifacts(child.info.run_id, "curves.csv", str(tmp_path)))
     assert len(curves) == 60 and np.allclose(curves["loss/discriminator"], curves["step"] / 7)
+    assert "Does it fail?" in client.get_experiment_by_name("gaussian").tags["mlflow.note.content"]
 
 
-def test_the_game_of_two_numbers_has_curves_alone() -> None:
-    progress = np.zeros((5, 1, 2), np.float32)
-    files = tracked.files({"radius": [(1, 2.0)]}, {"final": progress[0], "progress": progress, "steps": np.arange(5)})
-    assert set(files) == {"curves.csv"}
+def test_the_same_points_written_again_are_there_once(runs_dir: Path) -> None:
+    client, (_, (child, _)) = client_of(runs_dir), runs_of(runs_dir)
+    before = client.get_metric_history(child.info.run_id, "score/ks")
+    client.update_run(child.info.run_id, status="RUNNING")  # as if it had been killed at the last moment
+    assert mirror(runs_dir, make_plan(1)).runs_created == 0
+    again = client.get_metric_history(child.info.run_id, "score/ks")
+    assert [(m.step, m.value, m.timestamp) for m in again] == [(m.step, m.value, m.timestamp) for m in before]
+    assert client.get_run(child.info.run_id).info.status == "FINISHED"
 
 
-def test_image_samples_become_grids() -> None:
-    rng = np.random.default_rng(0)
-    final = rng.integers(0, 256, (100, 64), np.uint8)
-    progress = rng.integers(0, 256, (3, 16, 64), np.uint8)
-    files = tracked.files({}, {"final": final, "progress": progress, "steps": np.array([1, 2, 3])})
-    grid = np.asarray(Image.open(io.BytesIO(files["samples/final.png"])))
-    assert grid.shape == (10 * 9 * 4, 10 * 9 * 4)  # ten rows of 8 pixels and a gap, four times enlarged
-    row, column = 7, 3
-    cell = grid[row * 36 : row * 36 + 32 : 4, column * 36 : column * 36 + 32 : 4]
-    assert np.array_equal(cell, final[row * 10 + column].reshape(8, 8))
-    assert np.asarray(Image.open(io.BytesIO(files["samples/progress.png"]))).shape == (3 * 36, 16 * 36)
+def test_of_the_runs_of_replicas_only_what_is_asked_again_is_read(runs_dir: Path) -> None:
+    store = Store(default_tracking_uri(runs_dir))
+    runs = store.runs(store.client.get_experiment_by_name("gaussian").experiment_id, "")  # pyright: ignore
+    replicas = [run for run in runs if "replica" in run.tags]
+    assert len(replicas) == 2 and all(run.tags.keys() <= set(ASKED) and not run.metrics for run in replicas)
+    assert all(run.metrics and run.params for run in runs if "settings" in run.tags)
 
 
-def test_samples_that_are_not_finite_are_left_out() -> None:
-    progress = np.stack([np.linspace(0, 1, 101), np.full(101, math.nan)])[..., None]
-    files = tracked.files({}, {"progress": progress, "steps": np.array([10, 20])})
-    rows = list(csv.DictReader(io.StringIO(files["samples/quantiles.csv"].decode())))
-    assert [row["step"] for row in rows] == ["10"]
-    assert float(rows[0]["0.50"]) == pytest.approx(0.5)
+def test_only_our_own_database_is_written_behind(runs_dir: Path) -> None:
+    """A person's own holds more than a copy of ledgers."""
+    (runs_dir / "theirs.db").write_bytes((runs_dir / "mlflow.db").read_bytes())
+    theirs = f"sqlite:///{(runs_dir / 'theirs.db').as_posix()}"
+    Store(theirs).client.search_experiments()
+    found: list[int] = []
+    for uri in (default_tracking_uri(runs_dir), theirs):
+        engine = sqlalchemy.create_engine(uri)
+        with engine.connect() as connection:
+            found.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+        engine.dispose()
+    assert found == [0, 2]
 
 
-def test_a_missing_server_is_reported_and_never_raises(tmp_path: Path) -> None:
-    stats = mirror(tmp_path, make_plan(), tracking_uri="http://127.0.0.1:9", retry_pauses=())
+FILES = {"report.html": b"<p>It does not.</p>", "untuned/results.csv": b"seed\n0\n"}
+
+
+def test_the_report_is_a_run_of_its_own_and_there_once(runs_dir: Path) -> None:
+    plan = make_plan(1)
+    before = {run.info.run_id for part in runs_of(runs_dir) for run in part}
+
+    def put(files: dict[str, bytes]) -> tuple[str, set[str]]:
+        assert mirror_report(files, record_of(plan).study, "It does not.", runs_dir, None) == ""
+        parents, children = runs_of(runs_dir)
+        (run,) = [run for run in parents if run.data.tags.get("stage") == "report"]
+        assert {run.info.run_id for run in [*parents, *children]} == before | {run.info.run_id}
+        assert run.data.tags["mlflow.note.content"] == "It does not." and run.info.status == "FINISHED"
+        return run.info.run_id, {file.path for file in client_of(runs_dir).list_artifacts(run.info.run_id)}
+
+    first, files = put(FILES)
+    assert files == {"report.html", "untuned"}
+    assert put(FILES) == (first, files)  # nothing is written that is there
+    other, files = put({"report.html": b"<p>It does.</p>"})
+    assert other != first and files == {"report.html"}  # in place of the former one
+    assert mirror(runs_dir, plan).runs_created == 0  # which the mirror takes no notice of
+
+
+def test_a_store_that_is_away_is_said_in_one_line_without_its_password_and_never_raises(tmp_path: Path) -> None:
+    uri = "http://ann:hush@127.0.0.1:9"
+    stats = mirror(tmp_path, make_plan(), tracking_uri=uri, retry_pauses=())
     assert (stats.missing, stats.runs_created) == (6, 0)
-    assert stats.warning.startswith("MLflow: 6 finished replicas are not mirrored yet") and "\n" not in stats.warning
+    assert stats.warning.startswith("MLflow: 6 finished replicas are not mirrored yet")
+    report = mirror_report(FILES, record_of(make_plan()).study, "", tmp_path, uri)
+    assert report.startswith("MLflow: the report is not there yet")
+    for said in (stats.warning, report):
+        assert "ganbench sync" in said and "\n" not in said and "hush" not in said
+
+
+SILENT = """
+import json, pathlib, sys
+import pandas as pd
+from benchmarks.tracking import Mirror
+from reports.ledger.records import PlanRecord
+assert 'mlflow' not in sys.modules
+plan, rows = json.loads(sys.argv[1])
+mirror = Mirror(pathlib.Path('runs'), PlanRecord.model_validate_json(plan))
+mirror.push(pd.DataFrame(rows), lambda: pd.DataFrame(columns=['replica', 'step', 'metric', 'value']))
+stats = mirror.close()
+assert stats.runs_created == 4 and not stats.warning, stats
+"""
 
 
 def test_mlflow_says_nothing_on_the_terminal_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    script = (
-        "import mirroring as t, pathlib, sys\n"
-        "assert 'mlflow' not in sys.modules\n"
-        "stats = t.mirror(pathlib.Path('runs'), t.make_plan(1))\n"
-        "assert stats.runs_created == 4 and not stats.warning, stats\n"
-    )
-    here = Path(__file__).parent
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(here.parents[1]), str(here)]),
-        "PYTHONWARNINGS": "",
-    }
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
+    plan = make_plan(1)
+    given = json.dumps([json.dumps(plan), make_results(plan).drop(columns="failed_step").to_dict("records")])
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONWARNINGS": ""}
+    words = [sys.executable, "-c", SILENT, given]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
-
-
-def test_the_ui_is_bound_to_this_machine(tmp_path: Path) -> None:
-    command, environment = ui_command(tmp_path, port=5055)
-    assert command[command.index("--host") + 1] == "127.0.0.1" and command.count("--host") == 1
-    assert environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
-    assert environment["PATH"] == os.environ["PATH"]

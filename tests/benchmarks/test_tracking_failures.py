@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import re
 import socket
-import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,20 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from benchmarks.tracking import Mirror, MirrorStats, background
 from benchmarks.tracking.background import Background
-from benchmarks.tracking.holdings import PARENT, Run, sort_out
+from benchmarks.tracking.store import PARENT, Run, deduplicate
 
-from .flaky import FlakyStore, Server
-from .mirroring import VARIANTS, client_of, make_history, make_plan, make_results, make_samples, mirror, runs_of
+from .flaky import FlakyStore, Server, StoredRun
+from .mirroring import VARIANTS, make_history, make_plan, make_results, make_samples, record_of, remember
 
 QUICK = (0.0,) * 3
 
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(background, "PAUSE", 0.0)
 
 
 @functools.cache
@@ -44,7 +41,7 @@ def push(server: Server, plan: dict[str, Any], kind: type[FlakyStore] = FlakySto
     """Mirror all of a plan, in two cohorts, as a session or a `sync` does."""
     store = kind(server, **flaky)
     trials = {name: {"optuna_trial": str(k)} for k, name in enumerate(VARIANTS)} if plan["study"].get("stage") else None
-    writer = Mirror(Path("runs"), plan, store=lambda _: store, retry_pauses=QUICK, trials=trials)
+    writer = Mirror(Path("runs"), record_of(plan), store=lambda _: store, retry_pauses=QUICK, trials=trials)
     results, history = trained()
     for rows in (results.iloc[::2], results.iloc[1::2]):
         writer.push(rows, lambda: history, make_samples)
@@ -61,7 +58,7 @@ def assert_whole(server: Server, plan: dict[str, Any]) -> None:
     assert sorted(run.tags["replica"] for run in server.children) == sorted(wanted)
     for run in server.runs:
         assert run.over and run.params
-        assert max(Counter((name, step) for name, _, _, step in server.points[run.id]).values()) == 1
+        assert max(Counter((name, step) for name, _, _, step in run.points).values()) == 1
     for child in server.children:
         assert child.tags[PARENT] == parents[child.tags["variant"]].id
     assert all(parent.metrics["replicas"] == 3 for parent in server.parents)
@@ -79,7 +76,7 @@ def test_whatever_fails_in_the_end_every_replica_has_one_finished_run(
     seeds: list[int], share: float, until: int, dies: bool, stage: str
 ) -> None:
     plan, server = make_plan(), Server()
-    plan["study"] |= {"stage": stage, "target": {"name": "gaussian"}, "steps": 1000} if stage else {}
+    plan["study"]["stage"] = stage
     for seed in seeds:  # sessions, each ended by a kill or not
         stats = push(server, plan, seed=seed, share=share, until=until, dies=dies)
         assert "secret" not in stats.warning
@@ -127,10 +124,7 @@ def test_children_of_a_run_that_is_removed_move_to_the_one_that_stays() -> None:
     push(server, plan)
     before = sorted(run.id for run in server.runs)
     twin = server.parents[0]
-    server.all["earlier"] = Run(
-        "earlier", twin.start - 1, over=True, tags=twin.tags, metrics=twin.metrics, params={"a": "b"}
-    )
-    server.points["earlier"] = server.points[twin.id]
+    server.all["earlier"] = StoredRun(**vars(twin) | {"id": "earlier", "start": twin.start - 1})
     assert push(server, plan).removed == 1
     assert_whole(server, plan)
     assert sorted({*before, "earlier"} - {twin.id}) == sorted(run.id for run in server.runs)
@@ -141,14 +135,27 @@ def test_a_replica_that_was_trained_after_it_failed_replaces_its_run() -> None:
     plan, server = make_plan(), Server()
     failed = make_results(plan)
     failed.loc[1, "status"] = "failed"
-    first = Mirror(Path("runs"), plan, store=lambda _: FlakyStore(server))
-    first.push(failed, lambda: make_history(plan))
-    first.close()
+    remember(server, plan, failed)
     assert [run.metrics["failures"] for run in server.parents] == [1, 0]
     assert push(server, plan).warning == ""
     assert sorted(run.tags["replica"] for run in server.children) == sorted(r["id"] for r in plan["replicas"])
     assert {run.tags["status"] for run in server.children} == {"ok"}
     assert [run.metrics["failures"] for run in server.parents] == [0, 0]
+
+
+def test_a_write_that_failed_half_way_is_finished_not_repeated() -> None:
+    class Forgetful(FlakyStore):
+        full = True
+
+        def add_files(self, run: Run, contents: Any) -> None:
+            if Forgetful.full:
+                Forgetful.full = False
+                raise OSError("disk full")
+            super().add_files(run, contents)
+
+    plan, server = make_plan(), Server()
+    assert push(server, plan, kind=Forgetful).warning == "" and len(server.all) == 2 + 6
+    assert_whole(server, plan)
 
 
 def run(id: str, start: int, over: bool = False, *, parent: str = "", **tags: str) -> Run:
@@ -168,73 +175,26 @@ def test_of_two_runs_the_finished_one_is_kept_else_the_earlier() -> None:
         run("u", 2),  # a person's own
     ]
     for ordered in (runs, runs[::-1]):
-        held = sort_out(ordered)
-        assert {key: kept.id for key, kept in held.replicas.items()} == {"r1": "b", "r2": "e"}
-        assert {key: kept.id for key, kept in held.parents.items()} == {("v", "s"): "p", ("v", "other"): "o"}
-        assert sorted(extra.id for extra in held.extras) == ["a", "c", "d", "q"]
-        assert held.strays == [("e", "p")]
-
-
-# With MLflow itself.
-
-
-def test_a_database_locked_in_the_middle_is_caught_up_with(runs_dir: Path) -> None:
-    @event.listens_for(Engine, "before_cursor_execute", retval=True)
-    def impatient(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> tuple[str, Any]:
-        return re.sub("busy_timeout = [0-9]+", "busy_timeout = 20", statement), parameters  # not MLflow's 20 seconds
-
-    locked = sqlite3.connect(runs_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
-    failed = threading.Event()
-
-    def history() -> Any:
-        """Lock the database between making the parents and the first replica."""
-        if not failed.is_set():
-            locked.execute("begin exclusive")
-            failed.set()
-        return make_history(plan)
-
-    plan = make_plan()
-    writer = Mirror(runs_dir, plan)
-    try:
-        writer.push(make_results(plan).iloc[:3], lambda: make_history(plan))
-        writer.push(make_results(plan).iloc[3:], history)
-        assert failed.wait(60)
-        give_up = time.monotonic() + 30
-        while not writer._jobs.error:
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
-        assert "locked" in writer._jobs.error
-        locked.rollback()
-        stats = writer.close()
-    finally:
-        locked.close()
-        event.remove(Engine, "before_cursor_execute", impatient)
-    assert (stats.warning, stats.missing, stats.removed) == ("", 0, 0)
-    parents, children = runs_of(runs_dir)
-    assert sorted(run.data.tags["replica"] for run in children) == sorted(stats.replicas)
-    assert {run.info.status for run in [*parents, *children]} == {"FINISHED"} and len(parents) == 2
-
-
-def test_the_same_points_written_again_are_there_once(runs_dir: Path) -> None:
-    plan = make_plan(seeds=1)
-    mirror(runs_dir, plan)
-    client, (_, (child, _)) = client_of(runs_dir), runs_of(runs_dir)
-    before = client.get_metric_history(child.info.run_id, "score/ks")
-    client.update_run(child.info.run_id, status="RUNNING")  # as if it had been killed at the last moment
-    assert mirror(runs_dir, plan).runs_created == 0
-    again = client.get_metric_history(child.info.run_id, "score/ks")
-    assert [(m.step, m.value, m.timestamp) for m in again] == [(m.step, m.value, m.timestamp) for m in before]
-    assert client.get_run(child.info.run_id).info.status == "FINISHED"
+        chosen, extras = deduplicate(ordered)
+        assert {key: kept.id for key, kept in chosen.items()} == {
+            ("r1",): "b",
+            ("r2",): "e",
+            ("v", "s"): "p",
+            ("v", "other"): "o",
+        }
+        assert sorted(extra.id for extra in extras) == ["a", "c", "d", "q"]
 
 
 def test_a_server_that_accepts_and_never_answers_costs_a_few_timeouts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setattr(background, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(background, "PAUSE", 60.0)
     plan = make_plan()
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        writer = Mirror(tmp_path, plan, tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", retry_pauses=())
+        writer = Mirror(
+            tmp_path, record_of(plan), tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}", retry_pauses=()
+        )
         for k in range(6):
             writer.push(make_results(plan).iloc[[k]], lambda: make_history(plan))
         stats = writer.close()
@@ -251,80 +211,49 @@ def test_a_server_that_accepts_and_never_answers_costs_a_few_timeouts(
 # Behind the training.
 
 
-def work(jobs: Background, count: int = 1, fails: int = 0) -> list[int]:
-    """Put jobs that note their number; the first fails some times."""
-    done: list[int] = []
-    left = [fails]
-
-    def job(k: int) -> None:
-        if k == 0 and left[0]:
-            left[0] -= 1
-            raise OSError("disk full")
-        done.append(k)
-
-    for k in range(count):
-        jobs.put(lambda k=k: job(k))
-    return done
-
-
 def nothing() -> None:
     pass
 
 
-def test_what_failed_is_tried_again_and_holds_up_nothing() -> None:
-    jobs = Background("test", nothing, QUICK, nothing)
-    done = work(jobs, count=3, fails=2)
+def begin(count: int, fails: int = 0, ready: Callable[[], None] = nothing) -> tuple[Background, list[int]]:
+    """Begin jobs that note their number, of which the first fails some times; return what is noted, too."""
+    jobs, done, left = Background("test", ready, QUICK), list[int](), [fails]
+
+    def job(k: int) -> None:
+        if k == 0 and left[0]:
+            left[0] -= 1
+            raise OSError("API request to http://me:pass@word@host/api failed")
+        done.append(k)
+
+    for k in range(count):
+        jobs.put(functools.partial(job, k))
+    return jobs, done
+
+
+@pytest.mark.parametrize(
+    ("fails", "finished", "error"),
+    [(2, [0, 1, 2], ""), (99, [1, 2], "OSError: API request to http://***@host/api failed")],
+)
+def test_what_failed_is_tried_again_holds_up_nothing_and_in_the_end_says_why(
+    fails: int, finished: list[int], error: str
+) -> None:
+    jobs, done = begin(3, fails)
     jobs.close(10)
-    assert (sorted(done), jobs.error) == ([0, 1, 2], "")
-    assert jobs.seconds >= 0
-
-
-def test_what_never_succeeds_says_why_and_ends() -> None:
-    jobs = Background("test", nothing, QUICK, nothing)
-    done = work(jobs, count=3, fails=99)
-    jobs.close(10)
-    assert (done, jobs.error) == ([1, 2], "OSError: disk full")
-
-
-def test_credentials_in_an_error_are_struck_out() -> None:
-    def fail() -> None:
-        raise OSError("API request to http://me:pass@word@host/api failed")
-
-    jobs = Background("test", fail, (), nothing)
-    jobs.put(nothing)
-    jobs.close(10)
-    assert jobs.error == "OSError: API request to http://***@host/api failed"
+    assert (sorted(done), jobs.error) == (finished, error) and jobs.seconds >= 0
 
 
 def test_while_the_store_is_away_it_is_not_asked_for_every_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(background, "PAUSE", 60.0)
     asked: list[None] = []
 
     def away() -> None:
         asked.append(None)
         raise TimeoutError("the server accepts and never answers")
 
-    jobs = Background("test", away, QUICK, nothing)
-    done = work(jobs, count=50)
+    jobs, done = begin(50, ready=away)
     jobs.close(10)
     # Once when the first came, then at the end: at once and after each pause.
     assert done == [] and len(asked) <= 2 + len(QUICK)
-
-
-def test_what_waits_is_tried_again_though_no_other_job_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
-    jobs, succeeded = Background("test", nothing, (), nothing), threading.Event()
-    fails = [OSError("away"), OSError("away")]
-
-    def job() -> None:
-        if fails:
-            raise fails.pop()
-        succeeded.set()
-
-    jobs.put(job)
-    assert succeeded.wait(10)
-    jobs.close(10)
-    assert jobs.error == ""
 
 
 def test_the_end_waits_no_longer_than_it_is_told_and_then_nothing_is_begun() -> None:
@@ -334,9 +263,9 @@ def test_the_end_waits_no_longer_than_it_is_told_and_then_nothing_is_begun() -> 
         stuck.set()
         release.wait(30)
 
-    jobs = Background("test", nothing, QUICK, nothing)
+    jobs, done = begin(0)
     jobs.put(hang)
-    done = work(jobs)
+    jobs.put(lambda: done.append(1))
     assert stuck.wait(10)
     began = time.monotonic()
     jobs.close(0.05)
@@ -344,15 +273,3 @@ def test_the_end_waits_no_longer_than_it_is_told_and_then_nothing_is_begun() -> 
     release.set()
     jobs._thread.join(10)
     assert done == [] and not jobs._thread.is_alive()
-
-
-def test_where_something_failed_all_is_looked_at_once_more() -> None:
-    def looks(fails: int) -> int:
-        looked: list[None] = []
-        jobs = Background("test", nothing, QUICK, lambda: looked.append(None))
-        work(jobs, fails=fails)
-        jobs.close(10)
-        assert jobs.error == ""
-        return len(looked)
-
-    assert (looks(fails=0), looks(fails=1)) == (0, 1)

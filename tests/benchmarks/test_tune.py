@@ -45,19 +45,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 def test_a_search_is_whole_and_apart_from_the_report(whole: Whole) -> None:
     _, search, summary = whole
     plans = [ledger.plan() for ledger in (search.ledger, search.ledger.search(), search.ledger.tuned())]
-    untuned, searched, tuned = ({r["seed"] for r in plan["replicas"]} for plan in plans)
+    untuned, searched, tuned = ({r.seed for r in plan.replicas} for plan in plans)
     assert untuned == tuned == {0, 1} and searched == {100_000, 100_001}
-    splits = [plan["study"]["scoring"]["split"] for plan in plans]
+    splits = [plan.study.scoring["split"] for plan in plans]
     assert splits == ["both", "validation", "both"]
-    assert [plan["study"]["stage"] for plan in plans] == ["untuned", "search", "tuned"]
+    assert [plan.study.stage for plan in plans] == ["untuned", "search", "tuned"]
     trials = trials_of(search)
     assert {len(its) for its in trials.values()} == {6} and summary.trials == 12
     assert all(t["state"] == "COMPLETE" for its in trials.values() for t in its)
     for variant, found in search.ledger.tuning()["variants"].items():
         best = min(found["trials"], key=lambda t: t["values"])
         assert found["best"] == best["number"] and found["settings"] == best["params"]
-        settings = search.ledger.tuned().plan()["variants"][variant]
-        assert settings == search.ledger.plan()["variants"][variant] | best["params"]
+        settings = search.ledger.tuned().plan().variants[variant]
+        assert settings == search.ledger.plan().variants[variant] | best["params"]
         assert abs(sum(found["importances"].values()) - 1) < 1e-9
 
 
@@ -70,10 +70,10 @@ def test_a_finished_search_trains_nothing_again(whole: Whole, tmp_path: Path) ->
 
 def test_the_variants_of_a_batch_train_side_by_side(whole: Whole) -> None:
     plan = whole.search.ledger.search().plan()
-    losses = {r["id"]: plan["variants"][r["variant"]]["loss"] for r in plan["replicas"]}
+    losses = {r.id: plan.variants[r.variant]["loss"] for r in plan.replicas}
     # 2 losses x 3 trials x 2 seeds of one shape: two batches, a cohort each.
-    assert [len(c["replicas"]) for c in plan["cohorts"]] == [12, 12]
-    assert all({losses[id] for id in c["replicas"]} == {"non_saturating", "saturating"} for c in plan["cohorts"])
+    assert [len(c.replicas) for c in plan.cohorts] == [12, 12]
+    assert all({losses[id] for id in c.replicas} == {"non_saturating", "saturating"} for c in plan.cohorts)
 
 
 def test_more_trials_go_on_where_the_search_ended(whole: Whole, tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ generator_hidden = { choices = [[16], [16, 16]] }
     assert {tuple(p["generator_hidden"]) for p in params} == {(16,), (16, 16)}
     assert all(type(p["critic_steps"]) is int for p in params)
     plan = search.ledger.search().plan()
-    by_id = {r["id"]: plan["variants"][r["variant"]] for r in plan["replicas"]}
-    for cohort in plan["cohorts"]:  # grouped by shape
-        shapes = {(str(by_id[id]["generator_hidden"]), by_id[id]["critic_steps"]) for id in cohort["replicas"]}
+    by_id = {r.id: plan.variants[r.variant] for r in plan.replicas}
+    for cohort in plan.cohorts:  # grouped by shape
+        shapes = {(str(by_id[id]["generator_hidden"]), by_id[id]["critic_steps"]) for id in cohort.replicas}
         assert len(shapes) == 1
 
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import tuning
-from benchmarks.engines import Keeping, Outcome
+from benchmarks.engines import CheckpointConfig, Outcome
 from benchmarks.running.progress import Progress
 from benchmarks.running.runner import Options, Summary
 from benchmarks.tracking import OFF
@@ -94,7 +94,7 @@ class Engine:
         data_dir: Path,
         device: str,
         on_progress: Callable[[int], None],
-        keeping: Keeping | None = None,
+        checkpoints: CheckpointConfig | None = None,
     ) -> Iterator[Outcome]:
         """Train cohorts; see `benchmarks.engines.Engine.run`."""
         for cohort in cohorts:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.engines import Outcome
 from gan.errors import InputError, Stopped
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult, Scoring
 from gan.targets import Gaussian
@@ -29,13 +30,17 @@ def cohort_of(seeds: Sequence[int], name: str = "whole", **changes: Any) -> Coho
     return Cohort(id=name, replicas=replicas, width=max(2, len(seeds)), **(given | changes))
 
 
-def told_of(cohort: Cohort) -> CohortResult:
+def seeds_of(outcomes: Sequence[Outcome]) -> list[int]:
+    return sorted(r.seed for o in outcomes for r in o.cohort.replicas)
+
+
+def result_of(cohort: Cohort) -> CohortResult:
     return CohortResult([ReplicaResult(r, {"process": os.getpid()}, []) for r in cohort.replicas], {})
 
 
 def honest(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
     tell(cohort.steps * len(cohort.replicas))
-    return told_of(cohort)
+    return result_of(cohort)
 
 
 def kill_at_seed_3(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
@@ -74,7 +79,7 @@ def refuse(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> Co
 
 def wait_to_be_stopped(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Checkpoints) -> CohortResult:
     if cohort.id == "quick":
-        return told_of(cohort)
+        return result_of(cohort)
     (data / cohort.id).touch()
     while not kept.stopping():
         time.sleep(0.01)
@@ -100,6 +105,14 @@ def break_at_seed_1(cohort: Cohort, data: Path, device: str, tell: Tell, kept: A
     if broken:
         raise RuntimeError("CUDA error: an illegal access")
     return honest(cohort, data, device, tell, kept)
+
+
+def leave(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    raise Stopped
+
+
+def forget_a_key(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:
+    raise KeyError("key")
 
 
 def fill_the_disk(cohort: Cohort, data: Path, device: str, tell: Tell, kept: Any) -> CohortResult:

@@ -18,7 +18,7 @@ import typer.main
 
 from benchmarks import cli
 from benchmarks.engines import Outcome
-from benchmarks.running import session
+from benchmarks.engines.registry import ENGINES, EngineKind, this_machine
 from gan.replica import Cohort, CohortResult, Replica, ReplicaResult
 from gan.scores import scores_of
 from reports.ledger.ledger import LOSSES
@@ -151,6 +151,7 @@ def ganbench(folder: Path, *typed: str, engine: Engine | None = None, name: str 
         patch.setattr(typer.main, "get_command", built)
         if verb == "tune":
             with_few_trees(patch)
-        patch.setattr(session, "LocalEngine", lambda *_, **__: engine or Engine())
+        kind = EngineKind("local", this_machine, lambda *_: engine or Engine())
+        patch.setitem(ENGINES, "local", kind)
         cli.main()
     return Said(int(done.value.code or 0), out.getvalue(), err.getvalue())

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from gan.plugins import registry
 from gan.scores import scores_of
-from gan.targets import TARGETS, make_target
+from gan.targets import make_target
 from gan.variant import FIELDS
 from studies import schema
 
@@ -93,7 +94,7 @@ def _typo(rng: random.Random, name: str) -> str:
 
 
 _WORDS = {*FIELDS, "claims", "checks", "notes", "base", "grid", "tune", "scoring", "seed", "seeds", "score"}
-_WORDS |= {s.name for name in TARGETS for s in scores_of(make_target(name))}
+_WORDS |= {s.name for name in registry.names("target") for s in scores_of(make_target(name))}
 
 
 def _replaced(kind: str, values: tuple[Any, ...], *, hopeless: bool, named: bool = False) -> Callable[..., Malformed]:

@@ -89,7 +89,7 @@ def goes_on(study: Study, folder: Path) -> None:
 
 def checkpoints_of_unfinished(ledger: Ledger) -> dict[str, Path]:
     """Return where the first stack of each cohort that is not recorded is kept."""
-    planned = [cohort["id"] for cohort in ledger.plan()["cohorts"]]
+    planned = [cohort.id for cohort in ledger.plan().cohorts]
     left = [id for id in planned if id not in ledger.finished_cohorts()]
     return {id: ledger.directory / "checkpoints" / id / "0.safetensors" for id in left}
 

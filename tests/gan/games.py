@@ -10,7 +10,7 @@ import torch
 
 from gan.engine import random_streams
 from gan.engine.cohort import Run
-from gan.model.step import Game, State
+from gan.model.step import State, StepConfig
 from gan.replica import Cohort, Mode, Replica, Scoring
 from gan.targets import Gaussian, Images, Target
 from gan.variant import Variant
@@ -82,7 +82,7 @@ def run_of(cohort: Cohort, steps: int = 0) -> Run:
     return run
 
 
-def begun(variant: Variant, dimension: int, seed: int = 0) -> tuple[Game, State]:
+def begun(variant: Variant, shape: tuple[int, ...], seed: int = 0) -> tuple[StepConfig, State]:
     """Return a variant's game and one replica's state before the first step."""
-    game = Game.of(variant, dimension)
+    game = StepConfig.of(variant, shape)
     return game, game.initial(lambda player: random_streams.generator(seed, player, 0, CPU), variant.initialisation)

@@ -128,7 +128,7 @@ def test_what_a_step_reads_and_writes_keeps_its_address(name: str) -> None:
 
     def addresses() -> list[int]:
         held = [
-            vars(stream) for stream in (run.inputs.z_d, run.inputs.z_g, run.inputs.between, run.inputs.real) if stream
+            vars(stream) for stream in (run.inputs.z_d, run.inputs.z_g, run.inputs.noise, run.inputs.real) if stream
         ]
         found = pytree.tree_leaves(
             [held, vars(run.inputs), run.chunks.metrics, run.chunks.leaves, run.state, run.metrics]

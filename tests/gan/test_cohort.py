@@ -15,8 +15,8 @@ from torch.utils import _pytree as pytree
 
 from gan.engine.cohort import Run, train
 from gan.engine.summary import summarise
-from gan.model.step import METRICS, Game
-from gan.replica import Cohort, Replica, ReplicaResult, Scoring, width_for
+from gan.model.step import METRICS, StepConfig
+from gan.replica import Cohort, Replica, ReplicaResult, Scoring, cohort_shape, width_for
 from gan.targets import Target
 from gan.variant import PER_REPLICA, Variant
 
@@ -99,10 +99,12 @@ def test_every_choice_of_the_game_keeps_replicas_apart() -> None:
     assert levels.keys() == PER_REPLICA
     for name, level in levels.items():
         other = dataclasses.replace(base, **{name: level if name != "penalty_weight" else 1.0})
-        assert other != base and other.shape() == base.shape() and Game.of(other, 1) == Game.of(base, 1)
+        losses = ["non_saturating", "saturating", "wasserstein"]
+        assert other != base and cohort_shape(other) == cohort_shape(base)
+        assert StepConfig.of(other, (1,), losses) == StepConfig.of(base, (1,), losses)
     for change in ({"optimiser": "sgd"}, {"updates": "simultaneous"}, {"penalty": "none"}, {"passes": "separate"}):
         other = dataclasses.replace(base, **change)
-        assert other.shape() != base.shape() and Game.of(other, 1) != Game.of(base, 1)
+        assert cohort_shape(other) != cohort_shape(base) and StepConfig.of(other, (1,)) != StepConfig.of(base, (1,))
 
 
 WIDTHS: dict[str, tuple[Settings, Target, bool]] = {
@@ -130,12 +132,12 @@ def test_narrow_networks_with_batchnorm_are_padded_so_that_no_bit_depends_on_the
     """Sums over the batch treat 32 columns at a time one way, and what is left of them another."""
     settings: Settings = {f"{player}_hidden": (8, 24), f"{player}_norm": "batch"}
     variant = Variant(batch_size=64, **settings)
-    assert [width_for(variant, n) for n in (1, 3, 4, 5, 8)] == [4, 4, 4, 8, 8]
-    assert [width_for(Variant(), n) for n in (1, 2, 3)] == [2, 2, 3]
+    assert [width_for(variant, (1,), n) for n in (1, 3, 4, 5, 8)] == [4, 4, 4, 8, 8]
+    assert [width_for(Variant(), (1,), n) for n in (1, 2, 3)] == [2, 2, 3]
     replicas = replicas_of(variant, range(8))
     whole = left_by(cohort_of(replicas))
     for part in (replicas[5:8], replicas[7:]):
-        alone = left_by(cohort_of(part, width=width_for(variant, len(part))))
+        alone = left_by(cohort_of(part, width=width_for(variant, (1,), len(part))))
         assert alone == {r.id: whole[r.id] for r in part}
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from benchmarks import templates
 from gan import conformance
-from gan.conformance import losses, scores
+from gan.conformance import scores
 from gan.conformance.checks import Finding
-from gan.plugins import Loss, Plugin
+from gan.plugins import registry
+from gan.plugins.registry import Plugin
+from gan.targets import Mixture, Target
 
 Load = Callable[[str], Plugin]
 TEMPLATE = templates.PLUGIN.read_text(encoding="utf-8")
@@ -23,18 +25,15 @@ def broken(findings: list[Finding]) -> dict[str, str]:
     return {finding.check: finding.broken for finding in findings if finding.broken}
 
 
-@pytest.mark.parametrize("loss", losses.ours(), ids=lambda loss: loss.name)
-def test_our_losses_conform(loss: Loss) -> None:
-    assert broken(conformance.check_loss(loss)) == {}
+@pytest.mark.parametrize("kind_and_name", registry.built_in, ids=lambda key: " ".join(key))
+def test_built_in_components_conform(kind_and_name: Any) -> None:
+    assert broken(conformance.check_component(registry.built_in[kind_and_name])) == {}
 
 
-@pytest.mark.parametrize(("player", "name", "target"), conformance.our_networks())
-def test_our_networks_conform(player: str, name: str, target: str) -> None:
-    assert broken(conformance.check_network(player, name, target)) == {}
-
-
-@pytest.mark.parametrize(("name", "target"), conformance.our_scores())
-def test_our_scores_conform(name: str, target: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "target"), conformance.built_in_scores(), ids=lambda part: getattr(part, "name", part)
+)
+def test_built_in_scores_conform(name: str, target: Target) -> None:
     assert broken(conformance.check_score(name, target)) == {}
 
 
@@ -50,22 +49,22 @@ IMPORTS = """
 from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
-from gan.model.layers import Linear
+from gan.model.layers import Layer, Linear
 from gan.plugins import Loss, NetworkKind, PluginScore
 """
-LOSS = "COMPONENTS = [Loss('mine', real, fake, lambda o: -o{extra})]\n"
+LOSS = "COMPONENTS = [Loss('mine', lambda x, y: (real(x), fake(y)), lambda y, x: -y{extra})]\n"
 HINGE = {"real": "F.relu(1 - o)", "fake": "F.relu(1 + o)"}
 
 # What the hinge loss's cost of real samples is instead, and the check that must notice.
 BROKEN_LOSSES: dict[str, tuple[str, str]] = {
-    "a mean": ("F.relu(1 - o).mean().expand_as(o)", "a cost for each logit, of that logit alone"),
-    "one number": ("F.relu(1 - o).mean()", "a cost for each logit, of that logit alone"),
-    "in place": ("o.neg_().add_(1).relu_()", "the same logits cost the same, and stay as they are"),
-    "random": ("F.relu(1 - o) + torch.rand_like(o)", "the same logits cost the same, and stay as they are"),
-    "overflow": ("torch.exp(-o)", "costs and gradients are finite on logits to 10000"),
+    "a mean": ("F.relu(1 - o).mean().expand_as(o)", "a cost is of its output alone"),
+    "one number": ("F.relu(1 - o).mean()", "a cost for each output"),
+    "in place": ("o.neg_().add_(1).relu_()", "the same outputs cost the same, and stay as they are"),
+    "random": ("F.relu(1 - o) + torch.rand_like(o)", "the same outputs cost the same, and stay as they are"),
+    "overflow": ("torch.exp(-o)", "costs and gradients are finite on outputs to 10000"),
     "infinite gradient": (
         "F.relu(1 - o) + torch.sqrt(o.square())",
-        "costs and gradients are finite on logits to 10000",
+        "costs and gradients are finite on outputs to 10000",
     ),
     "detached": ("F.relu(1 - o.detach()) + 0 * o", "gradients are those of the costs"),
     "wrong side": ("F.relu(3 + 3 * o)", "the discriminator gains by telling real from fake"),
@@ -74,7 +73,7 @@ BROKEN_LOSSES: dict[str, tuple[str, str]] = {
         "mapped over replicas as each alone",
     ),
     "a leak between replicas": ("F.relu(1 - Leak.apply(o))", "mapped over replicas as each alone"),
-    "its own error": ("F.relu(1 - o) / len(None)", "a cost for each logit, of that logit alone"),
+    "its own error": ("F.relu(1 - o) / len(None)", "a cost for each output"),
 }
 
 
@@ -122,7 +121,7 @@ def test_a_loss_that_is_equal_to_rounding_conforms(load: Load, real: str, fake: 
 @pytest.mark.parametrize(("real", "check"), BROKEN_LOSSES.values(), ids=list(BROKEN_LOSSES))
 def test_a_broken_loss_is_caught(load: Load, real: str, check: str) -> None:
     found = broken(conformance.check_plugins([load(loss_of(real))]))
-    assert "real_cost" in found[check] or "real at 1" in found[check] or "line 9" in found[check]
+    assert "discriminator, real" in found[check] or "real at 1" in found[check] or "line 9" in found[check]
 
 
 def test_a_loss_that_the_compiler_cannot_read_is_caught_only_where_it_says_that_it_can(load: Load) -> None:
@@ -133,7 +132,7 @@ def test_a_loss_that_the_compiler_cannot_read_is_caught_only_where_it_says_that_
 
 
 def test_a_generator_that_is_paid_to_fail_is_caught(load: Load) -> None:
-    plugin = load(loss_of(HINGE["real"]).replace("lambda o: -o", "lambda o: o"))
+    plugin = load(loss_of(HINGE["real"]).replace("lambda y, x: -y", "lambda y, x: y"))
     assert list(broken(conformance.check_plugins([plugin]))) == ["the generator gains when its fakes pass for real"]
 
 
@@ -141,18 +140,19 @@ NETWORK = """
 {imports}
 {more}
 @dataclass(frozen=True)
-class Block:
+class Block(Layer):
     width: int
-    def shapes(self):
+    def params(self):
         return {shapes}
-    def apply(self, p, x):
+    def forward(self, p, x):
         {apply}
 {initial}
 
-def build(variant, size):
+def build(variant, shape):
+    (size,) = shape
     return [Linear({inputs}, 8), Block({width}), Linear(8, {outputs})]
 
-COMPONENTS = [NetworkKind('mine', '{player}', build, targets=('real_line',){extra})]
+COMPONENTS = [NetworkKind('mine', '{player}', build, needs=frozenset({{'line'}}){extra})]
 """
 PARTS = {
     "imports": IMPORTS,
@@ -176,11 +176,14 @@ BROKEN_NETWORKS: dict[str, tuple[dict[str, str], str]] = {
     "too wide": ({"outputs": "size + 1"}, "a row out for each row in, of the right width"),
     "double": ({"apply": "return x.double()"}, "a row out for each row in, of the right width"),
     "any seed": (
-        {"initial": "    def initial(self, rng):\n        return {'weight': torch.randn(8, 8), 'bias': torch.ones(8)}"},
+        {
+            "initial": "    def initial(self, rng, scheme):\n"
+            "        return {'weight': torch.randn(8, 8), 'bias': torch.ones(8)}, {}"
+        },
         "parameters by the seed alone",
     ),
     "one seed": (
-        {"initial": "    def initial(self, rng):\n        return {'weight': torch.ones(8, 8)}"},
+        {"initial": "    def initial(self, rng, scheme):\n        return {'weight': torch.ones(8, 8)}, {}"},
         "parameters by the seed alone",
     ),
     "no weight": ({"shapes": "{'gain': (8, 8)}", "apply": "return x * p['gain'][0]"}, "parameters by the seed alone"),
@@ -237,7 +240,7 @@ SCORE = """
 def measure(samples, target, real):
     x, y = samples.flatten(), real.flatten()
     {body}
-COMPONENTS = [PluginScore('mine', 'Mine', '{direction}', measure, targets=('real_line',))]
+COMPONENTS = [PluginScore('mine', 'Mine', '{direction}', measure, needs=frozenset({{'line'}}))]
 """
 DISTANCE = "(x.sort().values - y.sort().values).abs().mean()"
 BROKEN_SCORES = {
@@ -265,12 +268,12 @@ def test_scores_of_any_shape_and_without_a_floor_are_caught(monkeypatch: pytest.
 
     monkeypatch.setattr(scores.Subject, "measure", anything)
     monkeypatch.setattr(scores.Subject, "references", property(lambda _: {"ks": {"floor": None}}))
-    found = broken(conformance.check_score("ks", "real_line"))
+    found = broken(conformance.check_score("ks", Mixture()))
     assert {"samples of another shape are refused", "a floor stands beside it"} <= found.keys()
 
 
 def test_an_error_of_a_person_s_own_is_told_with_its_line(load: Load) -> None:
-    source = TEMPLATE.replace("F.relu(1.0 - logit)", "F.relu(1.0 - undefined)")
+    source = TEMPLATE.replace("F.relu(1.0 - real)", "F.relu(1.0 - undefined)")
     plugin = load(source)
     (why, *_) = broken(conformance.check_component(plugin.components[0])).values()
     line = next(i for i, text in enumerate(source.splitlines(), 1) if "undefined" in text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gan import conformance
-from gan.plugins import Plugin
+from gan.plugins.registry import Plugin
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -20,6 +20,7 @@ def test_there_is_an_example_of_each_kind() -> None:
         ["Loss"],
         ["PluginScore"],
         ["NetworkKind"],
+        ["TargetFamily"],
     ]
 
 

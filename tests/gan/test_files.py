@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gan.files import digest, set_aside, sweep, write_atomically
+from gan.files import digest, quarantine, sweep, write_atomically
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace"])
@@ -53,11 +53,11 @@ def test_what_is_set_aside_keeps_its_bytes_under_names_of_its_own(tmp_path: Path
     path = tmp_path / "rows.parquet"
     for content in (b"one", b"two"):
         path.write_bytes(content)
-        set_aside(path)
+        quarantine(path)
     found = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert found == {"rows.parquet.set-aside-1": b"one", "rows.parquet.set-aside-2": b"two"}
     path.mkdir()  # a folder in a file's place as well
-    assert set_aside(path).is_dir()
+    assert quarantine(path).is_dir()
 
 
 def test_what_a_killed_process_left_half_written_goes_and_nothing_else(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from gan.engine import random_streams
 from gan.model.layers import BatchNorm
-from gan.model.networks import make_discriminator, make_generator
+from gan.model.networks import make_network
 from gan.variant import Variant
 
 CPU = torch.device("cpu")
@@ -27,8 +27,8 @@ def test_batchnorm_statistics_match_the_module(momentum: float, stacked: bool) -
         b: dict[str, torch.Tensor], x: torch.Tensor, training: bool
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         if not stacked:
-            return layer.apply(params, b, x, training=training)
-        two = torch.func.vmap(lambda b, x: layer.apply(params, b, x, training=training))
+            return layer.apply(params, b, x, training=training, advance=True)
+        two = torch.func.vmap(lambda b, x: layer.apply(params, b, x, training=training, advance=True))
         y, new = two({k: torch.stack([v, v]) for k, v in b.items()}, torch.stack([x + 5.0, x]))
         return y[1], {k: v[1] for k, v in new.items()}
 
@@ -50,7 +50,7 @@ def test_batchnorm_statistics_match_the_module(momentum: float, stacked: bool) -
 
 def test_default_initialisation_has_the_law_of_the_module() -> None:
     # Same law as nn.Linear's: uniform within 1/sqrt(fan in), for weights and biases.
-    network = make_generator(Variant(latent_dim=64, generator_hidden=(2000,)), 1)
+    network = make_network("generator", Variant(latent_dim=64, generator_hidden=(2000,)), (1,))
     params, _ = network.initial(random_streams.generator(0, "initialisation", 0, CPU), "default")
     module = nn.Linear(64, 2000)
     for ours, theirs in ((params["0.weight"], module.weight.detach()), (params["0.bias"], module.bias.detach())):
@@ -60,7 +60,7 @@ def test_default_initialisation_has_the_law_of_the_module() -> None:
 
 
 def test_normal_initialisation_keeps_the_biases() -> None:
-    network = make_generator(Variant(latent_dim=64, generator_hidden=(2000,)), 1)
+    network = make_network("generator", Variant(latent_dim=64, generator_hidden=(2000,)), (1,))
     params, _ = network.initial(random_streams.generator(0, "initialisation", 0, CPU), "normal_002")
     assert abs(float(params["0.weight"].std()) / 0.02 - 1) < 0.02
     assert float(params["0.bias"].abs().max()) > 0.1
@@ -70,7 +70,7 @@ def test_discriminator_of_system_d_has_its_shapes() -> None:
     variant = Variant(
         discriminator="conv", discriminator_channels=(64, 128), discriminator_norm="batch", generator_output="tanh"
     )
-    network = make_discriminator(variant, 784)
+    network = make_network("discriminator", variant, (1, 28, 28))
     params, buffers = network.initial(random_streams.generator(0, "d", 0, CPU), "default")
     shapes = [tuple(v.shape) for k, v in params.items() if k.endswith("weight")]
     assert shapes == [(64, 1, 4, 4), (128, 64, 4, 4), (128,), (1, 6272)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import compileall
 import dataclasses
 import importlib
+import math
 import os
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +17,18 @@ import pytest
 import torch
 
 from benchmarks import templates
-from gan import plugins
+from gan import conformance
 from gan.engine.cohort import train
 from gan.errors import InputError
-from gan.model.flops import flops_per_step, generator_products, parameters
-from gan.model.step import Game
-from gan.plugins import Plugin, loader, registry
-from gan.replica import Cohort, Replica, Scoring, plugins_of, replica_id
+from gan.model.flops import macs, weights
+from gan.model.networks import make_network
+from gan.model.step import StepConfig
+from gan.plugins import loader, registry
+from gan.plugins.registry import Plugin
+from gan.replica import Cohort, Replica, Scoring, cohort_shape, plugins_of, replica_id
 from gan.scores import scores_of
-from gan.targets import Gaussian
-from gan.variant import BUILT_IN, PER_REPLICA, Variant
+from gan.targets import Gaussian, make_target
+from gan.variant import PER_REPLICA, Variant
 
 Load = Callable[[str], Plugin]
 SOURCE = templates.PLUGIN.read_text(encoding="utf-8")
@@ -48,6 +52,11 @@ def forget() -> None:
     registry.loaded.clear()
 
 
+def hinge_at_zero() -> float:
+    """What the plugin's discriminator pays on a real sample with an output of 0."""
+    return float(registry.loss("hinge").discriminator(torch.zeros(1), torch.zeros(1))[0])
+
+
 # Loading.
 
 
@@ -59,17 +68,17 @@ def test_a_module_is_found_in_the_current_directory_and_run_once(
     loaded = loader.load(["mine_here", "./mine_here.py", "mine_here"])
     assert len({plugin.path for plugin in loaded}) == 1 and Path("runs").read_text() == "x"
     assert [c.name for c in loaded[0].components] == ["hinge", "residual", "transport"]
-    assert plugins.names("loss") == ["hinge"] and plugins.names("discriminator") == []
+    assert registry.plugin_names("loss") == ["hinge"] and registry.plugin_names("discriminator") == []
     # Whoever is told to load it finds it, wherever it stands.
     monkeypatch.chdir("/")
     forget()
-    assert loader.load([loaded[0].anywhere])[0].sha256 == loaded[0].sha256
+    assert loader.load([loaded[0].import_spec])[0].sha256 == loaded[0].sha256
 
 
 def test_a_file_may_have_the_name_of_a_module_of_python_s_own(tmp_path: Path, no_plugins: None) -> None:
     (tmp_path / "json.py").write_text(SOURCE)
     (plugin,) = loader.load([str(tmp_path / "json.py")])
-    assert plugin.anywhere == str(tmp_path / "json.py") and "dumps" in dir(sys.modules["json"])
+    assert plugin.import_spec == str(tmp_path / "json.py") and "dumps" in dir(sys.modules["json"])
 
 
 def test_all_of_a_package_is_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_plugins: None) -> None:
@@ -79,7 +88,7 @@ def test_all_of_a_package_is_its_source(tmp_path: Path, monkeypatch: pytest.Monk
     (package / "__init__.py").write_text("from mine_package.parts import COMPONENTS\n")
     (package / "parts.py").write_text(SOURCE)
     first = loader.load(["mine_package"])[0]
-    assert first.anywhere == "mine_package" and plugins.names("loss") == ["hinge"]
+    assert first.import_spec == "mine_package" and registry.plugin_names("loss") == ["hinge"]
     forget()
     (package / "parts.py").write_text(SOURCE + "\n# another\n")
     assert loader.load(["mine_package"])[0].sha256 != first.sha256
@@ -90,9 +99,9 @@ def test_the_source_that_is_there_is_run_and_no_bytecode_of_an_earlier_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for value in ("1.0", "2.0"):  # of one length, within one second
-        Path("mine_fresh.py").write_text(SOURCE.replace("F.relu(1.0 - logit)", f"F.relu({value} - logit)"))
+        Path("mine_fresh.py").write_text(SOURCE.replace("F.relu(1.0 - real)", f"F.relu({value} - real)"))
         loader.load(["mine_fresh"])
-        assert float(plugins.loss("hinge").real_cost(torch.zeros(1))) == float(value)
+        assert hinge_at_zero() == float(value)
         forget()
 
 
@@ -102,7 +111,7 @@ def test_of_a_package_too_what_was_digested_is_run_whenever_it_is_imported(
     monkeypatch.chdir(tmp_path)
     files = {
         "mine_stale/__init__.py": "from mine_stale.parts import COMPONENTS\nfirst = 1.0\n",
-        "mine_stale/parts.py": SOURCE.replace("F.relu(1.0 - logit)", "F.relu(first - logit)") + "\nfirst = 1.0\n",
+        "mine_stale/parts.py": SOURCE.replace("F.relu(1.0 - real)", "F.relu(first - real)") + "\nfirst = 1.0\n",
         "mine_stale/late.py": "first = 1.0\n",
     }
     Path("mine_stale").mkdir()
@@ -116,12 +125,12 @@ def test_of_a_package_too_what_was_digested_is_run_whenever_it_is_imported(
     assert compileall.compile_dir("mine_stale", quiet=1)
     write("2.0")  # of one length and time: Python takes the bytecode for its own
     loader.load(["mine_stale"])
-    assert sys.modules["mine_stale"].first == 2.0 == float(plugins.loss("hinge").real_cost(torch.zeros(1)))
+    assert sys.modules["mine_stale"].first == 2.0 == hinge_at_zero()
     write("3.0")  # while a run goes on
     assert importlib.import_module("mine_stale.late").first == 2.0
 
 
-LOSS = "from gan.plugins import *\nx = lambda o: o\nCOMPONENTS = [Loss({name!r}, x, x, {last})]\n"
+LOSS = "from gan.plugins import *\nx = lambda real, fake: (real, fake)\nCOMPONENTS = [Loss({name!r}, x, {last})]\n"
 NETWORK = "from gan.plugins import *\nCOMPONENTS = [NetworkKind('mine', {player!r}, {build}{extra})]\n"
 SCORE = "from gan.plugins import *\nCOMPONENTS = [PluginScore({name!r}, 'L', {direction!r}, abs)]\n"
 REFUSED = {
@@ -134,20 +143,23 @@ REFUSED = {
     "an empty list": ("COMPONENTS = []\n", ["COMPONENTS"]),
     "no list": ("COMPONENTS = 3\n", ["COMPONENTS"]),
     "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "PluginScore"]),
-    "a name of ours": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "of ours"]),
+    "a name of ours": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "built-in loss"]),
     "no name": (LOSS.format(name="My loss", last="x"), ["name", "'My loss'"]),
     "no text": (LOSS.format(name=3, last="x"), ["name", "got 3"]),
-    "no function": (LOSS.format(name="mine", last="1.0"), ["generator_cost", "got 1.0"]),
+    "no function": (LOSS.format(name="mine", last="1.0"), ["generator", "got 1.0"]),
     "twice": (LOSS.format(name="mine", last="x") + "COMPONENTS *= 2\n", ["COMPONENTS[1]", "'mine'", "twice"]),
     "another plugin's": (LOSS.format(name="hinge", last="x"), ["COMPONENTS[0]", "'hinge'", "plugin_0.py"]),
     "a player": (NETWORK.format(player="critic", build="abs", extra=""), ["player", "'critic'"]),
     "build": (NETWORK.format(player="generator", build="8", extra=""), ["build", "got 8"]),
     "a network of ours": (
         NETWORK.format(player="discriminator", build="abs", extra="").replace("'mine'", "'conv'"),
-        ["'conv'", "of ours"],
+        ["'conv'", "built-in discriminator"],
     ),
-    "targets": (NETWORK.format(player="generator", build="abs", extra=", targets=('images',)"), ["targets", "image"]),
-    "a score of ours": (SCORE.format(name="fid_500", direction="lower"), ["'fid_500'", "of ours"]),
+    "needs": (
+        NETWORK.format(player="generator", build="abs", extra=", needs=frozenset({'images'})"),
+        ["needs", "did you mean 'image'"],
+    ),
+    "a score of ours": (SCORE.format(name="fid_500", direction="lower"), ["'fid_500'", "built-in score"]),
     "a column": (SCORE.format(name="reason", direction="lower"), ["'reason'"]),
     "direction": (SCORE.format(name="mine", direction="up"), ["direction", "'up'"]),
 }
@@ -163,7 +175,7 @@ def test_what_is_no_plugin_is_refused_with_its_file_and_line(
     said = str(refused.value)
     assert said.startswith(f"--plugin {tmp_path / 'plugin_1.py'}: ") and "\n" not in said
     assert all(part in said for part in expected), said
-    assert plugins.names("loss") == ["hinge"]  # what was loaded stays, and nothing else is there
+    assert registry.plugin_names("loss") == ["hinge"]  # what was loaded stays, and nothing else is there
 
 
 MISSING = {
@@ -189,8 +201,12 @@ def test_what_is_not_there_is_refused(
 
 
 def test_a_name_that_no_plugin_has_is_refused(no_plugins: None) -> None:
-    for ask in (lambda: id_of(THEIRS), lambda: Game.of(THEIRS, 1), lambda: scores_of(Gaussian(), ("transport",))):
-        with pytest.raises(InputError, match=r"none of ours and of no plugin that is loaded; .* needs --plugin MODULE"):
+    for ask in (
+        lambda: id_of(THEIRS),
+        lambda: StepConfig.of(THEIRS, (1,)),
+        lambda: scores_of(Gaussian(), ("transport",)),
+    ):
+        with pytest.raises(InputError, match=r"not built in and of no plugin that is loaded; .* needs --plugin MODULE"):
             ask()
 
 
@@ -219,38 +235,41 @@ def test_a_scoring_comes_back_from_its_settings() -> None:
     assert Scoring.from_settings({"evaluations": 3}) == Scoring(evaluations=3)  # as plans were before
 
 
-def test_a_loss_of_one_s_own_is_a_branch_of_the_step_and_decides_the_shape(load: Load) -> None:
+def test_losses_that_compile_share_a_cohort_and_others_have_their_own(load: Load) -> None:
     load(SOURCE)
     assert "loss" in PER_REPLICA
-    ours = [Variant(**SMALL, loss=name) for name in BUILT_IN["loss"]]
-    theirs = Variant(**SMALL, loss="hinge")
-    assert len({v.shape() for v in ours}) == 1 == len({Game.of(v, 1) for v in ours})
-    assert theirs.shape() != ours[0].shape() and Game.of(theirs, 1) != Game.of(ours[0], 1)
-    assert theirs.own() == {"loss": "hinge"} and ours[0].own() == {}
-    # A network of one's own may use any widths, so all of them shape it.
-    for player in ("generator", "discriminator"):
-        own = dataclasses.replace(OURS, **{player: "residual"})
-        for field in (
-            ("generator_hidden",) if player == "generator" else ("discriminator_hidden", "discriminator_channels")
-        ):
-            assert dataclasses.replace(own, **{field: (3,)}).shape() != own.shape()
-
-
-def test_work_is_counted_as_the_plugin_says_or_as_of_an_mlp(load: Load) -> None:
-    load(SOURCE)
-    assert generator_products(THEIRS, 1) == 8 * (4 + 2 * 8 + 1) != generator_products(OURS, 1)
-    assert parameters(THEIRS, 1) - parameters(OURS, 1) == 8 * (4 + 2 * 8 + 1) - (4 * 8 + 8 * 8 + 8)
+    names = [*registry.built_in_names("loss"), "hinge"]
+    assert len({cohort_shape(Variant(**SMALL, loss=name)) for name in names}) == 1
+    assert len({StepConfig.of(Variant(**SMALL, loss=name), (1,), names) for name in names}) == 1
+    assert registry.plugin_components(Variant(**SMALL, loss="hinge")) == {"loss": "hinge"}
+    assert registry.plugin_components(OURS) == {}
     forget()
-    load(SOURCE.replace(", products=residual_products", ""))
-    assert flops_per_step(THEIRS, 1) == flops_per_step(OURS, 1)
+    for change in ("hinge_generator", "hinge_generator, real_in_generator_step=True, compiles=True"):
+        load(SOURCE.replace("hinge_generator, compiles=True", change))
+        hinge = Variant(**SMALL, loss="hinge")
+        assert cohort_shape(hinge) != cohort_shape(OURS) and StepConfig.of(hinge, (1,)) != StepConfig.of(OURS, (1,))
+        forget()
+
+
+def test_a_plugin_s_network_may_use_any_widths_so_all_of_them_shape_it(load: Load) -> None:
+    load(SOURCE)
+    assert cohort_shape(dataclasses.replace(OURS, discriminator_channels=(3,))) == cohort_shape(OURS)
+    assert cohort_shape(dataclasses.replace(THEIRS, discriminator_channels=(3,))) != cohort_shape(THEIRS)
+
+
+def test_work_is_counted_from_layers(load: Load) -> None:
+    load(SOURCE)
+    expected = 8 * (4 + 2 * 8 + 1)
+    assert macs(make_network("generator", THEIRS, (1,))) == expected
+    assert weights(THEIRS, (1,)) - weights(OURS, (1,)) == expected - (4 * 8 + 8 * 8 + 8)
 
 
 def test_only_what_says_so_is_compiled(load: Load) -> None:
     load(SOURCE)
-    assert plugins.compilable(OURS.own()) and plugins.compilable(THEIRS.own())
+    assert registry.compilable(OURS) and registry.compilable(THEIRS)
     forget()
     load(SOURCE.replace("hinge_generator, compiles=True", "hinge_generator"))
-    assert plugins.compilable(OURS.own()) and not plugins.compilable(THEIRS.own())
+    assert registry.compilable(OURS) and not registry.compilable(THEIRS)
 
 
 # Training.
@@ -265,7 +284,7 @@ def cohort_of(variants: list[Variant], scoring: Scoring = PLAIN) -> Cohort:
         mode="vmap",
         compiled=False,
         width=max(2, len(variants)),
-        plugins=plugins_of(variants[0], scoring),
+        plugins=tuple(p.import_spec for v in variants for p in plugins_of(v, scoring, given["target"])),
         **given,
     )
 
@@ -304,3 +323,89 @@ def test_a_score_that_fails_says_which(load: Load) -> None:
     load(SOURCE.replace("samples.flatten()", "undefined.flatten()"))
     with pytest.raises(RuntimeError, match="the score transport: NameError"):
         train(cohort_of([THEIRS], SCORED), Path("nowhere"), "cpu")
+
+
+RELATIVISTIC = """
+import torch.nn.functional as F
+from gan.plugins import Loss
+
+
+def discriminator(real, fake):
+    cost = F.softplus(fake - real) / 2
+    return cost, cost
+
+
+def generator(fake, real):
+    return F.softplus(real - fake)
+
+
+COMPONENTS = [
+    Loss("pairing", discriminator, generator, scope="pair", real_in_generator_step=True, compiles=True)
+]
+"""
+
+
+def test_a_loss_may_ask_for_real_outputs_in_the_generator_s_step(load: Load) -> None:
+    load(RELATIVISTIC)
+    assert [f for f in conformance.check_plugins([*registry.loaded.values()]) if f.broken] == []
+    variant = Variant(**SMALL, loss="pairing", updates="simultaneous", latents="reused")
+    (result,) = train(cohort_of([variant]), Path("nowhere"), "cpu").replicas
+    row = result.row
+    # The cost of pairs is log(1 + exp(D(G(z)) - D(x))) of D and of opposite sign of G: log 2 each where D is blind,
+    # half a nat at most apart in the four steps here.
+    assert row["status"] == "ok"
+    assert row["loss_generator"] == pytest.approx(math.log(2), abs=0.3)
+    assert row["value_discriminator"] * 2 == pytest.approx(math.log(2), abs=0.3)
+
+
+TARGET = """
+from dataclasses import dataclass
+from typing import ClassVar
+from scipy import stats
+from gan.plugins import TargetFamily
+from gan.targets import ScipyTarget
+
+
+@dataclass(frozen=True)
+class Laplace(ScipyTarget):
+    scale: float = 1.0
+    name: ClassVar[str] = "laplace"
+    law = property(lambda self: stats.laplace(scale=self.scale))
+
+
+COMPONENTS = [TargetFamily("laplace", Laplace)]
+"""
+
+
+def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) -> None:
+    load(TARGET)
+    target = make_target("laplace", scale=2.0)
+    replica = Replica(replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu"), OURS, 0)
+    names = tuple(plugin.import_spec for plugin in plugins_of(OURS, PLAIN, target))
+    assert names
+    cohort = dataclasses.replace(cohort_of([OURS]), replicas=(replica,), target=target, plugins=names)
+    sent = pickle.dumps(cohort)
+    forget()
+    received = pickle.loads(sent)
+    with pytest.raises(InputError, match="laplace"):
+        _ = received.target
+    (result,) = train(received, Path("nowhere"), "cpu").replicas
+    assert result.row["status"] == "ok" and received.target.label == "laplace(scale=2)"
+    assert pickle.loads(pickle.dumps(received)) == received
+    # Its source is part of the id: another file of the same target is another training.
+    forget()
+    load(TARGET + "\n# another\n")
+    assert replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu") != replica.id
+
+
+def test_a_hinge_beside_a_built_in_loss_trains_as_alone(load: Load) -> None:
+    load(SOURCE)
+    variants = [Variant(**SMALL, loss=name) for name in ("hinge", "non_saturating", "wasserstein")]
+    beside = train(cohort_of(variants), Path("nowhere"), "cpu").replicas
+    for k, variant in enumerate(variants):
+        alone = train(
+            dataclasses.replace(cohort_of(variants).part((beside[k].replica,)), losses=(variant.loss,)), Path(), "cpu"
+        )
+        for name, value in alone.replicas[0].row.items():
+            if isinstance(value, float) and name != "train_seconds":
+                assert value == pytest.approx(beside[k].row[name], rel=1e-4, abs=1e-5, nan_ok=True), name

@@ -15,7 +15,7 @@ from torch.fx import GraphModule
 
 from gan.engine import programs as module
 from gan.engine.programs import StepFunction, step_function
-from gan.model.step import Game
+from gan.model.step import StepConfig
 from gan.replica import PROGRAMS, Cohort, batch_shapes
 from gan.targets import Target
 from gan.variant import Variant
@@ -32,7 +32,7 @@ def metrics_of(cohort: Cohort) -> torch.Tensor:
 
 
 def step_of(cohort: Cohort) -> StepFunction:
-    return step_function(Game.of(cohort.replicas[0].variant, cohort.target.dimension), cohort)
+    return step_function(StepConfig.of(cohort.replicas[0].variant, cohort.target.shape), cohort)
 
 
 @pytest.fixture

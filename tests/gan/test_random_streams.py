@@ -45,8 +45,8 @@ def test_blocks_are_what_each_replica_draws_alone_in_one_piece() -> None:
     """The formula that decides every result: no neighbour, no layout and no order of steps changes a bit of it."""
     seeds, blocks = (3, 5), (0, 2, 1, 7)
     z = random_streams.Latents(seeds, ["normal", "uniform"], "generator", 3, 5, CPU, blocks=3, staged=2)
-    fractions = random_streams.Fractions(seeds, 7, CPU, blocks=2)
-    real = random_streams.Samples(seeds, Mixture(), 9, CPU)
+    fractions = random_streams.PenaltyNoise(seeds, 7, 1, CPU, blocks=2)
+    real = random_streams.Samples(seeds, Mixture().sample, 9, CPU)
     for index in blocks:
         for k, seed in enumerate(seeds):
 

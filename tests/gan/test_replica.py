@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from gan import targets
+from gan.plugins import TargetFamily, registry
 from gan.replica import ENGINE_VERSION, Scoring, replica_id, score_id, train_id
 from gan.targets import Gaussian, Images, Mixture, Point, Target, make_target
 from gan.variant import Variant
-
-DIGITS = Images("digits")
 
 DIGITS = Images("digits")
 
@@ -35,13 +33,10 @@ class WiderScoring(Scoring):
 class WiderGaussian(Gaussian):
     new: float = 0.0
 
-    def settings(self) -> dict[str, Any]:
-        return super().settings() | {"new": self.new}
-
 
 def test_a_new_setting_renames_nothing_that_leaves_it_at_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
     before = id_of(Variant(lr=1e-3), Gaussian(std=3.0), Scoring(evaluations=4))
-    monkeypatch.setitem(targets.TARGETS, "gaussian", WiderGaussian)
+    monkeypatch.setitem(registry.built_in, ("target", "gaussian"), TargetFamily("gaussian", WiderGaussian))
 
     def wider(**new: Any) -> str:
         variant = WiderVariant(lr=1e-3, **({"new": new["variant"]} if "variant" in new else {}))

@@ -14,12 +14,13 @@ import torch
 from scipy import linalg, stats
 from torch import Tensor
 
+from gan.plugins import registry
 from gan.scores import Score, fid_name, sample_sizes, scores_of
 from gan.scores.coverage import bin_coverage, class_coverage, mixture_coverage
 from gan.scores.factory import make_scorer
 from gan.scores.ks import ks_floor, ks_statistic
 from gan.scores.scorer import ImageScorer
-from gan.targets import TARGETS, Gaussian, Images, Mixture, make_target
+from gan.targets import Gaussian, Images, Mixture, make_target
 from gan.targets.images import Dataset, ImageData
 
 DATA_DIR = Path(os.environ.get("GAN_DATA_DIR", "data"))
@@ -36,7 +37,8 @@ def values(target: Gaussian | Mixture, n: int = 10_000, seed: int = 0) -> np.nda
 def test_naming_targets_and_scores_and_judging_by_them_imports_no_torch() -> None:
     code = (
         "import sys, gan.scores as s, gan.targets as t, gan.verdict as v\n"
-        "for target in map(t.make_target, t.TARGETS):\n"
+        "from gan.plugins import registry\n"
+        "for target in map(t.make_target, registry.names('target')):\n"
         "    s.scores_of(target), s.scoring_digest(target), target.settings()\n"
         "v.judge({}, status='ok', steps=1, goal={}, covers={})\n"
         "assert not {'torch', 'scipy', 'sklearn', 'pandas'} & set(sys.modules)"
@@ -44,7 +46,7 @@ def test_naming_targets_and_scores_and_judging_by_them_imports_no_torch() -> Non
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", registry.names("target"))
 def test_every_target_has_scores_of_its_own(name: str) -> None:
     scores = scores_of(make_target(name))
     names = [score.name for score in scores]

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan.model.layers import BatchNorm, Conv, Elementwise, Linear
+from gan.model.layers import Activation, BatchNorm, Conv, Linear, Reshape
 from gan.model.networks import Network
-from gan.model.step import Batch, Game, Hyper, State, step
+from gan.model.step import Batch, Hyper, State, StepConfig, step
 from gan.variant import LEAKY_SLOPE, Variant
 
 from .games import GAMES, UNEVEN_ROUNDING, begun
@@ -30,13 +30,12 @@ def module_of(network: Network, params: dict[str, torch.Tensor], momentum: float
             layers.append(nn.Conv2d(layer.inputs, layer.outputs, 4, 2, 1))
         elif isinstance(layer, BatchNorm):
             layers.append(nn.BatchNorm1d(layer.features, momentum=momentum))
-        elif not isinstance(layer, Elementwise):
-            raise TypeError(layer)
-        elif layer.kind == "reshape":
+        elif isinstance(layer, Reshape):
             layers.append(nn.Unflatten(1, layer.shape) if len(layer.shape) > 1 else nn.Flatten())
         else:
+            assert isinstance(layer, Activation)
             kinds = {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(LEAKY_SLOPE), "tanh": nn.Tanh()}
-            layers.append({**kinds, "sigmoid": nn.Sigmoid()}[layer.kind])
+            layers.append({**kinds, "sigmoid": nn.Sigmoid()}[layer.name])
     module = nn.Sequential(*layers)
     state = module.state_dict()
     for i, layer in enumerate(layers):
@@ -48,7 +47,7 @@ def module_of(network: Network, params: dict[str, torch.Tensor], momentum: float
     return module
 
 
-def reference(variant: Variant, game: Game, state: State, batches: list[Batch]) -> list[list[float]]:
+def reference(variant: Variant, game: StepConfig, state: State, batches: list[Batch]) -> list[list[float]]:
     """Train as the documents do: modules, torch.optim, LinearLR, losses of torch.nn, torch.autograd."""
     g = module_of(game.generator, state.generator.params, variant.batchnorm_momentum)
     d = module_of(game.discriminator, state.discriminator.params, variant.batchnorm_momentum)
@@ -93,7 +92,7 @@ def reference(variant: Variant, game: Game, state: State, batches: list[Batch]) 
             halves = cost(on_real, True) + cost(on_fake, False)
             if variant.penalty != "none":
                 halves = halves + variant.penalty_weight * penalty(
-                    real, fake.detach(), batch.between[i] if variant.penalty == "wgan_gp" else None
+                    real, fake.detach(), batch.noise[i] if variant.penalty == "wgan_gp" else None
                 )
             d_loss = halves / 2 if variant.reduction == "mean" else halves
             d_optimiser.zero_grad()
@@ -120,7 +119,7 @@ def batch_of(variant: Variant, dimension: int, seed: int) -> Batch:
         real=tuple(torch.rand(n, dimension, generator=rng) for _ in times),
         z_d=tuple(torch.randn(n, variant.latent_dim, generator=rng) for _ in times),
         z_g=torch.randn(n, variant.latent_dim, generator=rng),
-        between=tuple(torch.rand(n, 1, generator=rng) for _ in times) if variant.penalty == "wgan_gp" else (),
+        noise=tuple(torch.rand(n, 1, generator=rng) for _ in times) if variant.penalty == "wgan_gp" else (),
     )
 
 
@@ -132,7 +131,7 @@ REFERENCED = [name for name in GAMES if name not in (*UNEVEN_ROUNDING, "uniform 
 def test_step_equals_modules_and_autograd(name: str) -> None:
     settings, target = GAMES[name]
     variant = Variant(**{"batch_size": 32, "lr": 1e-3, **settings})
-    game, state = begun(variant, target.dimension)
+    game, state = begun(variant, target.shape)
     batches = [batch_of(variant, target.dimension, s) for s in range(STEPS)]
     expected = torch.tensor(reference(variant, game, state, batches))
     got: list[torch.Tensor] = []
@@ -144,9 +143,9 @@ def test_step_equals_modules_and_autograd(name: str) -> None:
     torch.testing.assert_close(torch.stack(got), expected, rtol=2e-3, atol=2e-4)
 
 
-def one_step(variant: Variant, seed: int = 0) -> tuple[Game, State, State, dict[str, float]]:
+def one_step(variant: Variant, seed: int = 0) -> tuple[StepConfig, State, State, dict[str, float]]:
     """Return the game, the state before and after the first step on the real line, and its metrics."""
-    game, state = begun(variant, 1, seed)
+    game, state = begun(variant, (1,), seed)
     after, metrics = step(
         game, state, Hyper.of(variant), batch_of(variant, 1, seed), torch.tensor(1.0), torch.tensor(0.0)
     )
@@ -196,7 +195,7 @@ def test_two_numbers_spiral_out_by_the_exact_factor(h: float) -> None:
     base |= {"optimiser": "sgd", "reduction": "sum_of_means", "latent_dim": 1, "batch_size": 2}
     for updates in ("simultaneous", "alternating"):
         variant = Variant(**base, updates=updates)
-        game, state = begun(variant, 1, seed=3)
+        game, state = begun(variant, (1,), seed=3)
         zeros = torch.zeros(2, 1)
         batch = Batch((zeros,), (zeros,), zeros, ())
 

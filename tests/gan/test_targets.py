@@ -17,7 +17,8 @@ import torch
 from scipy import stats
 
 from gan.errors import InputError
-from gan.targets import TARGETS, Gaussian, Images, Mixture, make_target
+from gan.plugins import FACTS, registry
+from gan.targets import Gaussian, Images, Mixture, make_target
 from gan.targets.idx_files import FILES
 from gan.targets.images import DIGITS_SPLIT
 
@@ -32,16 +33,15 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", registry.names("target"))
 def test_every_target_says_what_it_is(name: str) -> None:
     target = make_target(name)
     assert target.name == name == target.settings()["name"]
     assert target.settings()["digest"] == target.digest
     assert target.label
     assert target == make_target(**{k: v for k, v in target.settings().items() if k != "digest"})
-    assert (target.kind, target.dimension) == (
-        ("image", target.side**2) if isinstance(target, Images) else ("point" if name == "point" else "real_line", 1)
-    )
+    assert target.shape == ((1, target.side, target.side) if isinstance(target, Images) else (1,))
+    assert target.provides <= FACTS.keys()
 
 
 def test_whole_numbers_are_kept_as_the_floats_they_equal() -> None:

@@ -63,7 +63,7 @@ def test_a_traced_step_gives_the_bits_of_the_step_as_it_is_written(
     monkeypatch.setattr(programs, "traced_after", 1)
     run = untrained(name, mode)
     programs.forget(False)
-    run.chunks.step = programs.step_function(run.game, run.cohort)
+    run.chunks.step = programs.step_function(run.config, run.cohort)
     traced = trained(run)
     assert made()
     assert all(torch.equal(a, b) or (a.isnan() == b.isnan()).all() for a, b in zip(written, traced, strict=True))

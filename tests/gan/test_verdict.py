@@ -356,7 +356,7 @@ def scaled(made: dict[str, Points], start: str, by: float) -> dict[str, Points]:
     return {m: [(s, v * by) for s, v in p] if m.startswith(start) else p for m, p in made.items()}
 
 
-@given(by=st.floats(1e-9, 1e9), name=st.sampled_from(VERDICTS))
+@given(by=st.floats(1e-9, 1e9), name=st.sampled_from(list(VERDICTS)))
 def test_the_scale_of_gradient_norms_changes_nothing(by: float, name: str) -> None:
     made = EXAMPLES[name]
     assert judged(scaled(scaled(made, "gradient/generator", by), "gradient/discriminator", by)) == judged(made)

@@ -372,7 +372,7 @@ def copy_of(tmp_path: Path) -> Callable[..., Ledger]:
     def copy(ledger: Ledger, change: Callable[[dict[str, Any]], object] = lambda plan: None) -> Ledger:
         shutil.copytree(ledger.directory, tmp_path / "run")
         copied = Ledger(tmp_path / "run")
-        plan = copied.plan()
+        plan = copied.plan().to_json()
         change(plan)
         copied.write_json("plan.json", plan)
         return copied

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from gan.verdict import VERDICTS
 from reports.figures.layout import Picture
 from reports.ledger.histories import Records
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import REFERENCES, PlanRecord
 from reports.study.evidence import Evidence
 
 KS = {"label": "KS statistic", "direction": "lower", "n": 10000, "floor": 0.009, "noise": None}
@@ -58,13 +60,28 @@ def make_evidence(
             rows.append(row | {"value_discriminator": 0.6, "replica": f"{name}/{seed}".replace(" ", "_")})
     results = pd.DataFrame(rows)
     report = {"score": primary, "factor": next(iter(factors), None), "reached": {primary: 0.05}, "notes": ""}
-    study = {"name": "made", "title": "Made", "question": "?", "target": dict(target), "target_label": "N(3, 2²)"}
+    study = {
+        "name": "made",
+        "scale": "laptop",
+        "title": "Made",
+        "question": "?",
+        "target": dict(target),
+        "target_label": "N(3, 2²)",
+    }
     study |= {"steps": STEPS, "factors": {k: list(v) for k, v in factors.items()}, "report": report}
     study |= {"checks": list(checks), "reference": {k: v[0] for k, v in factors.items()}}
     plan = {"study": study, "variants": {n: settings(v) for n, v in zip(names, grid, strict=True)}}
+    plan |= {"levels": dict(zip(names, grid, strict=True)), "cohorts": []}
     plan["replicas"] = [{"id": r["replica"], "variant": r["variant"], "seed": r["seed"]} for r in rows]
     variants = pd.DataFrame(grid, index=pd.Index(names, name="variant"), columns=pd.Index(list(factors)))
-    return Evidence(plan, references, results, variants, ledger or Ledger(Path("nowhere")), Records.of_table(NOTHING))
+    return Evidence(
+        PlanRecord.model_validate_json(json.dumps(plan)),
+        REFERENCES.validate_python(references),
+        results,
+        variants,
+        ledger or Ledger(Path("nowhere")),
+        Records.of_table(NOTHING),
+    )
 
 
 def make_history(evidence: Evidence, layers: int = 3) -> pd.DataFrame:

@@ -44,7 +44,7 @@ def test_every_level_of_the_factor_in_question_is_told(make_ledger: Make, tmp_pa
 
 def test_the_answer_follows_the_data(gaussian, altered: Make, gathered) -> None:
     def swap(rows: pd.DataFrame) -> pd.DataFrame:
-        place = {(r["variant"], r["seed"]): r["id"] for r in gaussian.plan()["replicas"]}
+        place = {(r.variant, r.seed): r.id for r in gaussian.plan().replicas}
         other = {"non_saturating": "saturating", "saturating": "non_saturating"}
         old = zip(rows["variant"], rows["variant/loss"], strict=True)
         names = [variant.replace(f"loss={loss}", f"loss={other[loss]}") for variant, loss in old]

@@ -46,15 +46,15 @@ def test_intervals_of_thousands_of_runs_are_not_called_bootstrapped(small, monke
 
 def test_one_bit_is_a_difference(small, copy_of: Make) -> None:
     other = copy_of(small)
-    victim = other.plan()["replicas"][0]
+    victim = other.plan().replicas[0]
 
     def flip(rows: pd.DataFrame) -> pd.DataFrame:
-        here = rows["replica"] == victim["id"]
+        here = rows["replica"] == victim.id
         return rows.assign(loss_generator=rows["loss_generator"].mask(here, np.nextafter(rows["loss_generator"], 9)))
 
     rewrite(other, flip)
     bits = compare(small.directory, other.directory)["bits"]
-    assert bits["equal"] == 5 and bits["differing"] == [{"variant": victim["variant"], "seed": victim["seed"]}]
+    assert bits["equal"] == 5 and bits["differing"] == [{"variant": victim.variant, "seed": victim.seed}]
     # How long it took is no result.
     rewrite(other, lambda rows: rows.assign(train_seconds=1e9))
     assert compare(small.directory, other.directory)["bits"]["equal"] == 5

@@ -84,7 +84,7 @@ def test_results_hold_both_grids_and_pair_by_seed(folder: Path, run: Ledger) -> 
     assert table["tuned"].dtype == bool and table["tuned"].sum() == len(table) / 2 == 16
     pairs = table.pivot(index=["variant", "seed"], columns="tuned", values="ks")
     assert pairs.notna().all(axis=None)
-    assert set(table["replica"]) == {r["id"] for led in (run, run.tuned()) for r in led.plan()["replicas"]}
+    assert set(table["replica"]) == {r.id for led in (run, run.tuned()) for r in led.plan().replicas}
 
 
 def test_the_report_answers_first_and_leaves_no_gap(folder: Path) -> None:

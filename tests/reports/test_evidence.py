@@ -13,6 +13,7 @@ from gan.errors import InputError
 from gan.verdict import VERDICTS
 from reports.api import load_results
 from reports.ledger.ledger import Ledger
+from reports.ledger.records import PlannedReport, PlannedStudy
 from reports.ledger.verdicts import JUDGED, curves_of, judgements, with_final
 from reports.stats.intervals import Interval
 from reports.study.answer import answer
@@ -32,9 +33,9 @@ def test_results_csv_has_its_columns_and_every_replica(digits, gathered) -> None
         *(*scores, *(f"repeat/{s}" for s in scores), "replica"),
     ]
     plan = digits.plan()
-    assert evidence.results["replica"].tolist() == [r["id"] for r in plan["replicas"]]
+    assert evidence.results["replica"].tolist() == [r.id for r in plan.replicas]
     lines = to_csv(evidence.results).splitlines()
-    assert len(lines) == len(plan["replicas"]) + 1
+    assert len(lines) == len(plan.replicas) + 1
     diverged = evidence.results[evidence.results["status"] == "diverged"]
     assert len(diverged) > 0 and diverged["fid_500"].isna().all() and set(diverged["verdict"]) == {"diverged"}
 
@@ -82,17 +83,6 @@ def test_a_replica_is_called_what_the_plan_calls_it(small, copy_of: Make) -> Non
     assert evidence.results["variant"].str.endswith("lr_ratio=1").all()
 
 
-def test_an_older_plan_has_its_levels_in_its_variants(small, copy_of: Make, gathered) -> None:
-    def age(plan: dict[str, Any]) -> None:
-        del plan["levels"]
-        for key in ("reference", "overrides", "claims", "claim_texts", "checks", "published"):
-            del plan["study"][key]
-
-    old, new = gather(copy_of(small, age)), gathered(small)
-    pd.testing.assert_frame_equal(old.results, new.results)
-    assert old.reference == new.reference == {"loss": "non_saturating"}
-
-
 def test_named_bundles_are_levels(bundles, gathered) -> None:
     evidence = gathered(bundles)
     assert evidence.factors == {"recipe": ["plain", "r1"], "beta1": ["0", "0.5"]}
@@ -117,7 +107,7 @@ def test_the_grid_holds_each_replica_in_its_place(digits, gathered) -> None:
 
 def test_a_replica_that_has_not_finished_is_no_failure(small, copy_of: Make) -> None:
     ledger = copy_of(small)
-    (ledger.directory / "cohorts" / f"{ledger.plan()['cohorts'][1]['id']}.parquet").unlink()
+    (ledger.directory / "cohorts" / f"{ledger.plan().cohorts[1].id}.parquet").unlink()
     evidence = gather(ledger)
     grid = evidence.grid("ks")
     assert np.isnan(grid[:, 1]).all() and np.isfinite(grid[:, 0]).all()
@@ -159,7 +149,9 @@ def test_verdicts_come_from_the_history_and_the_goal(gaussian, small, copy_of: M
 def test_nothing_is_said_of_a_replica_without_history() -> None:
     rows = pd.DataFrame({"replica": ["a", "b", "c"], "status": ["ok", "failed", "diverged"], "steps": 10})
     empty = pd.DataFrame({"replica": [], "step": [], "metric": [], "value": []})
-    table = judgements(rows, [empty], {"report": {}}, {})
+    table = judgements(
+        rows, [empty], PlannedStudy(name="made", scale="smoke", steps=10, factors={}, report=PlannedReport()), {}
+    )
     assert table["verdict"].tolist() == [None, None, "diverged"] and table["drift"].isna().all()
     assert curves_of(empty) == {}
 
@@ -186,7 +178,7 @@ def test_a_score_taken_only_at_the_end_counts_towards_the_goal(small, copy_of: M
 
 def test_the_final_score_is_the_last_point_of_its_curve() -> None:
     curves: Any = {"score/ks": [(5, 0.3), (10, 0.2)], "output/fake": [(10, 0.5)]}
-    found = with_final(curves, 10, {"ks": 0.1, "d_gap": 0.02, "modes": np.nan, "fid": None})
+    found = with_final(curves, 10, {"score/ks": 0.1, "score/d_gap": 0.02, "score/modes": np.nan, "score/fid": None})
     assert found["score/ks"] == [(5, 0.3), (10, 0.1)] and found["score/d_gap"] == [(10, 0.02)]
     assert set(found) == {"score/ks", "output/fake", "score/d_gap"} and curves["score/ks"][-1] == (10, 0.2)
 
@@ -225,7 +217,7 @@ def test_failures_count_and_rank_last(digits, gathered) -> None:
 
 
 def test_a_replica_that_failed_with_a_score_still_counts_as_failed(gaussian, altered: Make) -> None:
-    first = gaussian.plan()["replicas"][0]["variant"]
+    first = gaussian.plan().replicas[0].variant
     broken = altered(
         gaussian, lambda rows: rows.assign(status=rows["status"].mask(rows["variant"] == first, "diverged"))
     )

@@ -56,7 +56,7 @@ def lab(colour: str, seen: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("seen", SEEN)
 def test_verdicts_keep_apart_for_every_kind_of_colour_vision(seen: str) -> None:
-    assert tuple(primitives.VERDICT_COLOURS) == VERDICTS
+    assert list(primitives.VERDICT_COLOURS) == list(VERDICTS)
     colours = [lab(c, SEEN[seen]) for c in primitives.VERDICT_COLOURS.values()]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 30
 

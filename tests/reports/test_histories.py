@@ -119,7 +119,7 @@ def test_answer_and_report_gather_once_until_a_file_changes(
     said = reporting.answer_of(ledger)
     report = reporting.compile_trained(ledger)
     assert said and reporting.summary_of(report)["answer"] == said and len(gathered) == 1
-    assert ledger.provenance()["sessions"][-1]["report_seconds"] >= 0
+    assert ledger.provenance().sessions[-1].report_seconds >= 0
     assert reporting.answer_of(ledger) == said and len(gathered) == 1  # when it was compiled is no result
     ledger.file("cohorts", ledger.finished_cohorts()[0]).unlink()
     assert reporting.answer_of(ledger).startswith("So far") and len(gathered) == 2

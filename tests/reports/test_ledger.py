@@ -33,7 +33,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 def test_what_is_written_is_read(ledger: Ledger) -> None:
-    assert ledger.finished() == set() and len(ledger.results()) == 0 and ledger.plan() == {}
+    assert ledger.finished() == set() and len(ledger.results()) == 0 and ledger.find_plan() is None
     write_cohort(ledger, "two", ["d", "c"])
     write_cohort(ledger, "one", ["b", "a"])
     assert ledger.finished() == {"a", "b", "c", "d"}
@@ -43,7 +43,7 @@ def test_what_is_written_is_read(ledger: Ledger) -> None:
     assert np.array_equal(ledger.samples("c")["final"], np.ones((2, 1), dtype=np.float32))
     assert ledger.samples("nobody") == {}
     ledger.write_json("plan.json", PLAN)
-    assert ledger.plan() == PLAN
+    assert ledger.plan().to_json() == PLAN
     assert [r.directory for r in find_runs(ledger.directory.parent.parent)] == [ledger.directory]
 
 
@@ -90,7 +90,7 @@ def test_real_images_are_kept_and_read(ledger: Ledger) -> None:
         ledger.write_references({"modes": told}, {"images": images})
     kept = ledger.real_images()
     assert kept is not None and np.array_equal(kept, images)
-    assert ledger.has_references() and ledger.references()["modes"]["floor"] == 10.0
+    assert ledger.has_references() and ledger.references()["modes"].floor == 10.0
 
 
 FILES = {"cohorts": "cohorts/one.parquet", "history": "history/one.parquet", "samples": "samples/one.safetensors"}
@@ -140,7 +140,7 @@ def test_a_tolerant_ledger_goes_without_images_and_provenance(ledger: Ledger) ->
     for name in ("real.safetensors", "provenance.json"):
         (ledger.directory / name).write_text("not ours")
     reader = ledger.tolerant()
-    assert reader.real_images() is None and reader.provenance() == {}
+    assert reader.real_images() is None and reader.provenance().sessions == []
     assert sorted(reader.unreadable or {}) == ["provenance.json", "real.safetensors"]
     with pytest.raises(InputError, match=r"provenance\.json"):
         ledger.provenance()

@@ -100,8 +100,8 @@ def test_stale_figures_go_and_other_files_stay(undrawn, small, tmp_path: Path) -
 
 def test_the_report_names_every_replica_and_the_command(published, digits, gathered) -> None:
     text = (published["digits"] / "report.md").read_text()
-    assert digits.plan()["command"] in text and "A shortened run." in text
-    assert all(r["id"] in text for r in digits.plan()["replicas"])
+    assert digits.plan().command in text and "A shortened run." in text
+    assert all(r.id in text for r in digits.plan().replicas)
     assert len(replicas_table(gathered(digits))) == 8
 
 
@@ -159,7 +159,7 @@ def test_every_contrast_s_numbers_are_in_a_table(published, digits, gathered) ->
 
 def test_a_study_without_floors_says_nothing_of_real_data(undrawn, small, copy_of: Make, tmp_path: Path) -> None:
     ledger = copy_of(small)
-    references = {name: {**own, "floor": None} for name, own in ledger.references().items()}
+    references = {name: {**own.to_json(), "floor": None} for name, own in ledger.references().items()}
     ledger.write_json("references.json", references)
     assert "real data" not in compile_report(ledger, tmp_path / "report").read_text().lower()
 
@@ -170,8 +170,8 @@ def test_a_lost_file_leaves_a_gap_and_its_name(
     undrawn, small, copy_of: Make, tmp_path: Path, part: str, damage: str
 ) -> None:
     ledger = copy_of(small)
-    cohort = ledger.plan()["cohorts"][1]
-    path = next((ledger.directory / part).glob(f"{cohort['id']}.*"))
+    cohort = ledger.plan().cohorts[1]
+    path = next((ledger.directory / part).glob(f"{cohort.id}.*"))
     if damage == "gone":
         path.unlink()
     elif damage == "foreign" and path.suffix == ".parquet":

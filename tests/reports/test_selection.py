@@ -105,8 +105,9 @@ def test_without_validation_scores_of_the_untuned_what_was_learned_is_not_told(t
 def test_what_the_splits_are_is_told_by_the_kind_of_target(
     tuning: Tuning, target: dict[str, Any], other: str, told: str
 ) -> None:
-    study = {**tuning.untuned.study, "target": target}
-    moved = replace(tuning, untuned=replace(tuning.untuned, plan={**tuning.untuned.plan, "study": study}))
+    study = tuning.untuned.study.model_copy(update={"target": target})
+    plan = tuning.untuned.plan.model_copy(update={"study": study})
+    moved = replace(tuning, untuned=replace(tuning.untuned, plan=plan))
     found = Findings(moved)
     assert splits_of(moved).other == other and told in splits_of(moved).told
     assert any(f"test over validation {other}" in said for said in tuning_sentences(found))

@@ -70,7 +70,9 @@ def run_check(
     study |= {"report": {"score": "ks", "factor": next(iter(factors), None), "reached": {"ks": 0.2}, "notes": ""}}
     study |= {"reference": {f: levels[0] for f, levels in factors.items()}, "overrides": {}, "published": []}
     plan = {"study": study, "device": "cpu", "command": "", "replicas": replicas, "levels": names}
-    plan |= {"cohorts": [{"id": "c", "replicas": [r["id"] for r in replicas]}]}
+    plan |= {
+        "cohorts": [{"id": "c", "mode": "loop", "compiled": False, "width": 1, "replicas": [r["id"] for r in replicas]}]
+    }
     plan["variants"] = {label: variant.settings() for label, variant in variants.items()}
     ledger.write_json("plan.json", plan)
     ledger.write_json("references.json", {s: SCORES[s] for s in SCORES if s in rows[0] or s == "jsd_10k"})

@@ -196,9 +196,9 @@ def test_a_sampler_that_learns_is_judged_in_the_order_it_drew(tmp_path: Path, sa
             trial["values"] = [value]
         search |= {"best": 7, "settings": search["trials"][7]["params"]}
     ledger.write_json("tuning.json", record)
-    plan = ledger.tuned().plan()
+    plan = ledger.tuned().plan().to_json()
     for name, search in record["variants"].items():
-        plan["variants"][name] = {**ledger.plan()["variants"][name], **search["settings"]}
+        plan["variants"][name] = {**ledger.plan().variants[name], **search["settings"]}
     ledger.tuned().write_json("plan.json", plan)
     found = Findings(gather_tuning(ledger))
     said, table = " ".join(tuning_sentences(found)), budget_table(found).iloc[0]

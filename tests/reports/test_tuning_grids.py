@@ -36,7 +36,7 @@ def small(made: Ledger, tmp_path: Path) -> Ledger:
 
 
 def change(ledger: Ledger, edit: Callable[[dict[str, Any]], object]) -> None:
-    plan = ledger.plan()
+    plan = ledger.plan().to_json()
     edit(plan)
     ledger.write_json("plan.json", plan)
 

@@ -119,7 +119,7 @@ def mirrored(ledger: Ledger, directory: Path) -> Ledger:
             rows.loc[scored, "value"] = 1 - rows.loc[scored, "value"]
             rows["metric"] = rows["metric"].str.replace("/ks", "/coverage")
             rows.to_parquet(path, index=False)
-        plan = grid.plan()
+        plan = grid.plan().to_json()
         plan["study"]["report"] |= {"score": "coverage", "reached": {"coverage": 0.95}}
         grid.write_json("plan.json", plan)
         grid.write_json("references.json", {"coverage": COVERAGE})

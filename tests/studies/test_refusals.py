@@ -59,7 +59,7 @@ STUDIES: list[Case] = [
     ("{ ks = 0.05 }", "{ fid_10k = 3 }", "report.reached.fid_10k: 'fid_10k' is no final score of gaussian"),
     (FACTOR, 'factor = "beta1"', "report.factor: 'beta1' is not in the grid; Valid: loss, lr_ratio."),
     (FACTOR, "", "report.factor: missing"),
-    (BATCH, 'discriminator = "conv"', "discriminator: conv needs an image target"),
+    (BATCH, 'discriminator = "conv"', "discriminator: conv is for digits, mnist or fashion_mnist"),
     ("[8]", "[]", "scales.laptop.base.discriminator_hidden: expected at least 1 of them"),
     ("[8] }", "[8], lr_ratio = 4.0 }", "scales.laptop.base.lr_ratio: a factor of the grid"),
     (FACTOR, f"{FACTOR}\nclaims = [9]", "report.claims.0: expected less than or equal to 8, got 9"),
@@ -165,7 +165,7 @@ TUNED_STUDIES: list[Case] = [
     (BETA, "beta1 = { choices = [0.5, 'x'] }", "tune.space.beta1.choices: expected number, got 'x'"),
     (BETA, "beta1 = { choices = [0.5, 1.5] }", "tune.space.beta1.choices: expected less than 1, got 1.5"),
     (WIDTHS, "choices = [[8], 8]", "tune.space.generator_hidden.choices: expected array, got 8"),
-    (CHOICES, "choices = 'none'", "tune.space.penalty.choices: expected list, got 'none'"),
+    (CHOICES, "choices = 'none'", "tune.space.penalty.choices: expected a list, got 'none'"),
     (BETA, "beta1 = { choices = [0.1, 0.5], low = 0.0 }", "tune.space.beta1.low: of a range, and choices are given"),
     (BETA, "beta1 = { choices = [0.1, 0.5], log = true }", "tune.space.beta1.log: of a range, and choices are given"),
     # Conditions.
@@ -185,7 +185,7 @@ TUNED_STUDIES: list[Case] = [
         "tune.space.penalty_weight.when.critic_steps: 2 is not searched; expected 1 to 5 in",
     ),
     (WHEN, "penalty = [], ", "tune.space.penalty_weight.when.penalty: expected at least 1 of them, got []"),
-    (WHEN, 'penalty = "r1", ', "tune.space.penalty_weight.when.penalty: expected list, got 'r1'"),
+    (WHEN, 'penalty = "r1", ', "tune.space.penalty_weight.when.penalty: expected a list, got 'r1'"),
     # What no trial can be.
     (
         SPACE,

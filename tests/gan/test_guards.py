@@ -205,13 +205,8 @@ def test_a_study_compiles_each_shape_once_without_a_break() -> None:
     assert counters["stats"]["unique_graphs"] == shapes == 2
     assert not counters["graph_break"]
     # Other numbers, another seed, another number of steps, chunks that are cut elsewhere: the same programs.
-    other = small_run(
-        replace(variant, lr=1e-3, beta1=0.5, loss="saturating", reduction="sum"),
-        DIGITS,
-        8,
-        compiled=True,
-        losses=losses,
-    )
+    numbers = replace(variant, lr=1e-3, beta1=0.5, loss="saturating", reduction="sum")
+    other = small_run(numbers, DIGITS, 8, compiled=True, losses=losses)
     with torch.compiler.set_stance("fail_on_recompile"):
         for at in ((0, 1), (1, 5), (5, 8)):
             other.advance(*at)

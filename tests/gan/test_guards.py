@@ -107,7 +107,7 @@ def test_inside_a_chunk_the_host_reads_nothing_and_brings_nothing(name: str) -> 
 
 @pytest.mark.parametrize("mode", ["vmap", "loop"])
 def test_nor_does_it_at_the_end_of_an_epoch(mode: Mode) -> None:
-    run = small_run(Variant(**SMALL | IMAGE | {"batch_size": 400, "critic_steps": 2}), DIGITS, 6, mode)
+    run = small_run(Variant(**{**SMALL, **IMAGE, "batch_size": 400, "critic_steps": 2}), DIGITS, 6, mode)
     for first, last in ((0, 1), (1, 2), (2, 3)):  # sizes 400 and 400, 197 and 400, 400 and 197
         assert run.inputs.end(first, 6) == last
         run.inputs.prepare(first, last)
@@ -197,7 +197,7 @@ def unbuilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("unbuilt")
 def test_a_study_compiles_each_shape_once_without_a_break() -> None:
-    variant = Variant(**SMALL | IMAGE | {"batch_size": 400})  # 400, 400 and 197 of 997 images
+    variant = Variant(**{**SMALL, **IMAGE, "batch_size": 400})  # 400, 400 and 197 of 997 images
     losses = ("non_saturating", "saturating")
     first = small_run(variant, DIGITS, 6, compiled=True, losses=losses)
     first.advance(0, 6)

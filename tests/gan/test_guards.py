@@ -27,7 +27,7 @@ from gan.replica import Mode, batch_shapes
 from gan.targets import Target
 from gan.variant import Variant
 
-from .games import DIGITS, GAMES, IMAGE, SMALL, Settings, begun, cohort_of, run_of
+from .games import DIGITS, GAMES, IMAGE, SMALL, begun, cohort_of, run_of
 
 META = torch.device("meta")
 
@@ -198,15 +198,15 @@ def unbuilt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("unbuilt")
 def test_a_study_compiles_each_shape_once_without_a_break() -> None:
     variant = Variant(**{**SMALL, **IMAGE, "batch_size": 400})  # 400, 400 and 197 of 997 images
-    compiled: Settings = {"compiled": True, "losses": ("non_saturating", "saturating")}
-    first = small_run(variant, DIGITS, 6, **compiled)
+    losses = ("non_saturating", "saturating")
+    first = small_run(variant, DIGITS, 6, compiled=True, losses=losses)
     first.advance(0, 6)
     shapes = batch_shapes(variant, DIGITS)
     assert counters["stats"]["unique_graphs"] == shapes == 2
     assert not counters["graph_break"]
     # Other numbers, another seed, another number of steps, chunks that are cut elsewhere: the same programs.
     numbers = replace(variant, lr=1e-3, beta1=0.5, loss="saturating", reduction="sum")
-    other = small_run(numbers, DIGITS, 8, **compiled)
+    other = small_run(numbers, DIGITS, 8, compiled=True, losses=losses)
     with torch.compiler.set_stance("fail_on_recompile"):
         for at in ((0, 1), (1, 5), (5, 8)):
             other.advance(*at)

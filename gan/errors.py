@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 LONGEST: Final = 80
@@ -36,6 +38,23 @@ class CodeError(InputError):
 
 class Stopped(Exception):
     """Training was asked to stop; a checkpoint says where."""
+
+
+def place_in_code(error: BaseException, *paths: Path) -> str:
+    """Return where in a person's file an error came up, and what it says, in one line.
+
+    Args:
+        error: As caught.
+        paths: The files; of an error that came up outside of them the last place is given.
+    """
+    what = traceback.format_exception_only(error)[-1].strip()
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}: line {error.lineno}: {what}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if error.__cause__ is not None:
+        frames += traceback.extract_tb(error.__cause__.__traceback__)
+    theirs = [frame for frame in frames if Path(frame.filename).resolve() in paths] or frames
+    return f"{theirs[-1].filename}: line {theirs[-1].lineno}: {what}" if theirs else what
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.engines import CheckpointConfig, Outcome
 from gan.engine.failures import Diverged, lost_machine
-from gan.errors import CodeError, InputError, Stopped
+from gan.errors import CodeError, InputError, Stopped, place_in_code
 from gan.files import FULL
-from gan.plugins import loader, registry
+from gan.plugins import registry
 from gan.replica import Cohort, CohortResult
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def train_job(
         if isinstance(error, OSError) and error.errno in FULL:  # no replica's fault
             return error
         if not isinstance(error, Diverged) and not lost_machine(error):
-            place = loader.where(error, *(plugin.path for plugin in registry.loaded.values()))
+            place = place_in_code(error, *registry.paths())
             variant = f"cohort {cohort.id}, whose first variant is {cohort.replicas[0].variant.changed()}\n"
             return CodeError(place, variant + "".join(traceback.format_exception(error)))
         # A cohort that cannot be trained is a result like any other; the others go on.

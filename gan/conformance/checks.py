@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan.plugins import Component, loader, registry
+from gan.errors import place_in_code
+from gan.plugins import Component, registry
 from gan.scores import Score
 from gan.targets import Target
 
@@ -71,6 +72,6 @@ def run_checks(
         except Broken as error:
             broken = str(error)
         except Exception as error:
-            broken = loader.where(error, path)
+            broken = place_in_code(error, path)
         findings.append(Finding(kind, name, target.name if target else "", what, broken))
     return findings

@@ -6,12 +6,13 @@ A network is a tuple of layers. Nothing here imports torch before a network comp
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from gan.errors import InputError
+from gan.errors import CodeError, InputError, place_in_code
 from gan.model.layers import Activation, Affine, BatchNorm, Conv, Layer, Linear, Point, Reshape, Slope
 from gan.plugins import registry
 from gan.plugins.components import NetworkKind
@@ -80,9 +81,14 @@ def make_network(player: Literal["generator", "discriminator"], variant: Variant
 
     Raises:
         InputError: The kind is not loaded, or one of its layers is none, such as a torch module.
+        CodeError: A plugin's kind could not be built.
     """
     kind = registry.network(player, getattr(variant, player))
-    layers: list[Any] = list(kind.build(variant, shape))
+    try:
+        layers: list[Any] = list(kind.build(variant, shape))
+    except Exception as error:
+        place = place_in_code(error, *registry.paths())
+        raise CodeError(place, "".join(traceback.format_exception(error))) from error
     for i, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise InputError(

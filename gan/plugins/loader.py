@@ -14,7 +14,6 @@ import importlib.util
 import os
 import re
 import sys
-import traceback
 from collections.abc import Iterable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -23,7 +22,7 @@ from types import CodeType, ModuleType
 from typing import Any, ClassVar, cast, get_args
 
 from gan.columns import NAMES
-from gan.errors import InputError, nearest, shown
+from gan.errors import InputError, nearest, place_in_code, shown
 from gan.plugins import registry
 from gan.plugins.components import Component, Kind, check
 from gan.plugins.registry import Plugin
@@ -130,25 +129,8 @@ def _import(spec: ModuleSpec, path: Path, place: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise InputError(f"{place}: {where(error, path)}") from error
+        raise InputError(f"{place}: {place_in_code(error, path)}") from error
     return module
-
-
-def where(error: BaseException, *paths: Path) -> str:
-    """Return where in a person's file an error came up, and what it says, in one line.
-
-    Args:
-        error: As caught.
-        paths: The files; of an error that came up outside of them the last place is given.
-    """
-    what = traceback.format_exception_only(error)[-1].strip()
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}: line {error.lineno}: {what}"
-    frames = traceback.extract_tb(error.__traceback__)
-    if error.__cause__ is not None:
-        frames += traceback.extract_tb(error.__cause__.__traceback__)
-    theirs = [frame for frame in frames if Path(frame.filename).resolve() in paths] or frames
-    return f"{theirs[-1].filename}: line {theirs[-1].lineno}: {what}" if theirs else what
 
 
 def _digest(path: Path, package: bool) -> str:

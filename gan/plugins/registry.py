@@ -46,6 +46,11 @@ loaded: dict[Path, Plugin] = {}
 """Plugins of this process, by the path of the file."""
 
 
+def paths() -> list[Path]:
+    """Return the files of the plugins that are loaded: where errors of a person's code are looked for."""
+    return [plugin.path for plugin in loaded.values()]
+
+
 def register(components: Iterable[Component]) -> None:
     """Make built-in components known."""
     for component in components:

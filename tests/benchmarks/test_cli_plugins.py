@@ -127,21 +127,18 @@ def test_trials_are_comparable_under_one_source_alone(load: Load, tmp_path: Path
 
 def test_conform_prints_a_line_a_check(ganbench: Ganbench, no_plugins: None) -> None:
     source = templates.PLUGIN.read_text()
-    loss = (
-        source[: source.index("# A kind of network")]
-        + 'COMPONENTS = [Loss("hinge", {}, hinge_fake, hinge_generator)]\n'
-    )
-    Path("good.py").write_text(loss.format("hinge_real"))
-    Path("bad.py").write_text(loss.format("hinge_fake").replace('"hinge"', '"bad"'))
+    loss = source[: source.index("# A kind of network")] + 'COMPONENTS = [Loss("hinge", {}, hinge_generator)]\n'
+    Path("good.py").write_text(loss.format("hinge"))
+    Path("bad.py").write_text(loss.format("lambda real, fake: hinge(-real, -fake)").replace('"hinge"', '"bad"'))
     good = ganbench("conform", "--plugin", "good.py")
     assert good.code == 0 and good.out.endswith(" checks, 0 broken.\n")
     lines = good.out.splitlines()[:-1]
-    assert len(lines) == 7 and all(line.startswith("loss hinge  ") and line.endswith(": ok") for line in lines)
+    assert len(lines) == 8 and all(line.startswith("loss hinge  ") and line.endswith(": ok") for line in lines)
     both = ganbench("conform", "--plugin", "good", "--plugin", "bad", "--json")
     found = json.loads(both.out)
-    assert both.code == 1 and [f["name"] for f in found if f["broken"]] == ["bad"] and len(found) == 14
+    assert both.code == 1 and {f["name"] for f in found if f["broken"]} == {"bad"} and len(found) == 16
     said = ganbench("conform", "--plugin", "bad").out
-    assert "telling real from fake: broken: real at 1 and fake at -1 cost 2" in said and "7 checks, 1 broken." in said
+    assert "telling real from fake: broken: real at 1 and fake at -1 cost 4" in said and "8 checks, 1 broken." in said
 
 
 def test_what_new_writes_replaces_each_line_once_and_overwrites_nothing(ganbench: Ganbench, no_plugins: None) -> None:

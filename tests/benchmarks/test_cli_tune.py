@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import tuning
 from benchmarks.engines import WorkerDied
+from benchmarks.engines.registry import ENGINES, EngineKind, this_machine
 from benchmarks.running import session
 from benchmarks.running.runner import Options, Summary
 from reports.ledger.ledger import Ledger
@@ -58,7 +59,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Trained]:
         done.append(Trained(plan.study.name, plan.command, options))
         return Summary(plan.study.name, options.scale, str(ledger.directory))
 
-    monkeypatch.setattr(session, "LocalEngine", lambda *_: nullcontext())
+    monkeypatch.setitem(ENGINES, "local", EngineKind("local", this_machine, lambda *_: nullcontext(None)))
     monkeypatch.setattr(session.runner, "run", run)
     monkeypatch.setattr(session.tuning, "tune", tune)
     return done

@@ -46,12 +46,16 @@ import torch.nn.functional as F
 taken = 0
 
 
-def softplus(logit):
-    return F.softplus(logit)
+def discriminator(real, fake):
+    return F.softplus(-real), F.softplus(fake)
 
 
-def wrong(logit):
-    return F.softplus(logit) + SETTINGS["weight"]
+def generator(fake, real):
+    return F.softplus(-fake)
+
+
+def wrong(real, fake):
+    return F.softplus(-real), F.softplus(fake) + SETTINGS["weight"]
 
 
 def late(samples, reference):
@@ -66,15 +70,16 @@ def strict(samples, reference):
     return 0.5
 
 
-def refused(logit):
-    return F.binary_cross_entropy(torch.sigmoid(logit), torch.ones_like(logit), reduction="none")
+def refused(real, fake):
+    return F.binary_cross_entropy(torch.sigmoid(real), torch.ones_like(real), reduction="none"), F.softplus(fake)
 
 
 SETTINGS = {}
 COMPONENTS = [
-    Loss("refused", refused, softplus, refused),
-    Loss("wrong", softplus, wrong, softplus),
-    NetworkKind("module", "generator", lambda variant, size: [torch.nn.Linear(variant.latent_dim, size)]),
+    Loss("refused", refused, generator),
+    Loss("wrong", wrong, generator),
+    NetworkKind("module", "generator", lambda variant, shape: [torch.nn.Linear(variant.latent_dim, *shape)]),
+    NetworkKind("unbuilt", "generator", lambda variant, shape: [SETTINGS["depth"]]),
     Score("late", "late", "lower", late, needs=frozenset({"line"})),
     Score("missing", "missing", "lower", lambda samples, reference: SETTINGS["key"], needs=frozenset({"line"})),
     Score("strict", "strict", "lower", strict, needs=frozenset({"line"})),
@@ -139,6 +144,13 @@ def test_a_module_is_no_layer(run: Ganbench) -> None:
     said = run('generator = ["mlp", "module"]\nlr = [1e-3, 2e-3]')
     assert said.code == 2 and "build: layer 0" in said.err and "torch.nn.modules.linear.Linear" in said.err
     assert Ledger(LEDGER).finished_cohorts() == []
+
+
+def test_a_network_that_cannot_be_built_is_refused_at_its_line(run: Ganbench) -> None:
+    said = run('generator = ["mlp", "unbuilt"]\nlr = [1e-3, 2e-3]')
+    at = next(i for i, text in enumerate(PLUGIN.splitlines(), start=1) if "depth" in text)
+    assert said.code == 2 and f"mine.py: line {at}: KeyError: 'depth'" in said.err and "Traceback" not in said.err
+    assert not LEDGER.exists()
 
 
 def test_an_exception_of_a_step_over_numbers_that_are_not_finite_is_a_result(run: Ganbench) -> None:

@@ -110,7 +110,7 @@ def test_provenance_is_written_ever_more_seldom(
     written: list[int] = []
 
     def write(ledger: Ledger, name: str, content: Any) -> None:
-        written.append(len(content["sessions"][-1]["cohort_seconds"]))
+        written.append(len(content.sessions[-1].cohort_seconds))
 
     (chosen,), _ = choosing.studies([simulation.STUDY], simulation.SCALE, options.data_dir)
     _, plan = runner.prepare(chosen.study, chosen.source, options)

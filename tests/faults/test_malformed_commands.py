@@ -55,7 +55,6 @@ REFUSED: dict[str, tuple[list[str], list[str]]] = {
     "less time than none": (["speed", "--seconds", "-5"], ["--seconds"]),
     "time that is no number": (["speed", "--seconds", "nan"], ["--seconds"]),
     "the speed of no system": (["speed", "--system", "b"], ["--system"]),
-    "the speed of no study": (["speed", "--tuning", "gausian"], ["gausian", "did you mean 'gaussian'"]),
     "runs in a file": (["run", "gaussian", *SMOKE, "--runs-dir", "afile"], ["afile: no folder"]),
     "runs below a file": (["run", "gaussian", "--scale", "smoke", "--runs-dir", "afile/runs"], ["afile/runs"]),
     "runs behind a link to nothing": (["run", "gaussian", *SMOKE, "--runs-dir", "dangling"], ["dangling: no folder"]),

@@ -132,7 +132,7 @@ def other_networks(cohort: Cohort) -> Cohort:
 
 
 def test_a_checkpoint_of_other_networks_is_set_aside_and_training_begins_anew(tmp_path: Path) -> None:
-    cohort = kept_cohort(steps=5)
+    cohort = kept_cohort(steps=5, scoring=Scoring(evaluations=1))
     cut_short(other_networks(cohort), tmp_path, 3)
     path = tmp_path / "0.safetensors"
     content = path.read_bytes()
@@ -205,7 +205,7 @@ def test_a_damaged_checkpoint_is_set_aside(how: str, tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_tensors_and_json(tmp_path: Path) -> None:
-    cut_short(kept_cohort(steps=5), tmp_path, 3)
+    cut_short(kept_cohort(steps=5, scoring=Scoring(evaluations=1)), tmp_path, 3)
     content = (tmp_path / "0.safetensors").read_bytes()
     length = int.from_bytes(content[:8], "little")
     described = json.loads(content[8 : 8 + length])

@@ -60,7 +60,7 @@ def test_mapped_equals_loop(name: str) -> None:
     # a batch's size larger, and so is its rounding.
     scale = looped.abs().amax(dim=(0, 1)).clamp(min=1.0)
     difference = ((mapped - looped).abs() / scale).amax(dim=(0, 2))  # by step
-    assert float(difference[0]) < 2e-6 and float(difference.max()) < 2e-4
+    assert float(difference[0]) < 1e-5 and float(difference.max()) < 2e-4
 
 
 OF_ONE_NUMBER: list[tuple[Settings, list[Settings]]] = [
@@ -89,7 +89,7 @@ def test_factors_of_one_number_train_side_by_side_as_alone(base: Settings, level
     mixed = history_of(cohort_of(replicas))
     for i, replica in enumerate(replicas):
         assert torch.equal(mixed[i], history_of(cohort_of([replica]))[0]), levels[i]
-    assert len({float(x) for x in mixed[:, -1, 0]}) == len(levels)  # each choice does change the training
+    assert len({tuple(row.tolist()) for row in mixed[:, -1]}) == len(levels)  # each choice does change the training
 
 
 def test_every_choice_of_the_game_keeps_replicas_apart() -> None:

@@ -59,7 +59,7 @@ class Scoring:
         exact: dict[str, Any] = {**settings, "scores": tuple(settings.get("scores", ()))}
         return Scoring(**exact)
 
-    def at(self, steps: int) -> list[int]:
+    def evaluation_steps(self, steps: int) -> list[int]:
         """Return the steps after which a run of `steps` is evaluated, ascending, the last at the end."""
         return sorted({max(1, round(steps * i / self.evaluations)) for i in range(1, self.evaluations + 1)})
 

@@ -94,7 +94,7 @@ def _made_up(replica: Replica, cohort: Cohort, size: Size) -> ReplicaResult:
     random = np.random.default_rng(int(replica.id, 16))
     diverged = random.random() < 0.01
     windows = np.linspace(cohort.steps / size.points, cohort.steps, size.points).astype(int)
-    evaluations = np.array(cohort.scoring.at(cohort.steps))
+    evaluations = np.array(cohort.scoring.evaluation_steps(cohort.steps))
     if diverged:
         windows, evaluations = windows[: size.points // 2], evaluations[: len(evaluations) // 2]
     worse = 1 + abs(math.log(replica.variant.lr_ratio)) + (replica.variant.loss == "saturating")

@@ -73,12 +73,12 @@ class Stack:
         import torch
 
         from gan.engine import programs
-        from gan.engine.cohort import Run
+        from gan.engine.cohort import Trainer
 
         if engine.cohort.steps > programs.traced_after:
             programs.trace_at_once()  # as it is for all but the first steps of the run
         replicas = engine.cohort.replicas[: engine.replicas]
-        self.run = Run(engine.cohort, replicas, Path(), torch.device(device))
+        self.run = Trainer(engine.cohort, replicas, Path(), torch.device(device))
         self.length, self.done = engine.cohort.steps, 0
 
     def steps(self, count: int) -> None:

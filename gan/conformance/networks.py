@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from gan.conformance.checks import ensure
 from gan.engine import random_streams
-from gan.engine.cohort import Run
+from gan.engine.cohort import Trainer
 from gan.engine.process_setup import one_thread
 from gan.model.networks import Network, make_network
 from gan.model.step import State, StepConfig, Tensors, step
@@ -86,7 +86,7 @@ class Subject:
         return torch.randn(size, self.inputs, generator=torch.Generator().manual_seed(seed))
 
     @one_thread()
-    def trained(self, seeds: tuple[int, ...] = SEEDS) -> tuple[State, Run]:
+    def trained(self, seeds: tuple[int, ...] = SEEDS) -> tuple[State, Trainer]:
         """Return the state at the start of a short training side by side, and how it ended."""
         replicas = tuple(Replica(f"seed {seed}", self.variant, seed) for seed in seeds)
         cohort = Cohort(
@@ -99,7 +99,7 @@ class Subject:
             compiled=False,
             width=len(seeds),
         )
-        run = Run(cohort, replicas, Path("nowhere"), CPU)
+        run = Trainer(cohort, replicas, Path("nowhere"), CPU)
         before = cast(State, pytree.tree_map(torch.clone, run.state))
         run.advance(0, STEPS)
         return before, run
@@ -199,7 +199,7 @@ def trains(subject: Subject) -> None:
 def undisturbed(subject: Subject) -> None:
     """A replica's bits are its own."""
     runs = [subject.trained((0, *others))[1] for others in (SEEDS[1:], (11, 12))]
-    ensure(_equal(runs[0].of(0), runs[1].of(0)), "a replica ends elsewhere beside others")
+    ensure(_equal(runs[0].replica_state(0), runs[1].replica_state(0)), "a replica ends elsewhere beside others")
 
 
 def compiles(subject: Subject) -> None:

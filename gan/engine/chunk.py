@@ -168,9 +168,9 @@ class Chunks:
 
     def train(self, first: int, until: int, interrupted: Callable[[int], bool]) -> int:
         """Train the steps of a chunk that is prepared; return the number of steps that are behind it."""
-        return self.walk(first, until, interrupted)
+        return self.run_eager(first, until, interrupted)
 
-    def walk(self, first: int, until: int, interrupted: Callable[[int], bool] = lambda _: False) -> int:
+    def run_eager(self, first: int, until: int, interrupted: Callable[[int], bool] = lambda _: False) -> int:
         """Train step by step from `first` to `until`, exclusive, or to an interruption; return where it ended.
 
         Where a step raises an exception, the state and the metrics are those of the step before it.

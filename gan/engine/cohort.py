@@ -28,7 +28,7 @@ from gan.engine.evaluation import EvalSplit, Evaluation, eval_splits, references
 from gan.engine.failures import Diverged, lost_machine
 from gan.engine.precision import products
 from gan.engine.process_setup import one_thread
-from gan.engine.programs import let_go, step_function
+from gan.engine.programs import release_state, step_function
 from gan.engine.summary import summarise
 from gan.errors import InputError, Stopped
 from gan.model.step import Batch, Hyper, State, StepConfig
@@ -75,13 +75,13 @@ def train(
     results: list[ReplicaResult] = []
     for i, replicas in enumerate(stacks):
         started = time.perf_counter()
-        run = Run(cohort, replicas, data_dir, where)
-        kept = _Kept(checkpoints, i, last=i == len(stacks) - 1) if checkpoints else None
-        finished = run.train(splits, progress, kept)
+        trainer = Trainer(cohort, replicas, data_dir, where)
+        slot = CheckpointSlot(checkpoints, i, last=i == len(stacks) - 1) if checkpoints else None
+        finished = trainer.train(splits, progress, slot)
         for result in finished:
-            result.row["train_seconds"] = (time.perf_counter() - started + run.seconds_before) / len(replicas)
+            result.row["train_seconds"] = (time.perf_counter() - started + trainer.seconds_before) / len(replicas)
         results += finished
-    let_go()
+    release_state()
     return CohortResult(results, *references(cohort, data_dir, device))
 
 
@@ -98,8 +98,8 @@ def references(cohort: Cohort, data_dir: Path, device: str) -> tuple[dict[str, A
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """Where one stack of a cohort is kept."""
+class CheckpointSlot:
+    """Where the checkpoint of one stack of a cohort lies."""
 
     checkpoints: Checkpoints
     stack: int
@@ -112,7 +112,7 @@ def chunks_of(device: torch.device) -> type[Chunks]:
     return GraphChunks if device.type == "cuda" else Chunks
 
 
-class Run:
+class Trainer:
     """A stack of replicas in training.
 
     In mode `vmap` the state's tensors carry a leading dimension [width]; in mode `loop` there is one replica and
@@ -145,29 +145,29 @@ class Run:
         """That earlier processes trained this stack for."""
 
     def train(
-        self, splits: Sequence[EvalSplit], progress: Callable[[int], None], kept: _Kept | None = None
+        self, splits: Sequence[EvalSplit], progress: Callable[[int], None], slot: CheckpointSlot | None = None
     ) -> list[ReplicaResult]:
         """Train to the end, evaluating on the way; what was kept is not trained again."""
         target, scoring, failed = self.cohort.target, self.cohort.scoring, self.failed
         self.evaluations = [
             Evaluation(r.variant, self.config, target, scoring, splits, self.device) for r in self.replicas
         ]
-        done = self._resume(kept) if kept else 0
+        done = self._resume(slot) if slot else 0
         progress(done * len(self.replicas))
-        for until in [at for at in scoring.at(self.cohort.steps) if at > done]:
+        for until in [at for at in scoring.evaluation_steps(self.cohort.steps) if at > done]:
             if all(f is not None for f in failed):
                 progress((self.cohort.steps - done) * len(self.replicas))
                 break
             with self._diverging():
-                self.advance(done, until, progress, kept)
+                self.advance(done, until, progress, slot)
             done = until
             for k in range(len(self.replicas)):
                 failed[k] = failed[k] or self.first_failure(k, until)
                 if failed[k] is None:
                     with self._scoring(k, until):
-                        self.evaluations[k].during(until, self.of(k))
-            if kept and (kept.checkpoints.due() or (done == self.cohort.steps and not kept.last)):
-                self._keep(kept, done)
+                        self.evaluations[k].during(until, self.replica_state(k))
+            if slot and (slot.checkpoints.due() or (done == self.cohort.steps and not slot.last)):
+                self._keep(slot, done)
         return [self._result(k, self.evaluations[k]) for k in range(len(self.replicas))]
 
     @contextmanager
@@ -183,7 +183,10 @@ class Run:
                 raise
             taken = int((~self.metrics.isnan().all(dim=2).all(dim=1)).sum())
             whole = range(len(self.replicas))
-            if all(self.first_failure(k, taken) is None and self.evaluations[k].finite(self.of(k)) for k in whole):
+            if all(
+                self.first_failure(k, taken) is None and self.evaluations[k].finite(self.replica_state(k))
+                for k in whole
+            ):
                 raise
             if len(self.replicas) > 1:
                 raise Diverged(f"{type(error).__name__} over numbers that are not finite: {error}") from error
@@ -195,34 +198,38 @@ class Run:
         try:
             yield
         except Exception:
-            if self.evaluations[k].finite(self.of(k)):
+            if self.evaluations[k].finite(self.replica_state(k)):
                 raise
             self.failed[k] = at
 
     def advance(
-        self, first: int, last: int, progress: Callable[[int], None] = lambda _: None, kept: _Kept | None = None
+        self,
+        first: int,
+        last: int,
+        progress: Callable[[int], None] = lambda _: None,
+        slot: CheckpointSlot | None = None,
     ) -> None:
         """Train steps `first` to `last` (exclusive), counted from 0."""
-        told, told_at, stopping, done = first, time.perf_counter(), False, first
+        reported, reported_at, stopping, done = first, time.perf_counter(), False, first
 
         def interrupted(at: int) -> bool:
             nonlocal stopping
-            if kept and at < last:  # at `last` the evaluation comes first
-                stopping = kept.checkpoints.stopping()
-            due = kept is not None and at < last and kept.checkpoints.due()
-            return stopping or due or time.perf_counter() - told_at > PROGRESS_SECONDS
+            if slot and at < last:  # at `last` the evaluation comes first
+                stopping = slot.checkpoints.stopping()
+            due = slot is not None and at < last and slot.checkpoints.due()
+            return stopping or due or time.perf_counter() - reported_at > PROGRESS_SECONDS
 
         with torch.no_grad(), products(self.variant.precision, self.device):
             while done < last:
                 done = self.chunks.run(done, last, interrupted)
-                if time.perf_counter() - told_at > PROGRESS_SECONDS:
-                    progress((done - told) * len(self.replicas))
-                    told, told_at = done, time.perf_counter()
-                if kept and done < last and (stopping or kept.checkpoints.due()):
-                    self._keep(kept, done)
+                if time.perf_counter() - reported_at > PROGRESS_SECONDS:
+                    progress((done - reported) * len(self.replicas))
+                    reported, reported_at = done, time.perf_counter()
+                if slot and done < last and (stopping or slot.checkpoints.due()):
+                    self._keep(slot, done)
                     if stopping:
                         raise Stopped
-        progress((last - told) * len(self.replicas))
+        progress((last - reported) * len(self.replicas))
 
     @property
     def state(self) -> State:
@@ -238,46 +245,46 @@ class Run:
         broken = ~torch.isfinite(self.metrics[:until, self.places[k]]).all(dim=1)
         if broken.any():
             return int(broken.nonzero()[0]) + 1
-        leaves = cast("list[Tensor]", pytree.tree_leaves(self.of(k)))
+        leaves = cast("list[Tensor]", pytree.tree_leaves(self.replica_state(k)))
         return None if all(bool(torch.isfinite(x).all()) for x in leaves) else until
 
-    def of(self, k: int) -> State:
+    def replica_state(self, k: int) -> State:
         """Return the state of replica `k` alone."""
         return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[self.places[k]], self.state))
 
-    def _keep(self, kept: _Kept, done: int) -> None:
-        """Keep all that decides the rest of the training, and all that there is to tell of what is behind."""
+    def _keep(self, slot: CheckpointSlot, done: int) -> None:
+        """Write all that decides the rest of the training, and the metrics and evaluations so far."""
         progress = [evaluation.progress() for evaluation in self.evaluations]
         tensors = {f"state{name}": tensor for name, tensor in _named(self.state)}
         tensors |= {"metrics": self.metrics[:done]}
         tensors |= {f"{k}/{name}": torch.from_numpy(x) for k, its in enumerate(progress) for name, x in its.items()}
-        told = {
+        metadata = {
             "done": done,
             "failed": self.failed,
             "histories": [evaluation.history for evaluation in self.evaluations],
             "seconds": self.seconds_before + time.perf_counter() - self._started,
         }
-        kept.checkpoints.write(kept.stack, self._identity(), told, tensors)
+        slot.checkpoints.write(slot.stack, self._identity(), metadata, tensors)
 
-    def _resume(self, kept: _Kept) -> int:
-        """Take up what was kept, if anything was; return how many steps it has behind it."""
-        found = kept.checkpoints.read(kept.stack, self._identity())
+    def _resume(self, slot: CheckpointSlot) -> int:
+        """Load the checkpoint if there is one; return how many steps it has behind it."""
+        found = slot.checkpoints.read(slot.stack, self._identity())
         if found is None:
             return 0
-        told, tensors = found
+        metadata, tensors = found
         named = dict(_named(self.state))
         if any(f"state{n}" not in tensors or tensors[f"state{n}"].shape != x.shape for n, x in named.items()):
-            kept.checkpoints.refuse(kept.stack, "it is of other networks")
+            slot.checkpoints.refuse(slot.stack, "it is of other networks")
             return 0
         for name, own in named.items():
             own.copy_(tensors[f"state{name}"])
-        self.metrics[: told["done"]] = tensors["metrics"]
-        self.failed[:] = told["failed"]
-        self.seconds_before = told["seconds"]
+        self.metrics[: metadata["done"]] = tensors["metrics"]
+        self.failed[:] = metadata["failed"]
+        self.seconds_before = metadata["seconds"]
         for k, evaluation in enumerate(self.evaluations):
             progress = {name: tensors[f"{k}/{name}"] for name in ("progress", "steps") if f"{k}/{name}" in tensors}
-            evaluation.resume([(at, name, value) for at, name, value in told["histories"][k]], progress)
-        return told["done"]
+            evaluation.resume([(at, name, value) for at, name, value in metadata["histories"][k]], progress)
+        return metadata["done"]
 
     def _identity(self) -> dict[str, Any]:
         """Return what a training must share to go on from a checkpoint and end with the same bits."""
@@ -314,7 +321,7 @@ class Run:
         scores, final = dict[str, float](), None
         if self.failed[k] is None:
             with self._scoring(k, self.cohort.steps):
-                scores, final = evaluation.final(self.of(k))
+                scores, final = evaluation.final(self.replica_state(k))
         epoch = self.inputs.real.steps_per_epoch
         epoch = None if epoch is None else math.ceil(epoch / self.variant.critic_steps)
         metrics = self.metrics[:, self.places[k]].double().cpu().numpy()
@@ -323,7 +330,7 @@ class Run:
         if final is not None:
             result.samples["final"] = final
             row |= scores
-            for name, player in self.of(k)._asdict().items():
+            for name, player in self.replica_state(k)._asdict().items():
                 tensors = {**player.params, **player.buffers}
                 result.weights |= {f"{name}/{key}": v.cpu().numpy() for key, v in tensors.items()}
         return result

@@ -57,7 +57,7 @@ class GraphChunks(Chunks):
             ahead = len(self.history) - first
             if ahead < WORTH_CHUNKS * CHUNK_STEPS or self.inputs.sizes(first) not in self.ones:
                 return False
-            self.whole = _recorded(lambda: self.walk(first, until))
+            self.whole = _recorded(lambda: self.run_eager(first, until))
         self.whole.replay()
         return True
 
@@ -66,7 +66,7 @@ class GraphChunks(Chunks):
         sizes = self.inputs.sizes(s)
         if sizes not in self.ones and (self.warm[sizes] < WARM_UP_STEPS or len(self.ones) == PROGRAMS):
             self.warm[sizes] += 1
-            _beside(lambda: self.walk(s, s + 1))
+            _beside(lambda: self.run_eager(s, s + 1))
             return
         self.inputs.stage(s)
         if sizes not in self.ones:

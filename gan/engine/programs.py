@@ -43,7 +43,7 @@ def step_function(config: StepConfig, cohort: Cohort) -> StepFunction:
     key = (config, cohort_shape(variant), cohort.mode, cohort.width)
     if key not in kept:
         if sum(program.needed for program in kept.values()) + needed > PROGRAMS:
-            forget(cohort.compiled)
+            clear_cache(cohort.compiled)
         one = partial(step, config)
         mapped = one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
         # A plugin's code may do what a trace does not hold: draw numbers, branch on values, change tensors in place.
@@ -58,14 +58,14 @@ def trace_at_once() -> None:
     traced_after = 0
 
 
-def forget(compiled: bool) -> None:
+def clear_cache(compiled: bool) -> None:
     """Let go of every program of a kind; on disk the compiler's own cache keeps all that it compiled."""
     _programs[compiled].clear()
     if compiled:
         torch.compiler.reset()
 
 
-def let_go() -> None:
+def release_state() -> None:
     """Let go of the states that programs were last given: a worker between two cohorts holds none of its weights."""
     for program in (*_programs[True].values(), *_programs[False].values()):
         program.held = None

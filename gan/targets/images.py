@@ -86,7 +86,6 @@ class Images(Target):
 
     dataset: Dataset
 
-    kind: ClassVar[Literal["image"]] = "image"
     provides: ClassVar[frozenset[str]] = frozenset({"samples", "image", "labels", "features", "held_out"})
     generator_outputs: ClassVar[tuple[OutputActivation, ...]] = ("tanh", "sigmoid")
     progress_samples: ClassVar[int] = 16

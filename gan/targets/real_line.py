@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from gan.errors import InputError, shown
 from gan.targets.target import Target
@@ -61,7 +61,6 @@ class RealLine(OneNumber):
     """A distribution on the real line of which everything is known."""
 
     provides: ClassVar[frozenset[str]] = frozenset({"samples", "line", "cdf", "density"})
-    kind: ClassVar[Literal["real_line"]] = "real_line"
 
     @abstractmethod
     def cdf(self, x: ArrayLike) -> NDArray[np.float64]:
@@ -270,7 +269,7 @@ class Point(OneNumber):
     """
 
     name: ClassVar[str] = "point"
-    kind: ClassVar[Literal["point"]] = "point"
+
     provides: ClassVar[frozenset[str]] = frozenset({"game"})
     progress_samples: ClassVar[int] = 1
     final_samples: ClassVar[int] = 1

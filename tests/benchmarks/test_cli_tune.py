@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -59,7 +59,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Trained]:
         done.append(Trained(plan.study.name, plan.command, options))
         return Summary(plan.study.name, options.scale, str(ledger.directory))
 
-    monkeypatch.setitem(ENGINES, "local", EngineKind("local", this_machine, lambda *_: nullcontext(None)))
+    monkeypatch.setitem(ENGINES, "local", EngineKind("local", this_machine, cast(Any, lambda *_: nullcontext())))
     monkeypatch.setattr(session.runner, "run", run)
     monkeypatch.setattr(session.tuning, "tune", tune)
     return done

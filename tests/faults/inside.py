@@ -106,7 +106,7 @@ def _result(replica: Replica, cohort: Cohort) -> ReplicaResult:
     scores = [s.name for s in scores_of(cohort.target)]
     row: dict[str, Any] = {"status": "ok", "failed_step": None, "reason": "", "train_seconds": 0.0}
     row |= {name: float(rng.uniform(0.5, 1.5)) for name in (*LOSSES, "value_discriminator", *scores)}
-    at = cohort.scoring.at(cohort.steps)
+    at = cohort.scoring.evaluation_steps(cohort.steps)
     curves = ("loss/discriminator", "loss/generator", "gradient/generator", *(f"score/{name}" for name in scores))
     history = [(step, metric, float(rng.uniform(0.5, 1.5))) for metric in curves for step in at]
     samples = {"final": _pictures(replica.seed, 100, cohort), "steps": np.array(at)}

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gan.engine import random_streams
-from gan.engine.cohort import Run
+from gan.engine.cohort import Trainer
 from gan.model.step import State, StepConfig
 from gan.replica import Cohort, Mode, Replica, Scoring
 from gan.targets import Gaussian, Images, Target
@@ -74,9 +74,9 @@ def cohort_of(
     )
 
 
-def run_of(cohort: Cohort, steps: int = 0) -> Run:
+def run_of(cohort: Cohort, steps: int = 0) -> Trainer:
     """Return a cohort's training with so many steps behind it."""
-    run = Run(cohort, cohort.replicas, Path(), CPU)
+    run = Trainer(cohort, cohort.replicas, Path(), CPU)
     if steps:
         run.advance(0, steps)
     return run

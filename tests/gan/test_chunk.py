@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 from gan.engine import cohort as cohort_module
 from gan.engine import cuda_graphs, random_streams
 from gan.engine.chunk import CHUNK_STEPS, MOST_BLOCKS, Chunks
-from gan.engine.cohort import Run
+from gan.engine.cohort import Trainer
 from gan.engine.cuda_graphs import GraphChunks
 from gan.replica import Cohort, Mode, Replica
 from gan.targets import Mixture, Target
@@ -27,13 +27,13 @@ def cohort_of(settings: Settings, target: Target, steps: int, mode: Mode = "vmap
     return games.cohort_of(Variant(**settings), target, steps=steps, mode=mode)
 
 
-def same(one: Run, other: Run) -> None:
+def same(one: Trainer, other: Trainer) -> None:
     assert one.metrics.numpy().tobytes() == other.metrics.numpy().tobytes()
     leaves = zip(pytree.tree_leaves(one.state), pytree.tree_leaves(other.state), strict=True)
     assert all(torch.equal(a, b) for a, b in leaves)
 
 
-def stepwise(cohort: Cohort) -> Run:
+def stepwise(cohort: Cohort) -> Trainer:
     """Train without chunks, as a plain loop over the step."""
     run = run_of(cohort)
     state = run.state
@@ -67,7 +67,7 @@ STEPS = {"more critic steps than are held": 12, "images and critic steps": 40}  
 def test_training_changes_no_tensor_that_it_was_given(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
     given = run_of(cohort_of(SMALL, LINE, 2, mode))._initial(Replica("0", Variant(**SMALL), 0))
     before = pytree.tree_map(torch.clone, given)
-    monkeypatch.setattr(Run, "_initial", lambda *_: given)
+    monkeypatch.setattr(Trainer, "_initial", lambda *_: given)
     run_of(cohort_of(SMALL, LINE, 2, mode)).advance(0, 2)
     assert all(map(torch.equal, pytree.tree_leaves(given), pytree.tree_leaves(before)))
 
@@ -78,7 +78,7 @@ def game_of(name: str) -> Cohort:
 
 
 @cache
-def chunked(name: str) -> Run:
+def chunked(name: str) -> Trainer:
     """Train as it is trained on a CPU."""
     run = run_of(game_of(name))
     for first, last in ((0, 5), (5, run.cohort.steps)):
@@ -160,7 +160,7 @@ def test_what_a_step_reads_and_writes_keeps_its_address(name: str) -> None:
 # CUDA graphs, without CUDA.
 
 
-def graphed(monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> Run:
+def graphed(monkeypatch: pytest.MonkeyPatch, cohort: Cohort) -> Trainer:
     recorder.install(monkeypatch)
     monkeypatch.setattr(cohort_module, "chunks_of", lambda device: GraphChunks)
     run = run_of(cohort)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils import _pytree as pytree
 
-from gan.engine.cohort import Run, train
+from gan.engine.cohort import Trainer, train
 from gan.engine.summary import summarise
 from gan.model.step import METRICS, StepConfig
 from gan.replica import Cohort, Replica, ReplicaResult, Scoring, cohort_shape, width_for
@@ -30,7 +30,7 @@ def history_of(cohort: Cohort) -> torch.Tensor:
     stacks = [[r] for r in cohort.replicas] if cohort.mode == "loop" else [list(cohort.replicas)]
     histories: list[torch.Tensor] = []
     for replicas in stacks:
-        run = Run(cohort, replicas, Path(), CPU)
+        run = Trainer(cohort, replicas, Path(), CPU)
         run.advance(0, cohort.steps)
         histories.append(run.metrics[:, list(run.places)].transpose(0, 1))
     return torch.cat(histories)
@@ -41,7 +41,7 @@ def left_by(cohort: Cohort) -> dict[str, list[bytes]]:
     run = run_of(cohort, cohort.steps)
     metrics = {r.id: run.metrics[:, place].contiguous() for r, place in zip(run.replicas, run.places, strict=True)}
     return {
-        r.id: [x.contiguous().numpy().tobytes() for x in (metrics[r.id], *pytree.tree_leaves(run.of(k)))]
+        r.id: [x.contiguous().numpy().tobytes() for x in (metrics[r.id], *pytree.tree_leaves(run.replica_state(k)))]
         for k, r in enumerate(run.replicas)
     }
 

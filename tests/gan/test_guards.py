@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan.engine import programs
-from gan.engine.cohort import Run
+from gan.engine.cohort import Trainer
 from gan.model.step import Batch, Hyper, step
 from gan.replica import Mode, batch_shapes
 from gan.targets import Target
@@ -65,7 +65,7 @@ def variant_of(name: str) -> Variant:
     return Variant(**SMALL | GAMES[name][0])
 
 
-def small_run(variant: Variant, target: Target, steps: int, mode: Mode = "vmap", **changes: Any) -> Run:
+def small_run(variant: Variant, target: Target, steps: int, mode: Mode = "vmap", **changes: Any) -> Trainer:
     return run_of(cohort_of(variant, target, steps=steps, mode=mode, **changes))
 
 
@@ -101,7 +101,7 @@ def test_inside_a_chunk_the_host_reads_nothing_and_brings_nothing(name: str) -> 
     run = small_run(variant_of(name), GAMES[name][1], 8)
     run.inputs.prepare(0, 3)
     with torch.no_grad(), Watch() as watch:
-        assert run.chunks.walk(0, 3) == 3
+        assert run.chunks.run_eager(0, 3) == 3
     assert watch.refused == set()
 
 
@@ -112,7 +112,7 @@ def test_nor_does_it_at_the_end_of_an_epoch(mode: Mode) -> None:
         assert run.inputs.end(first, 6) == last
         run.inputs.prepare(first, last)
         with torch.no_grad(), Watch() as watch:
-            run.chunks.walk(first, last)
+            run.chunks.run_eager(first, last)
         assert watch.refused == set()
 
 
@@ -167,10 +167,10 @@ def test_a_step_takes_no_more_operations_than_before(name: str, monkeypatch: pyt
     variant, target = variant_of(name), GAMES[name][1]
     written = on_meta(variant, target.shape, 2)[1].computing
     monkeypatch.setattr(programs, "traced_after", 0)
-    programs.forget(False)
+    programs.clear_cache(False)
     small_run(variant, target, 8).advance(0, 1)
     ((program,),) = (traced.programs.values() for traced in programs._programs[False].values())
-    programs.forget(False)
+    programs.clear_cache(False)
     operations = [node.target for node in cast(GraphModule, program).graph.nodes if node.op == "call_function"]
     computing = [x for x in operations if not (isinstance(x, torch._ops.OpOverload) and x.is_view)]
     assert (written, len(computing)) == OPERATIONS[name]

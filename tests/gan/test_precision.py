@@ -11,7 +11,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from gan.engine import random_streams
-from gan.engine.cohort import Run, train
+from gan.engine.cohort import Trainer, train
 from gan.engine.precision import products
 from gan.errors import InputError
 from gan.model.layers import BatchNorm
@@ -27,7 +27,7 @@ ROUNDING = 2.0**-8  # of bfloat16: eight bits of a number
 CONVOLUTIONS = IMAGE | BOTH_NORMS | {"passes": "separate", "discriminator": "conv", "discriminator_channels": (4, 8)}
 
 
-def trained(settings: Settings, target: Target, seeds: Iterable[int], steps: int, mode: Mode = "vmap") -> Run:
+def trained(settings: Settings, target: Target, seeds: Iterable[int], steps: int, mode: Mode = "vmap") -> Trainer:
     variant = Variant(**{"batch_size": 16, **settings})
     return run_of(cohort_of(replicas_of(variant, seeds), target, steps=steps, mode=mode), steps)
 

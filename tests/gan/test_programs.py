@@ -44,10 +44,10 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
         made.append(traced)
         return traced
 
-    module.forget(True)
+    module.clear_cache(True)
     monkeypatch.setattr(torch, "compile", compile)
     yield lambda: len(made)
-    module.forget(True)
+    module.clear_cache(True)
 
 
 def test_going_back_and_forth_between_shapes_compiles_each_once(programs: Callable[[], int]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from gan.engine import programs
-from gan.engine.cohort import Run
+from gan.engine.cohort import Trainer
 from gan.engine.tracing import trace
 from gan.replica import Mode
 from gan.variant import Variant
@@ -35,12 +35,12 @@ STEPS = 9
 
 @pytest.fixture(autouse=True)
 def none_kept() -> Iterator[None]:
-    programs.forget(False)
+    programs.clear_cache(False)
     yield
-    programs.forget(False)
+    programs.clear_cache(False)
 
 
-def untrained(name: str, mode: Mode) -> Run:
+def untrained(name: str, mode: Mode) -> Trainer:
     settings, target = GAMES[name]
     # 997 images in batches of 400, 400 and 197.
     uneven: Settings = {"batch_size": 400, "critic_steps": 2} if name == "images with BatchNorm" else {}
@@ -48,7 +48,7 @@ def untrained(name: str, mode: Mode) -> Run:
     return run_of(cohort_of(replicas_of(variant, range(1 if mode == "loop" else 3)), target, steps=STEPS, mode=mode))
 
 
-def trained(run: Run) -> list[Tensor]:
+def trained(run: Trainer) -> list[Tensor]:
     for part in pairwise((0, 4, 5, STEPS)):
         run.advance(*part)
     return [run.metrics, *pytree.tree_leaves(run.state)]
@@ -62,7 +62,7 @@ def test_a_traced_step_gives_the_bits_of_the_step_as_it_is_written(
     assert not made()
     monkeypatch.setattr(programs, "traced_after", 1)
     run = untrained(name, mode)
-    programs.forget(False)
+    programs.clear_cache(False)
     run.chunks.step = programs.step_function(run.config, run.cohort)
     traced = trained(run)
     assert made()
@@ -86,7 +86,7 @@ def test_what_is_kept_holds_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
     run = untrained("non-saturating", "vmap")
     trained(run)
     leaf = weakref.ref(pytree.tree_leaves(run.state)[0])
-    programs.let_go()
+    programs.release_state()
     del run
     gc.collect()
     assert leaf() is None and made()

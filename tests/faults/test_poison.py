@@ -54,9 +54,9 @@ def train(cohort, data_dir, device, progress, checkpoints):
 
 if __name__ == "__main__":
     from benchmarks import cli
-    from benchmarks.running import session
+    from benchmarks.engines import local
 
-    session.LocalEngine = functools.partial(session.LocalEngine, train=train)
+    local.LocalEngine = functools.partial(local.LocalEngine, train=train)
     cli.main()
 """
 

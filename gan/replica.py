@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -133,9 +133,13 @@ class Cohort:
         id = digest_of([r.id for r in replicas])
         return dataclasses.replace(self, id=id, replicas=replicas, places=places, losses=losses)
 
-    def rehearsal(self, device: str) -> Cohort:
-        """Return a cohort of the first of these replicas that is over in two steps, scored once on its way."""
-        steps, scoring, first = 2, dataclasses.replace(self.scoring, evaluations=1), self.replicas[0]
+    def rehearsals(self, device: str) -> dict[str, Cohort]:
+        """Return cohorts of one replica each, by its loss, that are over in two steps and scored once on their way."""
+        firsts = {r.variant.loss: r for r in reversed(self.replicas)}
+        return {loss: self._rehearsal(first, device) for loss, first in sorted(firsts.items())}
+
+    def _rehearsal(self, first: Replica, device: str) -> Cohort:
+        steps, scoring = 2, dataclasses.replace(self.scoring, evaluations=1)
         id = replica_id(first.variant, first.seed, target=self.target, steps=steps, scoring=scoring, device=device)
         return Cohort(
             id=id,
@@ -211,14 +215,14 @@ def train_id(variant: Variant, seed: int, *, target: Target, steps: int, device:
             "target": changed(target),
             "steps": steps,
             "device": device,
-            **_sources(registry.used({**registry.plugin_components(variant), "target": target.name})),
+            **_sources(registry.used([*registry.plugin_components(variant).items(), ("target", target.name)])),
         }
     )
 
 
 def score_id(scoring: Scoring, target: Target) -> str:
     """Return a digest of everything that decides how a replica is scored, the pinned classifier's digest too."""
-    sources = _sources(registry.used({}, scoring.scores))
+    sources = _sources(registry.used(("score", name) for name in scoring.scores))
     return digest_of([scoring.changed(), changed(target), scoring_digest(target), sources])
 
 
@@ -226,9 +230,17 @@ def _sources(needed: Sequence[registry.Plugin]) -> dict[str, list[str]]:
     return {"plugins": sorted(plugin.sha256 for plugin in needed)} if needed else {}
 
 
-def plugins_of(variant: Variant, scoring: Scoring, target: Target) -> list[registry.Plugin]:
-    """Return the plugins that decide a replica's result; it raises InputError where one is not loaded."""
-    return registry.used({**registry.plugin_components(variant), "target": target.name}, scoring.scores)
+def plugins_of(
+    variants: Iterable[Variant], scoring: Scoring, target: Target, losses: Sequence[str] = ()
+) -> list[registry.Plugin]:
+    """Return the plugins that decide the results of variants, and those of further losses of their cohort's step.
+
+    Raises:
+        InputError: One of them is not loaded.
+    """
+    named = {named for variant in variants for named in registry.plugin_components(variant).items()}
+    further = [("target", target.name), *(("score", name) for name in scoring.scores)]
+    return registry.used([*sorted(named), *(("loss", name) for name in losses), *further])
 
 
 def load_plugins(cohort: Cohort, device: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ from gan.replica import (
     replica_id,
     width_for,
 )
-from gan.targets import make_target
+from gan.targets import Target, make_target
 from gan.variant import PER_REPLICA, Variant
 from reports.ledger.records import PlannedCohort, PlannedReplica, PlannedReport, PlannedStudy, PlanRecord, decided_by
 from studies.fit import check_device
@@ -82,7 +82,7 @@ class Plan:
     def plugins(self) -> dict[str, str]:
         """Return the sha256 of the source of each plugin that decides a result, by the module's name."""
         study = self.study
-        needed = [p for v in study.variants.values() for p in plugins_of(v, study.scoring, study.target)]
+        needed = plugins_of(study.variants.values(), study.scoring, study.target)
         return {plugin.module: plugin.sha256 for plugin in needed}
 
     def record(self) -> PlanRecord:
@@ -233,8 +233,14 @@ def _cohort(
         compiled=compiled,
         width=width,
         losses=losses,
-        plugins=tuple(p.import_spec for p in plugins_of(replicas[0].variant, study.scoring, study.target)),
+        plugins=_import_specs(replicas, study.scoring, study.target, losses),
     )
+
+
+def _import_specs(
+    replicas: Sequence[Replica], scoring: Scoring, target: Target, losses: Sequence[str]
+) -> tuple[str, ...]:
+    return tuple(p.import_spec for p in plugins_of([r.variant for r in replicas], scoring, target, losses))
 
 
 def _work(cohort: Cohort) -> tuple[int, int, str, str]:
@@ -278,9 +284,10 @@ def cohort_of_one(plan: PlanRecord, id: str) -> Cohort:
     target = make_target(settings.pop("name"), **settings)
     variant = Variant.from_settings(plan.variants[planned.variant])
     scoring = Scoring.from_settings(plan.study.scoring)
+    replicas = (Replica(id, variant, planned.seed),)
     return Cohort(
         id=id,
-        replicas=(Replica(id, variant, planned.seed),),
+        replicas=replicas,
         target=target,
         steps=plan.study.steps,
         scoring=scoring,
@@ -289,5 +296,5 @@ def cohort_of_one(plan: PlanRecord, id: str) -> Cohort:
         width=trained.width,
         places=() if trained.mode == "loop" else (trained.replicas.index(id),),
         losses=tuple(trained.losses),
-        plugins=tuple(p.import_spec for p in plugins_of(variant, scoring, target)),
+        plugins=_import_specs(replicas, scoring, target, trained.losses),
     )

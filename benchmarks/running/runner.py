@@ -204,7 +204,7 @@ def run(
 
 
 def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options, rehearsed: set[Hashable]) -> None:
-    """Train a replica of each kind that needs a plugin for two steps, and score it: most errors show in seconds.
+    """Train a replica of each kind and loss that needs a plugin for two steps, and score it: most errors show then.
 
     Args:
         engine: Where they train.
@@ -215,9 +215,13 @@ def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options, rehear
     Raises:
         CodeError: One of them has an error.
     """
-    kinds = {(cohort_shape(c.replicas[0].variant), c.target, c.scoring): c for c in cohorts if c.plugins}
-    rehearsals = [c.rehearsal(options.device) for kind, c in kinds.items() if kind not in rehearsed]
-    if rehearsals:
+    kinds = {
+        (cohort_shape(cohort.replicas[0].variant), loss, cohort.target, cohort.scoring): rehearsal
+        for cohort in cohorts
+        if cohort.plugins
+        for loss, rehearsal in cohort.rehearsals(options.device).items()
+    }
+    if rehearsals := [rehearsal for kind, rehearsal in kinds.items() if kind not in rehearsed]:
         for _ in engine.run(rehearsals, options.data_dir, options.device, lambda _: None):
             pass
     rehearsed.update(kinds)

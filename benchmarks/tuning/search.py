@@ -68,7 +68,7 @@ class Search:
         goal = study.report["reached"] if self.tuning.second == "missed_rate" else {}
         base = study.variants[variant]
         choices = [apply(base, {p.name: choice}) for p in self.tuning.space for choice in p.choices]
-        plugins = {p.sha256 for tried in (base, *choices) for p in plugins_of(tried, study.scoring, study.target)}
+        plugins = {plugin.sha256 for plugin in plugins_of((base, *choices), study.scoring, study.target)}
         return {
             "tune": searched,
             "reached": goal,

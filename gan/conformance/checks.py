@@ -62,7 +62,7 @@ def run_checks(
     """
     kind, name = ("score" if isinstance(component, Score) else component.kind), component.name
     path = (
-        next((p.path for p in registry.used({kind: name})), Path()) if name in registry.plugin_names(kind) else Path()
+        next((p.path for p in registry.used([(kind, name)])), Path()) if name in registry.plugin_names(kind) else Path()
     )
     findings: list[Finding] = []
     for what, check in checks.items():

@@ -47,7 +47,7 @@ def step_function(config: StepConfig, cohort: Cohort) -> StepFunction:
         one = partial(step, config)
         mapped = one if cohort.mode == "loop" else cast(StepFunction, vmap(one, in_dims=(0, 0, 0, None, None)))
         # A plugin's code may do what a trace does not hold: draw numbers, branch on values, change tensors in place.
-        traceable = not registry.plugin_components(variant)
+        traceable = not any(registry.plugin_components(r.variant) for r in cohort.replicas)
         kept[key] = _Compiled(mapped, needed) if cohort.compiled else _Traced(mapped, needed, traceable)
     return kept[key]
 

@@ -6,7 +6,7 @@ them. Nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, cast
@@ -136,18 +136,17 @@ def plugin_components(variant: Variant) -> dict[str, str]:
     return {field: name for field, name in named.items() if (field, name) not in known}
 
 
-def used(named: Mapping[str, str], scores: Sequence[str] = ()) -> list[Plugin]:
+def used(named: Iterable[tuple[str, str]]) -> list[Plugin]:
     """Return the plugins that decide a result, each once.
 
     Args:
-        named: Names of components by kind; built-in ones count for nothing.
-        scores: Names of plugins' scores that are taken.
+        named: Kinds and names of components; built-in ones count for nothing.
 
     Raises:
         InputError: One of them is not loaded.
     """
-    asked = [*named.items(), *(("score", name) for name in scores)]
-    return list(dict.fromkeys(_of_a_plugin(cast(Kind, k), n)[0] for k, n in asked if (k, n) not in built_in))
+    needed = [(cast(Kind, kind), name) for kind, name in named if (kind, name) not in built_in]
+    return list(dict.fromkeys(_of_a_plugin(kind, name)[0] for kind, name in needed))
 
 
 def compilable(variant: Variant) -> bool:

@@ -78,6 +78,8 @@ SETTINGS = {}
 COMPONENTS = [
     Loss("refused", refused, generator),
     Loss("wrong", wrong, generator),
+    Loss("wrong_beside_others", wrong, generator, compiles=True),
+    Loss("right", lambda real, fake: (F.softplus(-real), F.softplus(fake)), generator, compiles=True),
     NetworkKind("module", "generator", lambda variant, shape: [torch.nn.Linear(variant.latent_dim, *shape)]),
     NetworkKind("unbuilt", "generator", lambda variant, shape: [SETTINGS["depth"]]),
     Score("late", "late", "lower", late, needs=frozenset({"line"})),
@@ -122,6 +124,12 @@ def ended_well(said: Said, place: str, what: str) -> None:
     [
         ("lr = [1e-3, 2e-3]", ["missing"], 'SETTINGS["key"]', "KeyError: 'key'"),
         ('loss = ["non_saturating", "wrong"]\nlr = [1e-3, 2e-3]', [], 'SETTINGS["weight"]', "KeyError: 'weight'"),
+        (
+            'loss = ["non_saturating", "wrong_beside_others"]\nlr = [1e-3, 2e-3]',
+            [],
+            'SETTINGS["weight"]',
+            "KeyError: 'weight'",
+        ),
     ],
 )
 def test_an_error_in_code_ends_the_run_before_anything_is_trained(
@@ -130,6 +138,19 @@ def test_an_error_in_code_ends_the_run_before_anything_is_trained(
     at = next(i for i, text in enumerate(PLUGIN.splitlines(), start=1) if line in text)
     ended_well(run(grid, *scores), f"line {at}", what)
     assert Ledger(LEDGER).finished_cohorts() == []
+
+
+def test_a_loss_that_compiles_trains_beside_built_in_ones_and_trains_again(run: Ganbench, ganbench: Ganbench) -> None:
+    said = run('loss = ["non_saturating", "right"]\nlr = [1e-3, 2e-3]')
+    assert said.code == 0, said.err
+    rows, (cohort,) = Ledger(LEDGER).results(), Ledger(LEDGER).plan().cohorts
+    assert cohort.losses == ["non_saturating", "right"] and set(rows["status"]) == {"ok"} and len(rows) == 8
+    # It is the same loss by another name, and each replica has a stream of its seed.
+    scores = rows.pivot_table(index=["variant/lr", "seed"], columns="variant/loss", values="ks")
+    assert scores["right"].to_list() == pytest.approx(scores["non_saturating"].to_list(), rel=1e-4)
+    again = next(iter(rows["replica"]))  # one of the built-in loss, whose step has the plugin's in it
+    said = ganbench("show", again, "--rerun")
+    assert said.code == 0, said.err
 
 
 def test_an_error_that_comes_late_records_nothing_of_its_cohort_and_what_finished_stays(run: Ganbench) -> None:

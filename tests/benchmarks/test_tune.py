@@ -225,7 +225,7 @@ def test_a_kind_of_replica_is_rehearsed_once_in_a_search(tmp_path: Path) -> None
     def cohort(steps: int, plugins: tuple[str, ...] = ("mine",)) -> Any:
         replica = SimpleNamespace(variant=Variant(critic_steps=steps))
         return SimpleNamespace(
-            replicas=[replica], target="gaussian", scoring="both", plugins=plugins, rehearsal=lambda _: steps
+            replicas=[replica], target="gaussian", scoring="both", plugins=plugins, rehearsals=lambda _: {"l": steps}
         )
 
     asked: list[int] = []

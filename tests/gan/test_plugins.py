@@ -287,7 +287,7 @@ def cohort_of(variants: list[Variant], scoring: Scoring = PLAIN) -> Cohort:
         mode="vmap",
         compiled=False,
         width=max(2, len(variants)),
-        plugins=tuple(p.import_spec for v in variants for p in plugins_of(v, scoring, given["target"])),
+        plugins=tuple(p.import_spec for p in plugins_of(variants, scoring, given["target"])),
         **given,
     )
 
@@ -384,7 +384,7 @@ def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) ->
     load(TARGET)
     target = make_target("laplace", scale=2.0)
     replica = Replica(replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu"), OURS, 0)
-    names = tuple(plugin.import_spec for plugin in plugins_of(OURS, PLAIN, target))
+    names = tuple(plugin.import_spec for plugin in plugins_of([OURS], PLAIN, target))
     assert names
     cohort = dataclasses.replace(cohort_of([OURS]), replicas=(replica,), target=target, plugins=names)
     sent = pickle.dumps(cohort)

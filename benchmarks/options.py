@@ -51,7 +51,7 @@ Plugins = Annotated[
     list[str] | None,
     typer.Option(
         "--plugin",
-        help="A module, or a .py file, of losses, networks and scores of your own. Several: give it several times.",
+        help="A module, or a .py file, of components of your own. Several: give it several times.",
         show_default=False,
     ),
 ]

@@ -84,17 +84,23 @@ def finite(loss: Loss) -> None:
 
 def differentiable(loss: Loss) -> None:
     """A detached part, or a gradient of its own, trains something else than the loss that is recorded."""
-    real, fake = (x.double() for x in _outputs())
+    outputs = [x.double() for x in _outputs()]
     for name, cost in _costs(loss):
-        if name == "discriminator, real" or (name.startswith("discriminator") and loss.scope != "sample"):
-            up, down = cost(real + STEP, fake).sum(), cost(real - STEP, fake).sum()
-            slope = _gradient(cost, real, fake, 0).sum()
-        else:
-            up, down = cost(real, fake + STEP).sum(), cost(real, fake - STEP).sum()
-            slope = _gradient(cost, real, fake, 1).sum()
-        expected = (up - down) / (2 * STEP)
-        close = float((slope - expected).abs()) <= 1e-3 + 1e-2 * float(expected.abs())
-        ensure(close, f"{name}: the gradient is {float(slope):.3g}, the cost's slope {float(expected):.3g}")
+        for argument, side in enumerate(("real", "fake")):
+            gradient = _gradient(cost, outputs[0], outputs[1], argument).flatten()
+            for i, output in enumerate(outputs[argument].flatten()):
+                shift = torch.zeros_like(outputs[argument])
+                shift[i] = STEP
+                up, down = (
+                    cost(*(x + sign * shift if k == argument else x for k, x in enumerate(outputs))).sum()
+                    for sign in (1, -1)
+                )
+                slope, found = float(up - down) / (2 * STEP), float(gradient[i])
+                ensure(
+                    abs(found - slope) <= 1e-3 + 1e-2 * abs(slope),
+                    f"{name}: at a {side} output of {float(output):.3g} the gradient is {found:.3g}, "
+                    f"the cost's slope {slope:.3g}",
+                )
 
 
 def discriminating(loss: Loss) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from gan.conformance.checks import ensure
+from gan.errors import InputError
 from gan.plugins import FACTS, TargetFamily
 from gan.targets import RealLine, Target, make_target
 from gan.variant import Variant
@@ -56,6 +58,12 @@ def described(subject: Subject) -> None:
     ensure(pickle.loads(pickle.dumps(target)) == target, "another target after pickling")
     ensure(hash(target) == hash(make_target(target.name, **settings)), "equal targets of other hashes")
     ensure(bool(target.label), "no label")
+    for parameter, value in settings.items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            for other in (value + 1, 2 * value, value / 2):
+                with suppress(InputError):  # it may have bounds
+                    changed = make_target(target.name, **settings | {parameter: other})
+                    ensure(other == value or changed != target, f"equal to the one of {parameter} = {other}")
 
 
 def facts(subject: Subject) -> None:

@@ -6,6 +6,7 @@ same checks test both (`gan/conformance/`). Nothing here imports torch.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gan.targets.target import Target
 
 Kind = Literal["loss", "penalty", "optimiser", "generator", "discriminator", "target", "score"]
+Scope = Literal["sample", "pair", "batch"]
 Critic = Callable[["Tensor"], "Tensor"]
 
 FACTS: Final[Mapping[str, str]] = {
@@ -65,7 +67,7 @@ class Loss:
     name: str
     discriminator: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     generator: Callable[[Tensor, Tensor | None], Tensor]
-    scope: Literal["sample", "pair", "batch"] = "sample"
+    scope: Scope = "sample"
     real_in_generator_step: bool = False
     on_probability: Loss | None = None
     compiles: bool = False
@@ -235,8 +237,34 @@ def check(component: Component, place: str) -> None:
         raise InputError(f"{place}: needs: expected a frozenset of names, got {shown(needs)}")
     for fact in needs - FACTS.keys():
         raise InputError(f"{place}: needs: {shown(fact)}; {nearest(str(fact), FACTS)}")
-    if isinstance(component, Score):
-        _check_score(component, place)
+    match component:
+        case Loss():
+            _check_loss(component, place)
+        case Score():
+            _check_score(component, place)
+        case TargetFamily():
+            for name, parameter in inspect.signature(component.make).parameters.items():
+                if parameter.default is parameter.empty:
+                    raise InputError(f"{place}: make: the parameter {name!r} has no default; expected one")
+        case _:
+            pass
+
+
+def _check_loss(loss: Loss, place: str) -> None:
+    """Refuse a loss that the step could not take."""
+    if loss.scope not in get_args(Scope):
+        raise InputError(f"{place}: scope: expected sample, pair or batch, got {shown(loss.scope)}")
+    other: Any = loss.on_probability
+    if other is None:
+        return
+    if not isinstance(other, Loss):
+        raise InputError(f"{place}: on_probability: expected a Loss or None, got {shown(other)}")
+    for fact in ("scope", "real_in_generator_step", "compiles"):
+        if getattr(other, fact) != getattr(loss, fact):
+            raise InputError(
+                f"{place}: on_probability: {fact}: expected {shown(getattr(loss, fact))} as the loss itself has, "
+                f"got {shown(getattr(other, fact))}"
+            )
 
 
 def _check_score(score: Score, place: str) -> None:

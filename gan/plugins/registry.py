@@ -145,7 +145,7 @@ def used(named: Iterable[tuple[str, str]]) -> list[Plugin]:
     Raises:
         InputError: One of them is not loaded.
     """
-    needed = [(cast(Kind, kind), name) for kind, name in named if (kind, name) not in built_in]
+    needed: list[tuple[Kind, str]] = [(cast(Kind, kind), name) for kind, name in named if (kind, name) not in built_in]
     return list(dict.fromkeys(_of_a_plugin(kind, name)[0] for kind, name in needed))
 
 

@@ -77,7 +77,21 @@ class RealLine(OneNumber):
 
 @dataclass(frozen=True)
 class ScipyTarget(RealLine):
-    """A continuous distribution of `scipy.stats`: a subclass says which in `law`."""
+    """A continuous distribution of `scipy.stats`: a subclass says which in `law`.
+
+    Raises:
+        InputError: Its parameters give no distribution.
+    """
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        with np.errstate(all="ignore"):  # scipy.stats has numbers that are none for parameters that are none
+            median = self.law.ppf(0.5)
+            exists = math.isfinite(median) and math.isfinite(self.law.pdf(median))
+        if not exists:
+            parameters = ", ".join(f"{name} = {shown(value)}" for name, value in asdict(self).items())
+            raise InputError(f"target {self.name}: scipy.stats has no such distribution: {parameters}")
 
     @property
     @abstractmethod

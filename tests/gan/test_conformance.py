@@ -67,6 +67,10 @@ BROKEN_LOSSES: dict[str, tuple[str, str]] = {
         "costs and gradients are finite on outputs to 10000",
     ),
     "detached": ("F.relu(1 - o.detach()) + 0 * o", "gradients are those of the costs"),
+    "detached by turns": (
+        "torch.where(o > 0, F.relu(1 - o).detach() + 0 * o, F.relu(1 - 2 * o) + (o - o.detach()))",
+        "gradients are those of the costs",
+    ),
     "wrong side": ("F.relu(3 + 3 * o)", "the discriminator gains by telling real from fake"),
     "a branch on the data": (
         "F.relu(1 - o) if o.max() < 1e9 else o",
@@ -134,6 +138,143 @@ def test_a_loss_that_the_compiler_cannot_read_is_caught_only_where_it_says_that_
 def test_a_generator_that_is_paid_to_fail_is_caught(load: Load) -> None:
     plugin = load(loss_of(HINGE["real"]).replace("lambda y, x: -y", "lambda y, x: y"))
     assert list(broken(conformance.check_plugins([plugin]))) == ["the generator gains when its fakes pass for real"]
+
+
+PENALTY = """
+import torch
+from torch.func import grad
+from gan.plugins import Penalty
+
+def slopes(critic, x):
+    return grad(lambda x: critic(x).sum())(x)
+
+{leak}
+def cost(critic, real, fake, noise):
+    {body}
+
+COMPONENTS = [Penalty('mine', cost, noise=lambda size: {noise}{extra})]
+"""
+GOOD_PENALTY = "return slopes(critic, real + noise * (fake - real)).square().sum(1).mean()"
+PURE = "the same samples cost the same, and stay as they are"
+BROKEN_PENALTIES = {
+    "one a sample": ("return slopes(critic, real).square().sum(1)", "a finite scalar, and so is its gradient"),
+    "infinite": ("return slopes(critic, real).sum() / 0.0", "a finite scalar, and so is its gradient"),
+    "random": ("return slopes(critic, real + 0.1 * torch.rand_like(real)).square().mean()", PURE),
+    "in place": ("return slopes(critic, real.add_(0.1)).square().mean()", PURE),
+    "a bare norm": (
+        "return (slopes(critic, real).square().sum(1).sqrt() - 1).square().mean()",
+        "its gradient is finite where the discriminator is flat",
+    ),
+    "a branch on the data": (
+        "return slopes(critic, real if real.sum() < 1e9 else fake).square().mean()",
+        "mapped over replicas as each alone",
+    ),
+    "a leak": ("return slopes(critic, Leak.apply(real)).square().mean()", "mapped over replicas as each alone"),
+    "no compiler": ("torch._dynamo.graph_break(); return slopes(critic, real).square().mean()", "compiles"),
+}
+
+
+def penalty_of(body: str, extra: str = "") -> str:
+    return PENALTY.format(leak=LEAK.format(part=1e-2), body=body, extra=extra, noise="1")
+
+
+@pytest.mark.parametrize(("body", "check"), BROKEN_PENALTIES.values(), ids=list(BROKEN_PENALTIES))
+def test_a_broken_penalty_is_caught(load: Load, body: str, check: str) -> None:
+    extra = ", compiles=True" if check == "compiles" else ""
+    assert check in broken(conformance.check_plugins([load(penalty_of(body, extra))]))
+
+
+def test_a_good_penalty_conforms(load: Load) -> None:
+    assert broken(conformance.check_plugins([load(penalty_of(GOOD_PENALTY, ", compiles=True"))])) == {}
+
+
+OPTIMISER = """
+import torch
+from gan.plugins import Optimiser
+
+{leak}
+def update(params, grads, state, t, lr, betas):
+    {body}
+
+COMPONENTS = [Optimiser('mine', lambda params: {{k: torch.zeros_like(p) for k, p in params.items()}}, update{extra})]
+"""
+MOMENTUM = "state = {k: (1 - betas.one_minus_beta1) * state[k] + grads[k] for k in params}; "
+STEP = "return {k: p - 0.1 * lr * state[k] for k, p in params.items()}, state"
+PURE_STEP = "the same gradients give the same step, and nothing that goes in changes"
+BROKEN_OPTIMISERS = {
+    "uphill": (MOMENTUM + STEP.replace("p -", "p +"), "it descends"),
+    "random": (MOMENTUM + STEP.replace("0.1", "torch.rand(())"), PURE_STEP),
+    "a little random": (MOMENTUM + STEP.replace("0.1", "(0.1 + 1e-6 * torch.rand(()))"), PURE_STEP),
+    "in place": ("[p.sub_(lr * grads[k]) for k, p in params.items()]; return params, state", PURE_STEP),
+    "a state in place": ("[s.add_(grads[k]) for k, s in state.items()]; " + STEP, PURE_STEP),
+    "restless": (MOMENTUM + STEP.replace("p -", "p - 1e-6 -"), "no step without a learning rate"),
+    "a leak": (MOMENTUM + STEP.replace("state[k]", "Leak.apply(state[k])", 1), "mapped over replicas as each alone"),
+    "no compiler": ("torch._dynamo.graph_break(); " + MOMENTUM + STEP, "compiles"),
+}
+
+
+@pytest.mark.parametrize(("body", "check"), BROKEN_OPTIMISERS.values(), ids=list(BROKEN_OPTIMISERS))
+def test_a_broken_optimiser_is_caught(load: Load, body: str, check: str) -> None:
+    extra = ", compiles=True" if check == "compiles" else ""
+    source = OPTIMISER.format(leak=LEAK.format(part=1.0), body=body, extra=extra)
+    assert check in broken(conformance.check_plugins([load(source)]))
+
+
+def test_a_good_optimiser_conforms(load: Load) -> None:
+    source = OPTIMISER.format(leak="", body=MOMENTUM + STEP, extra=", compiles=True")
+    assert broken(conformance.check_plugins([load(source)])) == {}
+
+
+TARGET = """
+from dataclasses import dataclass, field
+from typing import ClassVar
+import torch
+from scipy import stats
+from gan.plugins import TargetFamily
+from gan.targets import ScipyTarget
+
+@dataclass(frozen=True{equal})
+class Mine(ScipyTarget):
+    scale: float = 2.0
+    name: ClassVar[str] = {name!r}
+    law = property(lambda self: stats.logistic(scale=self.scale))
+    {more}
+
+COMPONENTS = [TargetFamily('mine', Mine)]
+"""
+DRAW = "def sample(self, shape, generator): x = super().sample(shape, generator); return "
+BROKEN_TARGETS = {
+    "another name": ({"name": "yours"}, "made from its settings it is the same, also in another process"),
+    "equal to all": ({"equal": ", eq=False"}, "made from its settings it is the same, also in another process"),
+    "what nobody knows": (
+        {"more": "provides: ClassVar = ScipyTarget.provides | {'tail'}"},
+        "it provides what there is a name for",
+    ),
+    "two columns": ({"more": DRAW + "x.expand(*shape, 2)"}, "batches by seed and step alone, of its shape"),
+    "random": ({"more": DRAW + "x + torch.rand(())"}, "batches by seed and step alone, of its shape"),
+    "another density": (
+        {"more": "def pdf(self, x): return 1.01 * super().pdf(x)"},
+        "an exact distribution function, density and quantile agree, and samples follow them",
+    ),
+    "another quantile": (
+        {"more": "def quantile(self, p): return super().quantile(p) + 0.01"},
+        "an exact distribution function, density and quantile agree, and samples follow them",
+    ),
+    "other samples": (
+        {"more": DRAW + "1.1 * x"},
+        "an exact distribution function, density and quantile agree, and samples follow them",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "check"), BROKEN_TARGETS.values(), ids=list(BROKEN_TARGETS))
+def test_a_broken_target_is_caught(load: Load, change: dict[str, str], check: str) -> None:
+    source = TARGET.format(**({"equal": "", "name": "mine", "more": ""} | change))
+    assert check in broken(conformance.check_plugins([load(source)]))
+
+
+def test_a_good_target_conforms(load: Load) -> None:
+    assert broken(conformance.check_plugins([load(TARGET.format(equal="", name="mine", more=""))])) == {}
 
 
 NETWORK = """

@@ -19,7 +19,7 @@ import torch
 from benchmarks import templates
 from gan import conformance
 from gan.engine.cohort import train
-from gan.errors import InputError
+from gan.errors import CodeError, InputError
 from gan.model.flops import macs, weights
 from gan.model.networks import make_network
 from gan.model.step import StepConfig
@@ -164,6 +164,16 @@ REFUSED = {
     "direction": (SCORE.format(name="mine", direction="up", extra=""), ["direction", "'up'"]),
     "needs": (SCORE.format(name="mine", direction="lower", extra=", needs=frozenset({'lines'})"), ["needs", "lines"]),
     "floor": (SCORE.format(name="mine", direction="lower", extra=", floor=0.5"), ["floor", "0.5"]),
+    "scope": (LOSS.format(name="mine", last="x, scope='row'"), ["scope", "sample, pair or batch", "'row'"]),
+    "on probabilities nothing": (LOSS.format(name="mine", last="x, on_probability=x"), ["on_probability", "a Loss"]),
+    "on probabilities another branch": (
+        LOSS.format(name="mine", last="x, on_probability=Loss('mine', x, x, real_in_generator_step=True)"),
+        ["on_probability: real_in_generator_step: expected False", "got True"],
+    ),
+    "a target without a default": (
+        "from gan.plugins import *\nCOMPONENTS = [TargetFamily('mine', lambda scale: None)]\n",
+        ["make", "'scale'", "no default"],
+    ),
     "never taken": (SCORE.format(name="mine", direction="lower", extra=", final=False, curve=False"), ["final, curve"]),
 }
 
@@ -378,6 +388,39 @@ class Laplace(ScipyTarget):
 
 COMPONENTS = [TargetFamily("laplace", Laplace)]
 """
+
+
+BAD_PARAMETERS = {
+    "a word": ("scale", "big", "scale is 'big'; expected a finite number"),
+    "a list": ("scale", [1.0], r"scale is \[1.0\]; expected a finite number"),
+    "true": ("scale", True, "scale is True; expected a finite number"),
+    "infinite": ("scale", math.inf, "scale is inf; expected a finite number"),
+    "not a number": ("scale", math.nan, "scale is nan; expected a finite number"),
+    "no distribution": ("scale", -1, "scipy.stats has no such distribution: scale = -1.0"),
+    "a point": ("scale", 0, "scipy.stats has no such distribution: scale = 0.0"),
+    "another name": ("scales", 1.0, "unknown parameter 'scales'; did you mean 'scale'"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), BAD_PARAMETERS.values(), ids=list(BAD_PARAMETERS))
+def test_a_parameter_that_a_target_cannot_have_is_refused(load: Load, name: str, value: Any, expected: str) -> None:
+    load(TARGET)
+    with pytest.raises(InputError, match=expected):
+        make_target("laplace", **{name: value})
+    assert make_target("laplace", scale=2) == make_target("laplace", scale=2.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("scale: float = 1.0", "scale: float = 1.0\n    label = property(lambda self: self.nothing)"),
+     ("stats.laplace(scale=self.scale)", "stats.nothing(scale=self.scale)"),
+     ("TargetFamily(\"laplace\", Laplace)", "TargetFamily(\"laplace\", lambda: nothing)")],
+)  # fmt: skip
+def test_an_error_of_a_target_s_code_has_its_line(load: Load, old: str, new: str) -> None:
+    plugin = load(TARGET.replace(old, new))
+    with pytest.raises(CodeError, match=r"line \d+: \w+Error: .*nothing") as refused:
+        make_target("laplace")
+    assert str(plugin.path) in str(refused.value) and "Traceback" in refused.value.details
 
 
 def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) -> None:

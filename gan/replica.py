@@ -103,7 +103,7 @@ class Cohort:
     """Names of the losses that the step chooses between, in order; empty: those of its replicas, by name. A part of a
     cohort keeps the whole's, for another set is another program."""
     plugins: tuple[str, ...] = ()
-    """Modules that its replicas or its scoring need: whoever trains it loads them first."""
+    """Modules that its replicas or its scoring need: a worker loads them before it trains."""
 
     def __post_init__(self) -> None:
         assert self.replicas and len({cohort_shape(r.variant) for r in self.replicas}) == 1
@@ -291,7 +291,7 @@ def width_for(variant: Variant, shape: tuple[int, ...], replicas: int) -> int:
 
 
 def batch_shapes(variant: Variant, target: Target) -> int:
-    """Return how many shapes the batches of a variant's steps may have, each of them a program of its own.
+    """Return how many shapes the batches of a variant's steps may have, each of them another program.
 
     An epoch's partial last batch is smaller than the others, and may be the batch of any of a step's critic steps.
     """

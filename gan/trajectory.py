@@ -84,7 +84,7 @@ class Trajectory:
         return median_of(self.tail(metric)[1])
 
     def score(self, name: str, mixed: bool = True) -> dict[int, float]:
-        """Return a score by step, from its family where it has no points of its own.
+        """Return a score by step, from its family where it has no points.
 
         Unless `mixed`, the one point of the end does not continue its family's curve: a score's bias depends on its
         number of samples, and the change from one to the other is no drift.

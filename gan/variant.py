@@ -117,7 +117,7 @@ class Variant:
     updates: Literal["alternating", "simultaneous"] = "alternating"
     """The generator's step sees the discriminator after its step, or both step from the same point."""
     critic_steps: Annotated[int, Ge(1), Le(10_000)] = 1
-    """Steps of the discriminator, each on data of its own, before one of the generator."""
+    """Steps of the discriminator, each on fresh data, before one of the generator."""
     passes: Literal["joint", "separate"] = "joint"
     """The discriminator sees real and fake in one batch, or in two passes."""
     latents: Literal["fresh", "reused"] = "fresh"

@@ -41,7 +41,7 @@ def _paths() -> list[Path]:
 
 @cache
 def _names(path: Path, modified: int) -> tuple[str, ...]:
-    """Read once which studies a file holds; one that says nothing sensible is told so when it is loaded."""
+    """Read once which studies a file holds; one that cannot be read is refused when it is loaded."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return tuple(part_name(path, part) for part in split(content, path)) if "parts" in content else (path.stem,)
@@ -83,7 +83,7 @@ def read_toml(path: Path, expected: str) -> dict[str, Any]:
         expected: What should have been there, to say when it is not.
 
     Raises:
-        InputError: It is not there, cannot be read, is not TOML, or holds what no file of ours could mean.
+        InputError: It is not there, cannot be read, is not TOML, or holds what no study could mean.
     """
     written = _read(path, expected)
     try:
@@ -117,7 +117,7 @@ def _read(path: Path, expected: str) -> bytes:
 
 
 def _check_plain(content: dict[str, Any], path: Path) -> None:
-    """Refuse keys and values that TOML allows and nothing of ours could mean, wherever they stand.
+    """Refuse keys and values that TOML allows and no study could mean, in every section.
 
     What is checked later may then print a key as it is, and write a number to any file.
     """

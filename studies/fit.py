@@ -141,7 +141,7 @@ def _check_batches(variant: Variant, scoring: Scoring, target: Target, images: i
         )
     if scoring.sampling == "train" and any(0 < size % batch < least.least_batch for size in sample_sizes(target)):
         raise InputError(
-            f"{place}: batch_size: {batch} leaves one of the scored samples to a batch of its own, and {needs}; "
+            f"{place}: batch_size: {batch} leaves one of the scored samples to a last batch, and {needs}; "
             'expected another size, or scoring.sampling = "eval"'
         )
 
@@ -169,7 +169,7 @@ def check_scores(scores: Sequence[str], target: Target, place: str) -> None:
             valid = nearest(name, known) if known else registry.NEEDS_PLUGIN
             raise InputError(f"{said}: no such score; expected one of a plugin; {valid}")
         if scores.count(name) > 1:
-            raise InputError(f"{said}: stands there twice; expected distinct scores")
+            raise InputError(f"{said}: is listed twice; expected distinct scores")
         if not (needs := registry.score(name).needs) <= target.provides:
             raise InputError(f"{said}: not for {target.name}; expected the target {_targets(needs)}")
 

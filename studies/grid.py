@@ -81,7 +81,7 @@ def _factor(name: str, content: Any, place: str) -> list[Level]:
     levels: list[Any] = []
     for level in content:
         if level in levels:
-            raise InputError(f"{place}: {key}: {shown(level)} stands there twice; expected distinct levels")
+            raise InputError(f"{place}: {key}: {shown(level)} is listed twice; expected distinct levels")
         levels.append(level)
     return [Level(level, {name: level}, key) for level in levels]
 
@@ -168,7 +168,7 @@ def check_value(name: str, value: Any, key: str, place: str) -> None:
     Args:
         name: The setting, one of a variant's fields.
         value: As the file has it.
-        key: Where it stands there, for messages.
+        key: Its place there, for messages.
         place: The file, for messages.
 
     Raises:

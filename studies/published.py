@@ -42,7 +42,7 @@ class PublishedFigure(Section):
     """How the number was taken."""
     source: _Text
     not_comparable: str = ""
-    """Why it cannot be held against ours number by number; empty where it can."""
+    """Why it cannot be compared number by number; empty where it can."""
     variant_levels: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The levels of the replicas it is about; all of the study where it is empty."""
 

@@ -187,5 +187,5 @@ def _check_report(study: Study, target: Target, place: str) -> None:
     for key, listed in lists.items():
         for entry in listed:
             if listed.count(entry) > 1:
-                raise InputError(f"{place}: report.{key}: {shown(entry)} stands there twice; expected distinct {key}")
+                raise InputError(f"{place}: report.{key}: {shown(entry)} is listed twice; expected distinct {key}")
     check_theory(list(report.checks), target, place)

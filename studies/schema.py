@@ -70,19 +70,19 @@ def load_all(name_or_path: str) -> list[Study]:
 
 def _find(name_or_path: str) -> tuple[Path, str | None]:
     """Return the file, and the part of it that was named."""
-    path, ours = Path(name_or_path), available()
+    path, presets = Path(name_or_path), available()
     if path.suffix == ".toml":
         check_name(path.stem, name_or_path)
         return path, None
-    if name_or_path in ours:
-        path = ours[name_or_path]
+    if name_or_path in presets:
+        path = presets[name_or_path]
         return path, name_or_path.removeprefix(f"{path.stem}-") if name_or_path != path.stem else None
     if name_or_path in groups():
-        return ours[groups()[name_or_path][0]], None
+        return presets[groups()[name_or_path][0]], None
     if len(name_or_path) <= LONGEST and (file := Path(f"{name_or_path}.toml")).is_file():
         raise InputError(f"{name_or_path}: no such study; did you mean the file {file}?")
     given = shortened(name_or_path, LONGEST) or "''"
-    raise InputError(f"{given}: no such study; {nearest(name_or_path, {*ours, *groups()})}")
+    raise InputError(f"{given}: no such study; {nearest(name_or_path, {*presets, *groups()})}")
 
 
 def _contents(path: Path) -> dict[str, dict[str, Any]]:

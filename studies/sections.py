@@ -1,4 +1,4 @@
-"""The sections of a study file as pydantic models, and how a section that is wrong is told to a person."""
+"""The sections of a study file as pydantic models, and the message about a section that is wrong."""
 
 from __future__ import annotations
 

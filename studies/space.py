@@ -135,7 +135,7 @@ def _categorical(
     for choice in choices:
         check_value(name, choice, f"{key}.choices", place)
         if choices.count(choice) > 1:
-            raise InputError(f"{place}: {key}.choices: {shown(choice)} stands there twice; expected distinct choices")
+            raise InputError(f"{place}: {key}.choices: {shown(choice)} is listed twice; expected distinct choices")
     if len(choices) < 2:
         raise InputError(
             f"{place}: {key}.choices: expected at least two, got {shown(choices)}; one alone belongs in [base]"

@@ -1,6 +1,6 @@
 """Tuning as plain data: what is searched, with what budget, and what a trial's settings make of a variant.
 
-`space.py` reads it from `[tune]` of a study file and checks it; whoever tunes, records or reports has it from here.
+`space.py` reads it from `[tune]` of a study file and checks it.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Tuning:
 
 
 def apply(variant: Variant, params: Mapping[str, Any]) -> Variant:
-    """Return a variant with a trial's settings in place of its own, each as the type its field has.
+    """Return a variant with a trial's settings in place of its values, each as the type its field has.
 
     Args:
         variant: The one that is tuned.

@@ -83,7 +83,7 @@ def finite(loss: Loss) -> None:
 
 
 def differentiable(loss: Loss) -> None:
-    """A detached part, or a gradient of its own, trains something else than the loss that is recorded."""
+    """A detached part, or a hand-written gradient, trains something else than the loss that is recorded."""
     outputs = [x.double() for x in _outputs()]
     for name, cost in _costs(loss):
         for argument, side in enumerate(("real", "fake")):

@@ -21,7 +21,7 @@ from gan.scores.contract import Players, Reference
 from gan.scores.scorer import Scorer
 from gan.targets import Images, Point, RealLine, Target
 
-FAR = 1e3  # on the real line, where no target of ours has any mass
+FAR = 1e3  # on the real line, where no built-in target has any mass
 REAL_SEED = 1234
 
 
@@ -97,7 +97,7 @@ def finite(subject: Subject) -> None:
 
 
 def repeatable(subject: Subject) -> None:
-    """Where it draws, it draws by a seed of its own."""
+    """Where it draws, it draws by a fixed seed."""
     values: list[float] = []
     state = torch.get_rng_state(), np.random.get_state(), random.getstate()
     for seed in (1, 2):

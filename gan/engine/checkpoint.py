@@ -37,7 +37,7 @@ class Checkpoints:
         folder: Where its files lie; made when the first is written.
         seconds: Between two of them.
         stopping: Says whether the training should be cut short now.
-        note: Told in a line what a person should know of.
+        note: Called with a line that a person should see.
     """
 
     def __init__(
@@ -56,17 +56,17 @@ class Checkpoints:
         """Say whether it is time for the next one."""
         return time.monotonic() >= self._next
 
-    def write(self, stack: int, identity: dict[str, Any], told: dict[str, Any], tensors: Tensors) -> None:
+    def write(self, stack: int, identity: dict[str, Any], metadata: dict[str, Any], tensors: Tensors) -> None:
         """Keep the state of a stack; on a full disk, none.
 
         Args:
             stack: Its number in the cohort.
             identity: What a training must share to go on from here, as JSON values.
-            told: The rest of the state, as JSON values.
+            metadata: The rest of the state, as JSON values.
             tensors: The state.
         """
         began = time.monotonic()
-        header = json.dumps({"identity": identity, "told": told})
+        header = json.dumps({"identity": identity, "metadata": metadata})
         there = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         content = save(there, {"header": header, "sha256": _digest(header, there)})
         try:
@@ -94,7 +94,7 @@ class Checkpoints:
             for name, value in identity.items():
                 if header["identity"].get(name) != value:
                     raise ValueError(f"it is of another training: {name} differs")
-            return header["told"], tensors
+            return header["metadata"], tensors
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             self.refuse(stack, str(error))
             return None

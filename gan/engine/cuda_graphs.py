@@ -98,7 +98,7 @@ def _recorded(program: Callable[[], object]) -> torch.cuda.CUDAGraph:
 
 
 def _beside(program: Callable[[], object]) -> None:
-    """Run a program on a stream of its own, as it will be recorded on one."""
+    """Run a program on a separate stream, as it will be recorded on one."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

@@ -38,7 +38,7 @@ def trace(function: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], st
     """Trace a function, and have it change its first arguments in place.
 
     Args:
-        function: Of tensors alone, to one tensor more than `states`. It changes no tensor, also none of its own, and
+        function: Of tensors alone, to one tensor more than `states`. It changes no tensor, nor one that it makes, and
             draws no random numbers: what is written twice is taken for the same.
         given: What it may be given. Shapes, strides and types are those of each later call.
         states: So many of the first arguments become what the function returns at their places.
@@ -60,7 +60,7 @@ def trace(function: Callable[..., Sequence[Tensor]], given: Sequence[Tensor], st
 class _Overwriting:
     """A graph whose operations overwrite what nobody reads after them.
 
-    Tensors that share storage, as a matrix and its transpose do, are told by the storage that each node's value had
+    Tensors that share storage, as a matrix and its transpose do, are recognised by the storage of each node's value
     when the graph was run on tensors without numbers.
 
     Args:
@@ -74,7 +74,7 @@ class _Overwriting:
         self.at = {node: i for i, node in enumerate(self.nodes)}
         inputs = [node for node in self.nodes if node.op == "placeholder"]
         self.output = self.nodes[-1]
-        *after, self.told = self.output.args[0]
+        *after, self.metrics = self.output.args[0]
         self.new = dict(zip(inputs[:states], after, strict=True))
         self.storage = {node: _storage(node) for node in self.nodes}
         self.given = {self.storage[node]: node for node in self.nodes if node.op in ("placeholder", "get_attr")}
@@ -96,7 +96,7 @@ class _Overwriting:
                     moved[old] = graph.call_function(_ATEN.clone.default, (new,))
             for old, new in moved.items():
                 graph.call_function(_ATEN.copy_.default, (old, new))
-        self.output.args = (self.told,)
+        self.output.args = (self.metrics,)
         graph.lint()
         self.module.recompile()
         return self.module

@@ -61,7 +61,7 @@ class Loss:
         on_probability: The same loss where D's output is a sigmoid's; None where it needs a logit, or a critic's
             output, which has no sigmoid.
         compiles: torch.compile can read it without a break in the graph, and cost and slope are finite at 0. Such
-            losses share a cohort; any other loss has cohorts of its own.
+            losses share a cohort; any other loss has separate cohorts.
     """
 
     name: str

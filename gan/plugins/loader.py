@@ -161,7 +161,7 @@ def _components(module: ModuleType, place: str) -> tuple[Component, ...]:
         if name in _taken(kind):
             raise InputError(f"{at}: name: {name!r} is a built-in {kind}; expected another name")
         if (kind, name) in [(c.kind, c.name) for c in components[:i]]:
-            raise InputError(f"{at}: the {kind} {name!r} stands there twice; expected once")
+            raise InputError(f"{at}: the {kind} {name!r} is listed twice; expected once")
         if name in registry.plugin_names(kind):
             other = next(
                 p.module for p in registry.loaded.values() if (kind, name) in [(c.kind, c.name) for c in p.components]

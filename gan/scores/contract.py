@@ -94,7 +94,7 @@ class Samples:
 
 
 class Reference:
-    """What scores may know of real data; each family of targets has a reference of its own.
+    """What scores may know of real data; each family of targets has its reference.
 
     Attributes:
         dimension: Numbers in a sample.

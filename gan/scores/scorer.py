@@ -88,7 +88,7 @@ class Scorer:
         table: dict[str, dict[str, Any]] = {}
         for score in self.scores:
             made = self.final_size if score.final else self.curve_size
-            # A score without a floor is of no data: what stands there is the family's usual number.
+            # A score without a floor is of no data: its n is the family's usual number.
             n = (self.reference.size or made) if score.floor == "none" else self.size_of(score, made)
             row = {"label": score.label, "direction": score.direction, "n": n, "floor": floor(score, n)}
             row["noise"] = self._value(score, samples) if (samples := noise(n)) is not None else None

@@ -196,7 +196,7 @@ def _fetch(download: Download, file: str, folder: Path) -> None:
 
     pooch.get_logger().setLevel("WARNING")
     digest = f"sha256:{download.digests[FILES.index(file)]}"
-    # Not streamed, or a refusal leaves its connection open; pooch's protocol for downloaders is not that of its own.
+    # Not streamed: a refusal would leave its connection open. pooch documents one protocol and types another.
     whole: Any = pooch.HTTPDownloader(stream=False)
     for mirror in download.mirrors:
         try:

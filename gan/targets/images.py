@@ -58,7 +58,7 @@ class ImageData:
         train: What a generator learns from: uint8 [N, side * side].
         train_labels: int64 [N], classes 0 to 9.
         validation: Held out from the classifier, for thresholds and for selecting settings. Of digits a part
-            of its own; of MNIST and Fashion-MNIST the last 10,000 of `train`, which stay part of `train`.
+            that nothing else uses; of MNIST and Fashion-MNIST the last 10,000 of `train`, which stay part of `train`.
         validation_labels: Its classes.
         test: What scores compare with; nothing is ever chosen or trained on it.
         test_labels: Its classes.

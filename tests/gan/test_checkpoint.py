@@ -210,7 +210,7 @@ def test_a_checkpoint_is_tensors_and_json(tmp_path: Path) -> None:
     length = int.from_bytes(content[:8], "little")
     described = json.loads(content[8 : 8 + length])
     header = json.loads(described["__metadata__"]["header"])
-    assert header["told"]["done"] == described["metrics"]["shape"][0] == 4
+    assert header["metadata"]["done"] == described["metrics"]["shape"][0] == 4
     assert [path.name for path in tmp_path.iterdir()] == ["0.safetensors"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, get_args
 
 from gan.errors import InputError, nearest, shown
@@ -39,6 +39,10 @@ FACTS: Final[Mapping[str, str]] = {
     "game": "two numbers, and no data",
 }
 """What a target may provide, and a network or a score may need."""
+
+Known = float | Literal["real", "lower", "higher"] | Callable[[Any, int], float]
+"""What a score must give for a generator: a value, also as a function of the reference and the number of samples; as
+much as real data; or less or more than real data."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -183,7 +187,7 @@ class Score:
     Attributes:
         name: As a study file says it. A built-in one states its protocol, such as ``fid_10k``: FID at 10,000 samples.
         label: For axes and tables.
-        direction: Which way is better.
+        direction: Which way is better; None: it describes samples, and may not rank them.
         measure: From the samples of an evaluation and the reference of their target's family to the score.
         floor: What real data score, from the reference and the number of samples; "measured": the mean of `measure`
             over sets of real data; "none": it is of no data.
@@ -193,11 +197,15 @@ class Score:
         curve: Taken through training, as a history.
         size: Samples that it is taken on, the first of an evaluation's; None: 10,000 on the real line, all of images.
         players: It reads `Samples.players`, so it is taken once, at the end, and on no other latents again.
+        covers: It counts how much of the target is covered; its floor is the full count.
+        version: Of its definition: raise it whenever the same samples get another value.
+        known: What it must give for the generators of `gan/conformance/battery.py`, by their names; of those that are
+            left out it says nothing.
     """
 
     name: str
     label: str
-    direction: Literal["lower", "higher"]
+    direction: Literal["lower", "higher"] | None
     measure: Callable[[Samples, Any], float]
     floor: Callable[[Any, int], float] | Literal["measured", "none"] = "measured"
     log: bool = False
@@ -206,6 +214,9 @@ class Score:
     curve: bool = True
     size: int | None = None
     players: bool = False
+    covers: bool = False
+    version: int = 1
+    known: Mapping[str, Known] = field(default_factory=dict[str, "Known"], compare=False)
 
     kind: ClassVar[Kind] = "score"
     calls: ClassVar[tuple[str, ...]] = ("measure",)
@@ -269,8 +280,8 @@ def _check_loss(loss: Loss, place: str) -> None:
 
 def _check_score(score: Score, place: str) -> None:
     """Refuse a score whose facts no report could use."""
-    if score.direction not in ("lower", "higher"):
-        raise InputError(f"{place}: direction: expected lower or higher, got {shown(score.direction)}")
+    if score.direction not in ("lower", "higher", None):
+        raise InputError(f"{place}: direction: expected lower, higher or None, got {shown(score.direction)}")
     if not callable(score.floor) and score.floor not in ("measured", "none"):
         raise InputError(f'{place}: floor: expected a function, "measured" or "none", got {shown(score.floor)}')
     if not (score.final or score.curve):

@@ -136,7 +136,8 @@ def _measured(scores: Sequence[Score], subject: Subject, name: str, draws: int) 
             if (n := _size(score, subject)) not in made:
                 rng = torch.Generator().manual_seed(zlib.crc32(f"{name}/{draw}".encode()))
                 made[n] = Samples(subject.generators[name](n, rng), UNDECIDED)
-            values[score.name].append(float(score.measure(made[n], subject.reference)))
+            value = score.measure(made[n], subject.reference)
+            values[score.name].append(math.nan if value is None else float(value))
     return {score: tuple(found) for score, found in values.items()}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gan.plugins.components import Score
+from gan.plugins.components import Known, Score
 from gan.scores.contract import Samples
 
 COVERED: Final = 0.1
@@ -93,13 +94,16 @@ class CoverageReference(Protocol):
         ...
 
 
-def mode_scores(modes: str, mode_kl: str, needs: frozenset[str]) -> tuple[Score, Score, Score]:
+def mode_scores(
+    modes: str, mode_kl: str, needs: frozenset[str], known: Mapping[str, Mapping[str, Known]]
+) -> tuple[Score, Score, Score]:
     """The three scores of a coverage: ``modes``, ``hq_share`` and ``mode_kl``.
 
     Args:
         modes: Label of the first.
         mode_kl: Label of the last.
         needs: What the target must provide: its family's reference is a `CoverageReference`.
+        known: What each must give in the battery, by its name.
     """
 
     def score(name: str, label: str, direction: Literal["lower", "higher"], log: bool = False) -> Score:
@@ -109,7 +113,7 @@ def mode_scores(modes: str, mode_kl: str, needs: frozenset[str]) -> tuple[Score,
         def floor(reference: CoverageReference, n: int) -> float:
             return getattr(reference.coverage_floor(n), name)
 
-        return Score(name, label, direction, measure, floor, log, needs)
+        return Score(name, label, direction, measure, floor, log, needs, known=known.get(name, {}))
 
     return (
         score("modes", modes, "higher"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from gan.plugins.components import Score
+from gan.plugins.components import Known, Score
 from gan.scores.contract import Reference, Samples, Split
-from gan.scores.coverage import COVERED, ModeCoverage, mixture_coverage, mode_scores, perfect_mixture
+from gan.scores.coverage import COVERED, HIGH_QUALITY_STDS, ModeCoverage, mixture_coverage, mode_scores, perfect_mixture
 from gan.targets import Mixture, RealLine
 
 if TYPE_CHECKING:
@@ -36,6 +36,76 @@ DRAWS: Final = 4
 
 DIVERGENCE_DRAWS: Final = 20
 """Sets of true samples that the floor of the divergence is the mean of."""
+
+
+EXACT_ANSWERS: Final[Mapping[str, Known]] = {
+    **dict.fromkeys(("real", "held_out", "augmented"), "real"),
+    **dict.fromkeys(("noise", "constant", "one_real", "one_bad", "prototypes", "half", "dominated", "smear"), "higher"),
+    **dict.fromkeys(("shrunk", "inflated", "shifted", "heavy_tail"), "higher"),
+}
+"""What a distance from the exact target must give: more than true samples for whatever is wrong."""
+
+
+def _of_smear(reference: LineReference) -> float:
+    """Return the share within modes of the battery's smear, from 3 stds below the first mode to 3 above the last."""
+    inside = 2 * HIGH_QUALITY_STDS * reference.std
+    return len(reference.centres) * inside / (float(np.ptp(reference.centres)) + inside)
+
+
+def _modes_kl(modes: Callable[[int], int], share: Callable[[LineReference], float] = lambda _: 1.0) -> Known:
+    """Return the mean KL of even draws from some of K modes: ln(K / modes), and (modes - 1) / 2n of counting."""
+
+    def known(reference: LineReference, n: int) -> float:
+        all_modes, found = len(reference.centres), modes(len(reference.centres))
+        return math.log(all_modes / found) + (found - 1) / (2 * n * share(reference))
+
+    return known
+
+
+def _count(reference: LineReference, n: int) -> float:
+    return len(reference.centres)
+
+
+_WITHIN: Final = math.erf(HIGH_QUALITY_STDS / math.sqrt(2))
+
+MODE_ANSWERS: Final[Mapping[str, Mapping[str, Known]]] = {
+    "modes": {
+        **dict.fromkeys(("real", "held_out", "augmented", "shrunk", "inflated", "shifted"), _count),
+        "half": lambda reference, n: len(reference.centres) // 2,
+        "constant": 0.0,
+        "one_bad": 0.0,
+        "one_real": "lower",
+        "dominated": 1.0,
+        "prototypes": "lower",
+    },
+    "modes_any": {
+        **dict.fromkeys(("real", "held_out", "augmented", "shrunk", "inflated", "shifted", "dominated"), _count),
+        "half": lambda reference, n: len(reference.centres) // 2,
+        "constant": 0.0,
+        "one_bad": 0.0,
+        "one_real": "lower",
+        "prototypes": "lower",
+    },
+    "hq_share": {
+        **dict.fromkeys(("real", "held_out", "half"), _WITHIN),
+        "augmented": "real",
+        "shrunk": "higher",  # it is of quality alone
+        "inflated": math.erf(HIGH_QUALITY_STDS / 2 / math.sqrt(2)),
+        "shifted": (math.erf(3.5 / math.sqrt(2)) + math.erf(2.5 / math.sqrt(2))) / 2,
+        "smear": lambda reference, n: _of_smear(reference),
+        "constant": 0.0,
+        "one_bad": 0.0,
+        **dict.fromkeys(("noise", "heavy_tail"), "lower"),
+    },
+    "mode_kl": {
+        **dict.fromkeys(("real", "held_out", "augmented", "shrunk"), _modes_kl(lambda modes: modes)),
+        "smear": _modes_kl(lambda modes: modes, _of_smear),
+        "half": _modes_kl(lambda modes: modes // 2),
+        **dict.fromkeys(("constant", "one_bad"), lambda reference, n: math.log(len(reference.centres))),
+        **dict.fromkeys(("one_real", "dominated", "prototypes"), "higher"),
+    },
+}
+"""What the scores of modes must give for a mixture."""
 
 
 def modes_of(target: RealLine) -> tuple[NDArray[np.float64], float]:
@@ -111,7 +181,9 @@ def ks_floor(reference: LineReference, n: int) -> float:
     return math.sqrt(math.pi / 2) * math.log(2) / math.sqrt(n)
 
 
-KS: Final = Score("ks", "KS statistic", "lower", ks, ks_floor, log=True, needs=CDF)
+KS: Final = Score(
+    "ks", "KS statistic", "lower", ks, ks_floor, log=True, needs=CDF, known=EXACT_ANSWERS | {"constant": 0.5}
+)
 
 
 def bin_coverage(samples: Samples, reference: LineReference) -> float:
@@ -126,7 +198,23 @@ def bin_coverage(samples: Samples, reference: LineReference) -> float:
 
 # Of the 100 true samples that are expected in a bin there are never fewer than ten.
 COVERAGE: Final = Score(
-    "coverage", "Share of 100 bins covered", "higher", bin_coverage, floor=lambda *_: 1.0, needs=CDF
+    "coverage",
+    "Share of 100 bins covered",
+    "higher",
+    bin_coverage,
+    floor=lambda *_: 1.0,
+    needs=CDF,
+    known={
+        "real": 1.0,
+        "held_out": 1.0,
+        "augmented": 1.0,
+        "constant": 1 / BINS,
+        "one_real": 1 / BINS,
+        "one_bad": 1 / BINS,
+        "half": 0.5,
+        "prototypes": "lower",
+        "dominated": "lower",
+    },
 )
 
 
@@ -143,7 +231,16 @@ def divergence_floor(reference: LineReference, n: int) -> float:
     return float(np.mean([divergence(samples, reference) for samples in draws]))
 
 
-_JSD: Final = Score("jsd", "JS divergence", "lower", divergence, divergence_floor, log=True, needs=DENSITY)
+_JSD: Final = Score(
+    "jsd",
+    "JS divergence",
+    "lower",
+    divergence,
+    divergence_floor,
+    log=True,
+    needs=DENSITY,
+    known=EXACT_ANSWERS | dict.fromkeys(("constant", "one_real", "one_bad"), math.log(2)),
+)
 JSD_100K: Final = replace(_JSD, name="jsd_100k", label="JS divergence at 100,000 samples", curve=False, size=FINAL_SIZE)
 JSD_10K: Final = replace(_JSD, name="jsd_10k", label="JS divergence at 10,000 samples", final=False)
 
@@ -168,12 +265,18 @@ D_GAP: Final = Score(
     curve=False,
     size=FINAL_SIZE,
     players=True,
+    known={
+        "real": 0.0,
+        "held_out": 0.0,
+        "augmented": "real",
+        **dict.fromkeys(("noise", "constant", "one_bad", "half", "shrunk", "shifted", "heavy_tail"), "higher"),
+    },
 )
 
 
 def scores(target: RealLine) -> tuple[Score, ...]:
     """The scores, the leading one first."""
-    modes = mode_scores(f"Modes captured of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES)
+    modes = mode_scores(f"Modes captured of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, MODE_ANSWERS)
     return KS, *modes, COVERAGE, JSD_100K, JSD_10K, D_GAP
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -100,6 +100,14 @@ class Cell:
         return f"{values.mean():.4g} ± {error:.2g}; expected {expected:.4g}, {what}"
 
 
+def answers(score: Score) -> Mapping[str, Known]:
+    """Return what a score must give: its own answers, else what follows from its direction for the plainest cases."""
+    if score.known or score.direction is None:
+        return score.known
+    worse: Known = "higher" if score.direction == "lower" else "lower"
+    return {"held_out": "real", **dict.fromkeys(("noise", "constant", "one_bad"), worse)}
+
+
 def run(scores: Sequence[Score], subject: Subject, generators: Iterable[str] = (), draws: int = DRAWS) -> list[Cell]:
     """Measure generators by scores, and return what each score that says something of a generator gave for it.
 
@@ -112,19 +120,14 @@ def run(scores: Sequence[Score], subject: Subject, generators: Iterable[str] = (
     made = {REAL: _measured(scores, subject, REAL, draws)}
     cells: list[Cell] = []
     for name in generators or subject.generators:
-        defined = [score for score in scores if name in score.known]
+        defined = [score for score in scores if name in answers(score)]
         if name not in made:
             made[name] = _measured(defined, subject, name, draws)
         for score in defined:
-            known: Known = score.known[name]
+            known = answers(score)[name]
             expected = known(subject.reference, _size(score, subject)) if callable(known) else known
             cells.append(Cell(score.name, name, expected, made[name][score.name], made[REAL][score.name]))
     return cells
-
-
-def unknown_generators(score: Score, subject: Subject) -> list[str]:
-    """Return the generators that a score has an answer for, and a kind of target does not have."""
-    return sorted(score.known.keys() - subject.generators.keys())
 
 
 def _measured(scores: Sequence[Score], subject: Subject, name: str, draws: int) -> dict[str, tuple[float, ...]]:

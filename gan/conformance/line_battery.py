@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -45,10 +44,12 @@ class LineSubject:
         self.std = target.std
         self.low, self.high = (float(x) for x in target.quantile([1e-3, 1 - 1e-3]))
 
-    @cached_property
+        self._reference = family_of(target).reference(target, Path("nowhere"), "cpu", "test")
+
+    @property
     def reference(self) -> Reference:
         """The distribution."""
-        return family_of(self.target).reference(self.target, Path("nowhere"), "cpu", "test")
+        return self._reference
 
     @property
     def sizes(self) -> tuple[int, int]:

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gan.conformance import battery
 from gan.conformance.checks import ensure
+from gan.conformance.line_battery import LineSubject
 from gan.plugins import registry
 from gan.scores import family_of, sample_sizes, scores_of
 from gan.scores.contract import Players, Reference
 from gan.scores.scorer import Scorer
-from gan.targets import Images, Point, RealLine, Target
+from gan.targets import Gaussian, Images, Mixture, Point, RealLine, Target
 
 FAR = 1e3  # on the real line, where no built-in target has any mass
 REAL_SEED = 1234
@@ -35,8 +37,9 @@ class Subject:
 
     def __init__(self, name: str, target: Target) -> None:
         self.name, self.target = name, target
-        of_plugin = (name,) if name in registry.plugin_names("score") else ()
-        self.score = next(score for score in scores_of(target, of_plugin) if score.name == name)
+        self.of_plugin = name in registry.plugin_names("score")
+        scores = scores_of(target, (name,) if self.of_plugin else ())
+        self.score = next(score for score in scores if score.name == name)
         self.scorer = Scorer([self.score], _reference(target), *sample_sizes(target))
 
     @property
@@ -50,9 +53,10 @@ class Subject:
         return self.scorer.final_size if self.score.final else self.scorer.curve_size
 
     def measure(self, samples: Tensor) -> float:
-        """Return the score of samples, beside a discriminator that knows nothing."""
+        """Return the score of samples, beside a discriminator that knows nothing of a perfect generator."""
         if self.score.final:
-            return self.scorer.final(samples, Players(_undecided))[self.name]
+            known = self.target if isinstance(self.target, RealLine) else None
+            return self.scorer.final(samples, Players(_undecided, known))[self.name]
         return self.scorer.curve(samples)[self.name]
 
     @cached_property
@@ -78,7 +82,7 @@ def checks(subject: Subject) -> dict[str, Callable[[Subject], None]]:
     """Return the checks of a score."""
     of_data: dict[str, Callable[[Subject], None]] = {
         "the order of samples is nothing": unordered,
-        "real data score better than noise": telling,
+        **({"real data score better than noise": telling} if subject.score.direction else {}),
         "a floor stands beside it": floored,
     }
     return {
@@ -86,6 +90,7 @@ def checks(subject: Subject) -> dict[str, Callable[[Subject], None]]:
         "the same samples score the same": repeatable,
         "samples of another shape are refused": strict,
         **(of_data if subject.score.floor != "none" else {}),
+        **({"right for the generators whose answer is known": answering} if subject.of_plugin else {}),
     }
 
 
@@ -144,6 +149,14 @@ def floored(subject: Subject) -> None:
     floor = stands.get("floor")
     ensure(isinstance(floor, float) and math.isfinite(floor), f"{floor} of real data")
     ensure((stands["label"], stands["direction"]) == (subject.score.label, subject.score.direction), f"{stands}")
+
+
+def answering(subject: Subject) -> None:
+    """The battery; the tests run it on the built-in scores."""
+    if isinstance(subject.target, Gaussian | Mixture):
+        wrong = {cell.generator: cell.wrong for cell in battery.run([subject.score], LineSubject(subject.target))}
+        generator, why = next(((name, why) for name, why in wrong.items() if why), ("", ""))
+        ensure(not why, f"{generator}: {why}")
 
 
 # Features of real images take a second.

@@ -188,7 +188,8 @@ class Score:
         name: As a study file says it. A built-in one states its protocol, such as ``fid_10k``: FID at 10,000 samples.
         label: For axes and tables.
         direction: Which way is better; None: it describes samples, and may not rank them.
-        measure: From the samples of an evaluation and the reference of their target's family to the score.
+        measure: From the samples of an evaluation and the reference of their target's family to the score; None where
+            it is not defined for their players.
         floor: What real data score, from the reference and the number of samples; "measured": the mean of `measure`
             over sets of real data; "none": it is of no data.
         log: Its values span decades: axes are logarithmic, effects are ratios.
@@ -206,7 +207,7 @@ class Score:
     name: str
     label: str
     direction: Literal["lower", "higher"] | None
-    measure: Callable[[Samples, Any], float]
+    measure: Callable[[Samples, Any], float | None]
     floor: Callable[[Any, int], float] | Literal["measured", "none"] = "measured"
     log: bool = False
     needs: frozenset[str] = frozenset({"samples"})

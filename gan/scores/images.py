@@ -40,7 +40,7 @@ def scores(target: Images) -> tuple[Score, ...]:
         label, at_end, on_the_way = f"FID at {size:,} samples", size == final, size == curve
         return Score(fid_name(size), label, "lower", distance, log=True, needs=NEEDS, final=at_end, curve=on_the_way)
 
-    classes = mode_scores("Classes covered of 10", "KL to the real class shares", NEEDS, {})
+    classes = mode_scores("Classes of 10", "KL to the real class shares", NEEDS, {})
     return *map(fid, dict.fromkeys((final, curve))), *classes
 
 

@@ -13,7 +13,15 @@ import numpy as np
 
 from gan.plugins.components import Known, Score
 from gan.scores.contract import Reference, Samples, Split
-from gan.scores.coverage import COVERED, HIGH_QUALITY_STDS, ModeCoverage, mixture_coverage, mode_scores, perfect_mixture
+from gan.scores.coverage import (
+    COVERED,
+    HIGH_QUALITY_STDS,
+    ModeCoverage,
+    mixture_coverage,
+    mode_scores,
+    perfect_mixture,
+)
+from gan.scores.diversity import Spacing
 from gan.targets import Mixture, RealLine
 
 if TYPE_CHECKING:
@@ -31,11 +39,8 @@ CDF, DENSITY, MODES = (frozenset({"line", need}) for need in ("cdf", "density", 
 BINS: Final = 100
 """Bins of equal probability."""
 
-DRAWS: Final = 4
-"""Sets of true samples that a measured floor is the mean of: nobody knows what a plugin's measurement costs."""
-
-DIVERGENCE_DRAWS: Final = 20
-"""Sets of true samples that the floor of the divergence is the mean of."""
+DRAWS: Final = 20
+"""Sets of true samples that a measured floor is the mean of."""
 
 
 EXACT_ANSWERS: Final[Mapping[str, Known]] = {
@@ -133,6 +138,9 @@ class LineReference(Reference):
     def __init__(self, target: RealLine) -> None:
         self.cdf, self.pdf, self.quantile, self._sample = target.cdf, target.pdf, target.quantile, target.sample
         self.centres, self.std = modes_of(target)
+        self._spacings: dict[int, Spacing] = {}
+        self._divergences: dict[int, float] = {}
+        self._quantiles: dict[int, NDArray[np.float64]] = {}
 
     def draw(self, n: int, seed: int) -> torch.Tensor:
         """Return n true samples, float32 [n, 1]."""
@@ -153,9 +161,28 @@ class LineReference(Reference):
     def _real(self) -> torch.Tensor:
         return self.draw(SIZE, DRAWS)
 
+    def spacing(self, n: int) -> Spacing:
+        """Return the distances between neighbours among n true samples, over sets of them."""
+        if n not in self._spacings:
+            self._spacings[n] = Spacing.of(self.draw(n, seed).double().flatten().numpy() for seed in range(DRAWS))
+        return self._spacings[n]
+
     def coverage(self, samples: Samples) -> ModeCoverage:
         """Return the modes that samples capture."""
         return mixture_coverage(samples.values, self.centres, self.std)
+
+    def quantiles(self, n: int) -> NDArray[np.float64]:
+        """Return the quantiles of the middles of n equal shares, float64 [n], ascending."""
+        if n not in self._quantiles:
+            self._quantiles[n] = np.asarray(self.quantile((np.arange(n) + 0.5) / n))
+        return self._quantiles[n]
+
+    def divergence_floor(self, n: int) -> float:
+        """Return the mean estimate of the Jensen-Shannon divergence over sets of n true samples."""
+        if n not in self._divergences:
+            draws = (Samples(self.draw(n, seed)) for seed in range(DRAWS))
+            self._divergences[n] = float(np.mean([divergence(samples, self) for samples in draws]))
+        return self._divergences[n]
 
     def coverage_floor(self, n: int) -> ModeCoverage:
         """Return the modes that n true samples capture on average."""
@@ -186,7 +213,7 @@ KS: Final = Score(
 )
 
 
-def bin_coverage(samples: Samples, reference: LineReference) -> float:
+def bins_covered(samples: Samples, reference: LineReference) -> float:
     """Share of 100 bins, of equal probability under the target, that hold a tenth of their expected count.
 
     Bin i is where the target's distribution function lies in [i / 100, (i + 1) / 100).
@@ -196,14 +223,16 @@ def bin_coverage(samples: Samples, reference: LineReference) -> float:
     return float(np.mean(counts >= COVERED * len(samples) / BINS))
 
 
-# Of the 100 true samples that are expected in a bin there are never fewer than ten.
-COVERAGE: Final = Score(
-    "coverage",
+# Of the 100 true samples that are expected in a bin there are never fewer than ten. How good samples are it does not
+# say: a smear covers every bin.
+BINS_COVERED: Final = Score(
+    "bins_covered",
     "Share of 100 bins covered",
     "higher",
-    bin_coverage,
+    bins_covered,
     floor=lambda *_: 1.0,
     needs=CDF,
+    covers=True,
     known={
         "real": 1.0,
         "held_out": 1.0,
@@ -227,9 +256,11 @@ def divergence(samples: Samples, reference: LineReference) -> float:
 
 def divergence_floor(reference: LineReference, n: int) -> float:
     """What n true samples score on average, over 20 sets of them."""
-    draws = (Samples(reference.draw(n, seed)) for seed in range(DIVERGENCE_DRAWS))
-    return float(np.mean([divergence(samples, reference) for samples in draws]))
+    return reference.divergence_floor(n)
 
+
+_APART: Final = dict.fromkeys(("constant", "one_real", "one_bad"), math.log(2))
+"""What is concentrated on a point has nothing in common with a density."""
 
 _JSD: Final = Score(
     "jsd",
@@ -239,22 +270,78 @@ _JSD: Final = Score(
     divergence_floor,
     log=True,
     needs=DENSITY,
-    known=EXACT_ANSWERS | dict.fromkeys(("constant", "one_real", "one_bad"), math.log(2)),
+    version=2,
+    known=EXACT_ANSWERS | _APART,
 )
 JSD_100K: Final = replace(_JSD, name="jsd_100k", label="JS divergence at 100,000 samples", curve=False, size=FINAL_SIZE)
 JSD_10K: Final = replace(_JSD, name="jsd_10k", label="JS divergence at 10,000 samples", final=False)
 
 
-def discriminator_gap(samples: Samples, reference: LineReference) -> float:
-    """Distance of D from the optimal one: see `gan.scores.divergence.optimal_discriminator_gap`."""
+def wasserstein(samples: Samples, reference: LineReference) -> float:
+    """The Wasserstein-1 distance from the target, in the data's unit: the mean of |x_(i) - Q((i - 1/2) / n)|.
+
+    On the line the distance is the area between the quantile functions (Vallender, 1974), and slices are one.
+    """
+    n = len(samples)
+    return float(np.abs(np.sort(samples.values) - reference.quantiles(n)).mean())
+
+
+WASSERSTEIN: Final = Score(
+    "sliced_wasserstein", "Wasserstein-1 distance", "lower", wasserstein, log=True, needs=CDF, known=EXACT_ANSWERS
+)
+
+
+def diversity(samples: Samples, reference: LineReference) -> float:
+    """Effective size of the set of samples over that of true samples: see `gan.scores.diversity`."""
+    return reference.spacing(len(samples)).diversity(samples.values)
+
+
+DIVERSITY: Final = Score(
+    "diversity",
+    "Diversity",
+    None,
+    diversity,
+    log=True,
+    needs=frozenset({"line"}),
+    known={
+        **dict.fromkeys(("real", "held_out", "shifted", "augmented"), "real"),
+        "shrunk": 0.5,
+        **dict.fromkeys(("inflated", "noise", "smear"), "higher"),
+        **dict.fromkeys(("constant", "one_real", "one_bad", "prototypes", "half", "dominated"), "lower"),
+    },
+)
+
+
+def discriminator_gap(samples: Samples, reference: LineReference) -> float | None:
+    """Distance of D from the optimal one: see `gan.scores.divergence.optimal_discriminator_gap`.
+
+    None where the generator's density is not known: an estimate's error would be measured as well.
+    """
     from gan.scores.divergence import optimal_discriminator_gap
 
+    discriminator, known = _discriminator(samples), samples.players.known
+    return None if known is None else optimal_discriminator_gap(known, reference, discriminator)
+
+
+def discriminator_excess(samples: Samples, reference: LineReference) -> float:
+    """Excess cross entropy of D over the best one, in nats: see `gan.scores.divergence.excess_cross_entropy`.
+
+    The divergence that is estimated from samples is too large by its floor, which is taken off.
+    """
+    from gan.scores.divergence import excess_cross_entropy
+
+    n = len(samples)
+    best = divergence(samples, reference) - reference.divergence_floor(n)
+    return excess_cross_entropy(samples.values, reference.quantiles(n), _discriminator(samples), best)
+
+
+def _discriminator(samples: Samples) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     discriminator = samples.players.discriminator
     assert discriminator is not None, "a score of the players is taken where they are given"
-    return optimal_discriminator_gap(samples.values, reference, discriminator, samples.players.known)
+    return discriminator
 
 
-D_GAP: Final = Score(
+_OF_PLAYERS: Final = Score(
     "d_gap",
     "distance of D from the optimum",
     "lower",
@@ -265,6 +352,18 @@ D_GAP: Final = Score(
     curve=False,
     size=FINAL_SIZE,
     players=True,
+)
+D_GAP: Final = replace(_OF_PLAYERS, version=2)
+
+# Of a trained pair it ranks nothing: a starved generator leaves D at its best.
+D_EXCESS: Final = replace(
+    _OF_PLAYERS,
+    name="d_excess",
+    label="excess cross entropy of D over the best",
+    direction=None,
+    measure=discriminator_excess,
+    floor=lambda *_: 0.0,
+    log=False,
     known={
         "real": 0.0,
         "held_out": 0.0,
@@ -276,8 +375,8 @@ D_GAP: Final = Score(
 
 def scores(target: RealLine) -> tuple[Score, ...]:
     """The scores, the leading one first."""
-    modes = mode_scores(f"Modes captured of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, MODE_ANSWERS)
-    return KS, *modes, COVERAGE, JSD_100K, JSD_10K, D_GAP
+    modes = mode_scores(f"Modes of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, MODE_ANSWERS)
+    return KS, *modes, BINS_COVERED, DIVERSITY, WASSERSTEIN, JSD_100K, JSD_10K, D_GAP, D_EXCESS
 
 
 def sizes(target: RealLine) -> tuple[int, int]:

@@ -83,7 +83,8 @@ class Scorer:
         def floor(score: Score, n: int) -> float | None:
             if callable(score.floor):
                 return float(score.floor(self.reference, n))
-            return statistics.fmean(self._value(score, draw) for draw in real(n)) if score.floor == "measured" else None
+            values = [self._value(score, draw) for draw in real(n)] if score.floor == "measured" else []
+            return statistics.fmean(v for v in values if v is not None) if values else None
 
         table: dict[str, dict[str, Any]] = {}
         for score in self.scores:
@@ -109,11 +110,13 @@ class Scorer:
         def first(n: int) -> Samples:
             return Samples(samples[:n], players)
 
-        return {score.name: self._value(score, first(self.size_of(score, made))) for score in scores}
+        taken = {score.name: self._value(score, first(self.size_of(score, made))) for score in scores}
+        return {name: value for name, value in taken.items() if value is not None}
 
-    def _value(self, score: Score, samples: Samples) -> float:
+    def _value(self, score: Score, samples: Samples) -> float | None:
         try:
-            return float(score.measure(samples, self.reference))
+            value = score.measure(samples, self.reference)
+            return None if value is None else float(value)
         except (MemoryError, SystemError):  # of the machine, and no fault of the score
             raise
         except Exception as error:

@@ -204,7 +204,7 @@ PURE_STEP = "the same gradients give the same step, and nothing that goes in cha
 BROKEN_OPTIMISERS = {
     "uphill": (MOMENTUM + STEP.replace("p -", "p +"), "it descends"),
     "random": (MOMENTUM + STEP.replace("0.1", "torch.rand(())"), PURE_STEP),
-    "a little random": (MOMENTUM + STEP.replace("0.1", "(0.1 + 1e-6 * torch.rand(()))"), PURE_STEP),
+    "a little random": (MOMENTUM + STEP.replace("0.1", "(0.1 + 1e-4 * torch.rand(()))"), PURE_STEP),
     "in place": ("[p.sub_(lr * grads[k]) for k, p in params.items()]; return params, state", PURE_STEP),
     "a state in place": ("[s.add_(grads[k]) for k, s in state.items()]; " + STEP, PURE_STEP),
     "restless": (MOMENTUM + STEP.replace("p -", "p - 1e-6 -"), "no step without a learning rate"),
@@ -391,6 +391,11 @@ BROKEN_SCORES = {
     "the wrong way": (f"return {DISTANCE}", "higher", "real data score better than noise"),
     "blind": ("return 0.0", "lower", "real data score better than noise"),
     "its own error": ("return 1 / 0", "lower", "a finite number, of real data"),
+    "blind to a point": (
+        f"return {DISTANCE} if x.std() > 0 else 0.0",
+        "lower",
+        "right for the generators whose answer is known",
+    ),
 }
 
 

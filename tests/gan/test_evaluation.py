@@ -43,7 +43,7 @@ def test_both_is_the_test_bit_for_bit_and_validation_beside_it(target: Target, v
         beside = {name: value for name, value in both.row.items() if name.startswith("validation/")}
         alike = {name: value for name, value in both.row.items() if name not in beside}
         assert repr(alike) == repr(test.row)  # every bit, and NaN like NaN
-        finals = {score.name for score in scores_of(target) if score.final}
+        finals = {score.name for score in scores_of(target) if score.name in test.row}
         assert beside == {f"validation/{name}": validation.row[name] for name in finals}
         assert beside != {f"validation/{name}": test.row[name] for name in finals}
 

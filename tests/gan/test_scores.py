@@ -22,7 +22,7 @@ from gan.scores import Score, sample_sizes, scores_of, spans_decades
 from gan.scores.contract import Players, Samples
 from gan.scores.coverage import class_coverage, mixture_coverage, perfect_mixture
 from gan.scores.images import fid_name
-from gan.scores.line import LineReference, bin_coverage, ks, ks_floor
+from gan.scores.line import LineReference, bins_covered, ks, ks_floor
 from gan.scores.real_images import ImageReference
 from gan.scores.scorer import Scorer, make_scorer
 from gan.targets import Gaussian, Images, Mixture, make_target
@@ -83,9 +83,9 @@ def test_a_dropped_half_is_seen_in_bins_and_ks() -> None:
     target = Gaussian()
     half = Samples((drawn(target) - target.mean).abs() + target.mean)
     reference = LineReference(target)
-    assert bin_coverage(half, reference) == pytest.approx(0.5)
+    assert bins_covered(half, reference) == pytest.approx(0.5)
     assert ks(half, reference) == pytest.approx(0.5, abs=0.01)
-    assert bin_coverage(Samples(torch.full((10_000, 1), 3.1)), reference) == pytest.approx(0.01)
+    assert bins_covered(Samples(torch.full((10_000, 1), 3.1)), reference) == pytest.approx(0.01)
 
 
 def test_a_bin_is_covered_at_a_tenth_of_its_expected_count() -> None:
@@ -93,7 +93,7 @@ def test_a_bin_is_covered_at_a_tenth_of_its_expected_count() -> None:
     centre = float(target.quantile(0.505))
     for inside, covered in ((10, 2), (9, 1)):
         samples = np.r_[np.full(inside, centre), np.full(10_000 - inside, float(target.quantile(0.985)))]
-        found = bin_coverage(Samples(torch.from_numpy(samples)[:, None]), LineReference(target))
+        found = bins_covered(Samples(torch.from_numpy(samples)[:, None]), LineReference(target))
         assert found == pytest.approx(covered / 100)
 
 
@@ -103,13 +103,14 @@ def test_true_samples_score_their_references(target: Gaussian | Mixture) -> None
     references = scorer.references()
     samples = [drawn(target, 100_000, seed=100 + seed) for seed in range(5)]
     found = [scorer.final(x) | scorer.curve(x[:10_000]) for x in samples]
-    assert all(scores["coverage"] == 1 for scores in found)
+    assert all(scores["bins_covered"] == 1 for scores in found)
     assert list(references) == [score.name for score in scores_of(target)]
-    assert set(found[0]) == set(references) - {"d_gap"}  # of a discriminator, and there is none here
+    assert set(found[0]) == set(references) - {"d_gap", "d_excess"}  # of a discriminator, and there is none here
+    slacks = {"ks": 0.006, "hq_share": 0.002, "mode_kl": 5e-4, "jsd_10k": 2e-4, "jsd_100k": 4e-5, "diversity": 0.03}
     for name, reference in references.items():
-        if name == "d_gap":
+        if name in ("d_gap", "d_excess"):
             continue
-        slack = {"ks": 0.006, "hq_share": 0.002, "mode_kl": 5e-4, "jsd_10k": 2e-4, "jsd_100k": 4e-5}.get(name, 0)
+        slack = slacks.get(name, 0.3 * reference["floor"] if name == "sliced_wasserstein" else 0)
         assert np.mean([scores[name] for scores in found]) == pytest.approx(reference["floor"], abs=slack)
         assert (reference["n"], reference["noise"]) == (100_000 if name == "jsd_100k" else 10_000, None)
 
@@ -120,18 +121,22 @@ def test_dropped_modes_are_counted_exactly() -> None:
     nearest = np.abs(samples[:, None] - target.centres).argmin(1)
     for kept in (1, 3, 7, 8):
         found = mixture_coverage(samples[nearest < kept], target.centres, target.std)
-        assert found.modes == kept
+        assert found.modes == found.modes_any == kept
         assert found.mode_kl == pytest.approx(math.log(8 / kept), abs=0.01)
         assert found.hq_share == pytest.approx(0.9973, abs=0.002)
 
 
-def test_one_high_quality_sample_captures_a_mode() -> None:
+def test_a_mode_needs_a_tenth_of_its_share_and_in_the_literature_one_sample() -> None:
     target = Mixture(modes=3, spacing=4, std=0.5)
     samples = np.r_[np.full(97, -4.0), 1.5, 5.51, 2.0]
     found = mixture_coverage(samples, target.centres, target.std)
-    assert (found.modes, found.hq_share) == (2, pytest.approx(0.98))
+    assert (found.modes, found.modes_any, found.hq_share) == (1, 2, pytest.approx(0.98))
+    covered = mixture_coverage(np.r_[samples, np.full(4, 0.1)], target.centres, target.std)
+    assert covered.modes == 2  # four of 104 samples, where a tenth of a third is 3.5
     nothing = mixture_coverage(np.full(10, 2.0), target.centres, target.std)
     assert (nothing.modes, nothing.hq_share, nothing.mode_kl) == (0, 0, pytest.approx(math.log(3)))
+    with pytest.raises(ValueError, match="generated samples: 0; expected at least 1"):
+        mixture_coverage(np.empty(0), target.centres, target.std)
 
 
 def test_mode_kl_floor_is_the_mean_of_true_samples() -> None:
@@ -182,7 +187,9 @@ def test_a_score_of_the_players_is_taken_where_they_are_given() -> None:
     scorer = make_scorer(Gaussian(), Path("nowhere"))
     samples = drawn(Gaussian(), 100_000)
     half = Players(lambda x: np.full_like(x, 0.5))
-    assert set(scorer.final(samples, half)) - set(scorer.final(samples)) == {"d_gap"}
+    assert set(scorer.final(samples, half)) - set(scorer.final(samples)) == {"d_excess"}
+    known = Players(half.discriminator, Gaussian())
+    assert set(scorer.final(samples, known)) - set(scorer.final(samples)) == {"d_excess", "d_gap"}
 
 
 def test_the_floor_is_measured_or_given_or_none() -> None:
@@ -203,7 +210,10 @@ def test_references_say_of_a_plugin_s_score_alone_that_it_is_logarithmic() -> No
     scorer = Scorer((SHIFTED, *scores_of(Gaussian())), LineReference(Gaussian()), 10_000, 100_000)
     references = scorer.references()
     assert [name for name, row in references.items() if "log" in row] == ["shifted"]
-    assert [name for name, row in references.items() if not spans_decades(name, "log" in row)] == ["coverage"]
+    assert [name for name, row in references.items() if not spans_decades(name, "log" in row)] == [
+        "bins_covered",
+        "d_excess",
+    ]
     assert references["shifted"].pop("log") and not spans_decades("shifted")
 
 

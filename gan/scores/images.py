@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gan.plugins.components import Score
+from gan.scores import image_answers as answers
 from gan.scores.contract import Samples, Split
 from gan.scores.coverage import mode_scores
 
@@ -38,9 +39,19 @@ def scores(target: Images) -> tuple[Score, ...]:
 
     def fid(size: int) -> Score:
         label, at_end, on_the_way = f"FID at {size:,} samples", size == final, size == curve
-        return Score(fid_name(size), label, "lower", distance, log=True, needs=NEEDS, final=at_end, curve=on_the_way)
+        return Score(
+            fid_name(size),
+            label,
+            "lower",
+            distance,
+            log=True,
+            needs=NEEDS,
+            final=at_end,
+            curve=on_the_way,
+            known=answers.DISTANCE,
+        )
 
-    classes = mode_scores("Classes of 10", "KL to the real class shares", NEEDS, {})
+    classes = mode_scores("Classes of 10", "KL to the real class shares", NEEDS, answers.MODES)
     return *map(fid, dict.fromkeys((final, curve))), *classes
 
 
@@ -53,4 +64,4 @@ def reference(target: Images, data_dir: Path, device: torch.device | str, split:
     """What scores may know of real images: see `ImageReference`."""
     from gan.scores.real_images import ImageReference
 
-    return ImageReference(target, data_dir, device, split, size=sizes(target)[1])
+    return ImageReference(target, target.load(data_dir), device, split, size=sizes(target)[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 from gan.scores import fid
 from gan.scores.contract import Reference, Samples, Split
 from gan.scores.coverage import ModeCoverage, class_coverage
-from gan.targets import Images
+from gan.targets import ImageData, Images
 
 NOISE_SEED: Final = 0
 
@@ -91,7 +90,7 @@ class ImageReference(Reference):
 
     Args:
         target: The images.
-        data_dir: A torchvision root.
+        data: The images themselves, or some of them.
         device: Where features are extracted.
         split: The real images to compare with.
         size: Samples of an evaluation at the end, and so as many real ones for a floor, where there are as many.
@@ -102,13 +101,12 @@ class ImageReference(Reference):
         shares: Share of each class among real images, float64 [10], summing to 1.
 
     Raises:
-        InputError: Data or weights that are missing or not the pinned ones.
+        InputError: Weights that are missing or not the pinned ones.
     """
 
-    def __init__(self, target: Images, data_dir: Path, device: torch.device | str, split: Split, size: int) -> None:
+    def __init__(self, target: Images, data: ImageData, device: torch.device | str, split: Split, size: int) -> None:
         self.dimension = target.dimension
         self._extractor = fid.make_extractor(target, device)
-        data = target.load(data_dir)
         held_out = self.extract(data.validation)[0]
 
         def quality(train: Tensor) -> Quality:

@@ -27,7 +27,7 @@ JITTER: Final = 4.0
 """Pixel noise of prototypes and mean images, of 255: too little to see."""
 FAINT: Final = 6.0
 """Pixel noise of augmented images, of 255."""
-CONTRAST: Final = {"shrunk": 0.5, "inflated": 1.8}
+CONTRAST: Final = {"shrunk": 0.5, "inflated": 3.0}
 """Distance from the mean image, over the right one."""
 SPECKLES: Final = 0.1
 """Share of the pixels of a speckled image that are black or white."""

@@ -28,8 +28,9 @@ MODES: Final[Mapping[str, Mapping[str, Known]]] = {
         "real": 10.0,
         "half": 5.0,
         "dominated": 1.0,
-        **_all(("noise", "constant", "one_bad", "speckled_means"), 0.0),
-        **_all(("one_real", "smear", "mean_images"), "lower"),
+        **_all(("noise", "constant", "one_bad"), 0.0),
+        # Of speckled blobs of 8 x 8 pixels an eighth pass for digits, and half of the classes with them.
+        **_all(("one_real", "smear", "mean_images", "speckled_means"), "lower"),
     },
     "modes_any": {
         "real": 10.0,
@@ -47,3 +48,36 @@ MODES: Final[Mapping[str, Mapping[str, Known]]] = {
     },
 }
 """Of the scores of classes."""
+
+DIVERSITY: Final[Mapping[str, Known]] = {
+    "real": "real",
+    "noise": "higher",
+    **_all((*REPEATED, "mean_images", "dominated", "blurred"), "lower"),
+}
+"""Of the diversity: it sees what is repeated, however bad it is."""
+
+MEMORISED: Final[Mapping[str, Known]] = {
+    "real": "real",
+    "memorised": 1.0,
+    "augmented": "higher",
+    **_all(("noise", "mean_images"), 0.0),
+}
+"""Of the share of copies: a blurred image is none."""
+
+_FAR: Final = _all(("noise", "constant", "one_bad", "speckled", "speckled_means", "smear"), "lower")
+
+MANIFOLD: Final[Mapping[str, Mapping[str, Known]]] = {
+    "precision": {"real": "real", **_FAR},
+    # Of `dominated` its answer is wrong, and so it has no direction: each lone image of a class has a ball that holds
+    # whole classes (Naeem et al., 2020, section 3).
+    "recall": {
+        "real": "real",
+        **_all(("noise", "constant", "one_real", "one_bad", "prototypes", "half", "mean_images"), "lower"),
+    },
+    "density": {"real": "real", **_FAR},
+    "manifold_coverage": {
+        "real": "real",
+        **_all(("noise", "constant", "one_real", "one_bad", "prototypes", "half", "dominated", "mean_images"), "lower"),
+    },
+}
+"""Of the scores of manifolds: the first and third are of quality, the others of coverage."""

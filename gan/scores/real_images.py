@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import torch
@@ -14,55 +13,16 @@ from torch import Tensor
 from gan.scores import fid
 from gan.scores.contract import Reference, Samples, Split
 from gan.scores.coverage import ModeCoverage, class_coverage
+from gan.scores.neighbours import Copies, Manifold, manifold
+from gan.scores.quality import REFERENCES, Quality
 from gan.targets import ImageData, Images
 
 NOISE_SEED: Final = 0
 
-REFERENCES: Final = 5_000
-"""Real images that a sample may be close to: the first so many of train (digits: all of its 997)."""
+DRAWS: Final = 10
+"""Sets of real images that a measured floor is the mean of."""
 
-PERCENTILE: Final = 95.0
-"""A sample is of high quality below this percentile of held-out real images' distances."""
-
-_ROWS: Final = 500
-
-
-@dataclass(frozen=True)
-class Quality:
-    """When an image is good enough to count: when it is as close to a real one as real ones are to each other.
-
-    Attributes:
-        references: Features of the reference images: float32 [m, d].
-        threshold: Distance below which a sample is of high quality.
-    """
-
-    references: Tensor
-    threshold: float
-
-    @classmethod
-    def of(cls, references: Tensor, held_out: Tensor) -> Quality:
-        """Set the threshold: the 95th percentile of the held-out real images' distances to the references.
-
-        Args:
-            references: Features [m, d].
-            held_out: Features [n, d] of real images that neither the references nor the classifier saw.
-        """
-        references = references.to(torch.float32)
-        return cls(references, float(np.percentile(nearest_distances(held_out, references), PERCENTILE)))
-
-    def judge(self, features: Tensor) -> NDArray[np.bool_]:
-        """Whether each sample is of high quality: bool [n] for features [n, d]."""
-        return nearest_distances(features, self.references) < self.threshold
-
-
-@torch.inference_mode()
-def nearest_distances(features: Tensor, references: Tensor) -> NDArray[np.float64]:
-    """Euclidean distance of each row of features [n, d] to the nearest of references [m, d]: float64 [n].
-
-    Searched in float32 by a matrix product: its cancellation matters only near zero, far below the threshold.
-    """
-    rows = features.to(references).split(_ROWS)
-    return torch.cat([torch.cdist(part, references).amin(dim=1) for part in rows]).double().numpy()
+T = TypeVar("T")
 
 
 class ImageReference(Reference):
@@ -74,12 +34,12 @@ class ImageReference(Reference):
     .                      test                                validation
     =====================  ==================================  ==================================
     FID's real side        test                                validation
-    FID's floor            validation; digits: train, for its  train
-                           validation is too small
+    measured floors        train, 10 sets of n                 train, 20 sets of n
     quality references     train                               train
-    quality threshold      validation                          validation
+    quality thresholds     validation                          validation
     shares of the classes  train                               train
-    the other floors       test                                train, judged by other train images
+    floors of coverage     test                                train, judged by other train images
+    copies are of          train                               train
     =====================  ==================================  ==================================
 
     So test images are for reporting alone, and a split of validation never looks at them. Quality has one
@@ -96,7 +56,9 @@ class ImageReference(Reference):
         size: Samples of an evaluation at the end, and so as many real ones for a floor, where there are as many.
 
     Attributes:
-        statistics: Mean and covariance of the features of FID's real side.
+        data: The images.
+        real_features: Features of FID's real side, float64 [m, d].
+        statistics: Mean and covariance of these.
         quality: Which images are good enough to count.
         shares: Share of each class among real images, float64 [10], summing to 1.
 
@@ -107,22 +69,26 @@ class ImageReference(Reference):
     def __init__(self, target: Images, data: ImageData, device: torch.device | str, split: Split, size: int) -> None:
         self.dimension = target.dimension
         self._extractor = fid.make_extractor(target, device)
+        self.data, self._side = data, target.side
+        self._made: dict[Callable[..., Any], Any] = {}
         held_out = self.extract(data.validation)[0]
 
         def quality(train: Tensor) -> Quality:
-            return Quality.of(references=self.extract(train[:REFERENCES])[0], held_out=held_out)
+            references = train[:REFERENCES]
+            known = references, self.extract(references)[0]
+            return Quality.of(known, (data.validation, held_out), target.side)
 
         self._floors: dict[int, ModeCoverage] = {}
         self.quality = self._floor_quality = quality(data.train)
         self._real = data.test if split == "test" else data.validation
         if split == "test":
-            self.statistics = fid.statistics(self.extract(data.test)[0])
-            self._floor_images = data.validation if len(data.validation) >= size else data.train
+            self.real_features = self.extract(data.test)[0]
             self._coverage_images = data.test
         else:
-            self.statistics = fid.statistics(held_out)
-            self._floor_images = self._coverage_images = data.train[:size]
+            self.real_features = held_out
+            self._coverage_images = data.train[:size]
             self._floor_quality = quality(data.train[size:])
+        self.statistics = fid.statistics(self.real_features)
         counts = data.train_labels.bincount().double()
         self.shares = (counts / counts.sum()).numpy()
 
@@ -132,8 +98,31 @@ class ImageReference(Reference):
         return self._real.clone()
 
     def draws(self, n: int) -> Iterator[Tensor]:
-        """Yield one set of n real images: those of FID's floor."""
-        yield self._floor_images[:n]
+        """Yield 10 sets of n training images; those of one set are all different."""
+        # MNIST's validation is the end of train: what is compared with must not be among the images of a floor.
+        train, validation = self.data.train, self.data.validation
+        shared = len(train) > len(validation) and torch.equal(train[-len(validation) :], validation)
+        images = train[: -len(validation)] if shared else train
+        for draw in range(DRAWS):
+            order = torch.randperm(len(images), generator=torch.Generator().manual_seed(draw))
+            yield images[order[:n]]
+
+    def once(self, compute: Callable[[ImageReference], T]) -> T:
+        """What `compute` makes of the real images, worked out for the first score that asks."""
+        if compute not in self._made:
+            self._made[compute] = compute(self)
+        return cast(T, self._made[compute])
+
+    def manifold(self, samples: Samples) -> Manifold:
+        """Compare the manifolds of samples and of as many real images."""
+        return manifold(self.features(samples), self.real_features[: len(samples)])
+
+    def copies(self) -> Copies:
+        """What tells a copy of a training image."""
+        return self.once(ImageReference._copies)
+
+    def _copies(self) -> Copies:
+        return Copies.of(self.data.train, self.data.validation, self._side)
 
     def noise(self, n: int) -> Tensor:
         """Return n images of uniform noise, the same every time: uint8 [n, pixels]."""
@@ -150,13 +139,16 @@ class ImageReference(Reference):
 
     def coverage(self, samples: Samples) -> ModeCoverage:
         """Return the classes that samples cover."""
-        return class_coverage(self.classes(samples), self.quality.judge(self.features(samples)), self.shares)
+        return class_coverage(
+            self.classes(samples), self.quality.judge(samples.tensor, self.features(samples)), self.shares
+        )
 
     def coverage_floor(self, n: int) -> ModeCoverage:
         """Return the classes that n real images cover, none of which are among those that they are judged by."""
         if n not in self._floors:
-            features, classes = self.extract(self._coverage_images[:n])
-            self._floors[n] = class_coverage(classes, self._floor_quality.judge(features), self.shares)
+            images = self._coverage_images[:n]
+            features, classes = self.extract(images)
+            self._floors[n] = class_coverage(classes, self._floor_quality.judge(images, features), self.shares)
         return self._floors[n]
 
     def extract(self, images: Tensor) -> tuple[Tensor, NDArray[np.int64]]:

@@ -31,14 +31,8 @@ def every_cell() -> list[tuple[str, str]]:
     return [(score.name, generator) for score in scores_of(DIGITS) for generator in score.known]
 
 
-WRONG = {("modes", "speckled_means"), ("modes", "mean_images"), ("hq_share", "mean_images")}
-"""Answers that are wrong today: features alone take a blob for a real image."""
-
-
 @pytest.mark.parametrize(("score", "generator"), every_cell())
 def test_a_score_gives_the_right_answer(score: str, generator: str) -> None:
-    if (score, generator) in WRONG:
-        pytest.xfail("a score that is to be mended")
     assert cells("digits")[score, generator].wrong == ""
 
 

@@ -277,7 +277,7 @@ def test_noise_covers_no_class_one_image_one_and_real_images_ten(
         assert take(noise)["modes"] == 0
         # A held-out image that is itself of high quality, as 95 in 100 are.
         features, _ = reference.extract(data.test[:20])
-        image = data.test[:20][torch.from_numpy(reference.quality.judge(features))][0]
+        image = data.test[:20][torch.from_numpy(reference.quality.judge(data.test[:20], features))][0]
         one = take(image.repeat(n, 1))
         assert (one["modes"], one["hq_share"]) == (1, 1)
         real = take(data.test[:n])
@@ -293,8 +293,9 @@ def test_references_are_real_at_the_same_size(images: tuple[Images, Scorer, Imag
     assert list(references) == [score.name for score in scores_of(target)]
     sizes = sample_sizes(target)
     for name, row in references.items():
-        assert row["n"] == (sizes[0] if name == fid_name(sizes[0]) else sizes[1])
-        if name.startswith("fid"):
+        score = next(score for score in scores_of(target) if score.name == name)
+        assert row["n"] == (score.size or sizes[1 if score.final else 0])
+        if name in map(fid_name, sizes):
             assert 0 < row["floor"] < row["noise"] / 10
             # A tenth of noise is the bar for a run that is long enough: one image must not pass it.
             one = data.test[:1].repeat(row["n"], 1)
@@ -314,7 +315,7 @@ def test_faint_speckle_hardly_counts_and_strong_noise_ruins(
     fid = fid_name(scorer.curve_size)
     faint = scorer.curve((real + 8 * noise).clamp(0, 255).to(torch.uint8))
     assert faint["modes"] == 10
-    assert faint["hq_share"] > 0.8
+    assert faint["hq_share"] > 0.75
     strong = scorer.curve((real + 128 * noise).clamp(0, 255).to(torch.uint8))
     assert strong["hq_share"] < 0.1
     assert strong[fid] > 10 * faint[fid]

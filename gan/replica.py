@@ -46,7 +46,7 @@ class Scoring:
     sampling: Literal["eval", "train"] = "eval"
     """BatchNorm while sampling: running statistics, or those of batches of the training size."""
     seed: Annotated[int, Ge(0)] = 0
-    """Seed of the evaluation's latents: shared by all replicas and apart from their training seeds."""
+    """Of the latents of the evaluations, beside the replica's seed: another one draws others for all replicas."""
     split: Literal["test", "validation", "both"] = "test"
     """What the scores compare with: test data; validation data, on latents of their own, for choosing settings
     without a look at the test; or test, and beside it validation under names that begin with ``validation/``."""

@@ -169,11 +169,17 @@ def _check_seeds(seeds: int | None, place: str) -> None:
 
 def _check_report(study: Study, target: Target, place: str) -> None:
     report = study.report
-    finals = [s.name for s in scores_of(target, study.scoring.scores) if s.final]
+    scores = [s for s in scores_of(target, study.scoring.scores) if s.final]
+    finals, ranking = [s.name for s in scores], [s.name for s in scores if s.direction is not None]
     for key, name in [("score", report.score), *((f"reached.{n}", n) for n in report.reached)]:
         if name not in finals:
             raise InputError(
-                f"{place}: report.{key}: {shown(name)} is no final score of {target.name}; {nearest(name, finals)}"
+                f"{place}: report.{key}: {shown(name)} is no final score of {target.name}; {nearest(name, ranking)}"
+            )
+        if name not in ranking:
+            raise InputError(
+                f"{place}: report.{key}: {shown(name)} describes samples and ranks nothing; expected one of "
+                f"{', '.join(ranking)}"
             )
     for factor in study.grid:
         if factor in finals:

@@ -57,6 +57,8 @@ def make_tuning(
         finals = [s.name for s in scores_of(target, scoring.scores) if s.final]
         known = nearest(name, finals)
         raise InputError(f"{place}: tune.score: {shown(name)} is no final score of {target.name}; {known}")
+    if score.direction is None:
+        raise InputError(f"{place}: tune.score: {shown(name)} describes samples and ranks nothing; expected another")
     budget, keys = _budget(study, section, scale)
     if trials is not None:
         budget |= {"trials": trials, "batch": min(trials, budget["batch"])}

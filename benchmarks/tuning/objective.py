@@ -37,7 +37,7 @@ class Judge:
 
     tuning: Tuning
     reached: Mapping[str, float]
-    directions: Mapping[str, str]
+    directions: Mapping[str, str | None]
 
     @classmethod
     def of(cls, study: Resolved, tuning: Tuning) -> Judge:

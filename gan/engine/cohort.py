@@ -150,7 +150,7 @@ class Trainer:
         """Train to the end, evaluating on the way; what was kept is not trained again."""
         target, scoring, failed = self.cohort.target, self.cohort.scoring, self.failed
         self.evaluations = [
-            Evaluation(r.variant, self.config, target, scoring, splits, self.device) for r in self.replicas
+            Evaluation(replica, self.config, target, scoring, splits, self.device) for replica in self.replicas
         ]
         done = self._resume(slot) if slot else 0
         progress(done * len(self.replicas))
@@ -194,11 +194,11 @@ class Trainer:
 
     @contextmanager
     def _scoring(self, k: int, at: int) -> Generator[None]:
-        """Count replica `k` as diverged at step `at` where a score fails over samples that are not finite."""
+        """Count replica `k` as diverged at step `at` where its samples are not finite, or a score fails over them."""
         try:
             yield
-        except Exception:
-            if self.evaluations[k].finite(self.replica_state(k)):
+        except Exception as error:
+            if not isinstance(error, Diverged) and self.evaluations[k].finite(self.replica_state(k)):
                 raise
             self.failed[k] = at
 

@@ -17,16 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan.engine import random_streams
+from gan.engine.failures import Diverged
 from gan.model.step import State, StepConfig
-from gan.replica import Scoring
+from gan.replica import Replica, Scoring
 from gan.scores import Split
-from gan.scores.contract import NO_PLAYERS, Players
+from gan.scores.contract import NO_PLAYERS, Players, not_finite
 from gan.scores.scorer import Scorer, make_scorer
 from gan.targets import Gaussian, Target
-from gan.variant import Variant
 
 STREAMS: Final[dict[Split, str]] = {"test": "evaluation", "validation": "validation"}
-"""Where a split's latents come from: settings chosen by one stream say nothing of the other."""
+"""Where a split's latents come from: settings chosen by one stream say nothing of the other. The variants of one seed
+share them, and other seeds have others: else the draw's share of a score would be the same in every replica, and no
+interval would have it."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Evaluation:
     """The evaluations of one replica.
 
     Args:
-        variant: What it is.
+        replica: Which.
         config: Its networks.
         target: What its samples should be like.
         scoring: How it is evaluated.
@@ -98,14 +100,15 @@ class Evaluation:
 
     def __init__(
         self,
-        variant: Variant,
+        replica: Replica,
         config: StepConfig,
         target: Target,
         scoring: Scoring,
         splits: Sequence[EvalSplit],
         device: torch.device,
     ) -> None:
-        self.variant, self.config, self.target, self.scoring = variant, config, target, scoring
+        self.variant, self.seed = replica.variant, replica.seed
+        self.config, self.target, self.scoring = config, target, scoring
         self.splits, self.device = splits, device
         self.history: list[tuple[int, str, float]] = []
         self._progress: list[tuple[int, Tensor]] = []
@@ -159,10 +162,16 @@ class Evaluation:
         Returns:
             float32 [n, 1] on the real line, uint8 [n, pixels] for images, quantised as the real ones are; of the
             game of two numbers these, [1, 2].
+
+        Raises:
+            Diverged: Samples that are not finite.
         """
         if "game" in self.target.provides:
             return torch.cat([x for player in state for x in player.params.values()], dim=1)
-        return self.target.as_data(self._generate(state, n, split, draw), self.variant)
+        generated = self._generate(state, n, split, draw)
+        if why := not_finite(generated):  # here, since whole numbers, as pixels are, cannot say so
+            raise Diverged(why)
+        return self.target.as_data(generated, self.variant)
 
     def finite(self, state: State) -> bool:
         """Say whether the samples that scores are taken on are finite, before images are quantised, and D's outputs."""
@@ -180,7 +189,7 @@ class Evaluation:
 
     def _generate(self, state: State, n: int, split: Split, draw: int) -> Tensor:
         """Return what the generator makes of a split's latents, [n, dimension]."""
-        rng = random_streams.generator(self.scoring.seed, STREAMS[split], draw, self.device)
+        rng = random_streams.generator(self.seed, f"{STREAMS[split]}/{self.scoring.seed}", draw, self.device)
         latents = random_streams.latents(self.variant.latent, (n, self.variant.latent_dim), rng)
         training = self.scoring.sampling == "train"
         params, buffers, _ = state.generator

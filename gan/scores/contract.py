@@ -53,6 +53,15 @@ class Players:
 NO_PLAYERS: Final = Players()
 
 
+def not_finite(samples: Tensor) -> str:
+    """Say how many samples [n, ...] are not finite, and which is the first; empty where all are finite."""
+    bad = ~samples.isfinite().flatten(1).all(dim=1)
+    if not bad.any():
+        return ""
+    count, first = int(bad.sum()), int(bad.int().argmax())
+    return f"{count:,} of {len(bad):,} generated samples are not finite, the first is row {first:,}"
+
+
 class Samples:
     """The samples of one evaluation, which all scores share: what it hands out is a copy or read-only.
 
@@ -61,12 +70,14 @@ class Samples:
         players: What is known of the two players, at the end of training.
 
     Raises:
-        ValueError: Samples that are not finite.
+        ValueError: No samples, or samples that are not finite: how many, and which is the first.
     """
 
     def __init__(self, tensor: Tensor, players: Players = NO_PLAYERS) -> None:
-        if not tensor.isfinite().all():
-            raise ValueError("samples that are not finite")
+        if not len(tensor):
+            raise ValueError("generated samples: 0; expected at least 1")
+        if why := not_finite(tensor):
+            raise ValueError(why)
         self._tensor = tensor.detach().cpu()
         self._made: dict[Callable[..., Any], Any] = {}
         self.players = players

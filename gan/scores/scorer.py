@@ -67,8 +67,9 @@ class Scorer:
 
         Returns:
             By score: ``label``, ``direction``, ``n`` (samples), ``floor`` (what real data score at the same
-            n; None where there is none) and ``noise`` (what uniform noise scores; None on the real line); of a plugin's
-            score that spans decades also ``log``. Deterministic.
+            n; None where there is none) and ``noise`` (what uniform noise scores; None on the real line); where the
+            floor is measured ``floor_std`` and ``draws`` (its standard deviation over so many sets of real data); of a
+            plugin's score that spans decades ``log``, of one that counts what is covered ``covers``. Deterministic.
         """
 
         @cache
@@ -80,22 +81,24 @@ class Scorer:
             made = self.reference.noise(n)
             return None if made is None else Samples(made)
 
-        def floor(score: Score, n: int) -> float | None:
+        def floor(score: Score, n: int) -> dict[str, Any]:
             if callable(score.floor):
-                return float(score.floor(self.reference, n))
-            values = [self._value(score, draw) for draw in real(n)] if score.floor == "measured" else []
-            return statistics.fmean(v for v in values if v is not None) if values else None
+                return {"floor": float(score.floor(self.reference, n))}
+            if score.floor == "none":
+                return {"floor": None}
+            values = [value for draw in real(n) if (value := self._value(score, draw)) is not None]
+            spread = statistics.stdev(values) if len(values) > 1 else None
+            return {"floor": statistics.fmean(values), "floor_std": spread, "draws": len(values)}
 
         table: dict[str, dict[str, Any]] = {}
         for score in self.scores:
             made = self.final_size if score.final else self.curve_size
             # A score without a floor is of no data: its n is the family's usual number.
             n = (self.reference.size or made) if score.floor == "none" else self.size_of(score, made)
-            row = {"label": score.label, "direction": score.direction, "n": n, "floor": floor(score, n)}
+            row = {"label": score.label, "direction": score.direction, "n": n, **floor(score, n)}
             row["noise"] = self._value(score, samples) if (samples := noise(n)) is not None else None
-            table[score.name] = row
-            if score.log and not spans_decades(score.name):
-                row["log"] = True
+            facts = {"log": score.log and not spans_decades(score.name), "covers": score.covers}
+            table[score.name] = row | {name: True for name, holds in facts.items() if holds}
         return table
 
     def size_of(self, score: Score, made: int) -> int:

@@ -83,7 +83,7 @@ def of_metrics(names: Iterable[str]) -> list[Meaning]:
 
 def _score(reference: ScoreReference) -> tuple[str, str]:
     real = f"; real data score {reference.floor:.4g}" if reference.floor is not None else ""
-    better = f"{reference.direction} is better"
+    better = f"{reference.direction} is better" if reference.direction else "it ranks nothing"
     of = f"of {reference.n:,} samples; " if reference.n is not None else ""
     return f"{reference.label}, at the end of training, {of}{better}{real}", NONE
 

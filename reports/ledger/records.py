@@ -161,12 +161,16 @@ class ScoreReference(Record):
     """What stands beside a score: see `gan.scores.scorer.Scorer.references`."""
 
     label: str = ""
-    direction: Direction
-    """Which end is good."""
+    direction: Direction | None
+    """Which end is good; None: it describes samples, and ranks nothing."""
     n: int | None = None
     """Samples it is taken of."""
     floor: float | None = None
     """What real data score at that size; None where that says nothing."""
+    floor_std: float | None = None
+    """Standard deviation of the floor from one set of real data to another; None where theory gives the floor."""
+    draws: int | None = None
+    """Sets of real data that the floor is the mean of."""
     noise: float | None = None
     """What uniform noise scores."""
     log: bool = False

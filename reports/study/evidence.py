@@ -81,10 +81,15 @@ class Evidence:
 
     @property
     def scores(self) -> list[str]:
-        """Final scores, the report's own first."""
-        primary = self.study.report.score
-        present = [name for name in self.references if name in self.results]
-        return sorted(present, key=lambda name: name != primary)
+        """Final scores that may rank, the report's own first, and after it those of the goal."""
+        first = [self.study.report.score, *self.reached]
+        present = [n for n, score in self.references.items() if n in self.results and score.direction is not None]
+        return sorted(present, key=lambda name: first.index(name) if name in first else len(first))
+
+    @property
+    def descriptive(self) -> list[str]:
+        """Final scores that describe samples, and rank nothing."""
+        return [n for n, score in self.references.items() if n in self.results and score.direction is None]
 
     @property
     def primary(self) -> str:
@@ -113,8 +118,10 @@ class Evidence:
         return planned[~planned["id"].isin(self.results["replica"])]
 
     def direction(self, score: str) -> str:
-        """Which end of a score is good: "lower" or "higher"."""
-        return self.references[score].direction
+        """Which end of a score is good: "lower" or "higher"; only of one that may rank."""
+        direction = self.references[score].direction
+        assert direction is not None, f"{score} ranks nothing"
+        return direction
 
     def label(self, score: str) -> str:
         """The score's name for people, as it stands within a sentence: "KS statistic", "share of 100 bins covered"."""

@@ -15,6 +15,7 @@ from reports.stats.rates import wilson
 from reports.study.evidence import Evidence, level_label, once
 
 ARROWS = {"lower": "↓", "higher": "↑"}
+MOST_SCORES = 4  # of the table of variants: more columns do not fit a page
 SIGNS = {"lower": "≤", "higher": "≥"}
 
 
@@ -177,10 +178,11 @@ def _outcome(evidence: Evidence, summary: dict[str, Any]) -> dict[str, str]:
 def variants_table(evidence: Evidence) -> pd.DataFrame:
     """One row a variant, best first: levels, each score's interquartile mean with its interval, how replicas ended.
 
-    The best mean of each score is bold, unless most variants share it.
+    The best mean of each score is bold, unless most variants share it. Of many scores the first stand here, and all in
+    `results.csv`.
     """
-    order = ranking(evidence)
-    means = {s: {v: score_iqm(evidence, evidence.of(v), s) for v in order} for s in evidence.scores}
+    order, scores = ranking(evidence), evidence.scores[:MOST_SCORES]
+    means = {s: {v: score_iqm(evidence, evidence.of(v), s) for v in order} for s in scores}
     best = {}
     for score, own in means.items():
         finite = [interval.estimate for interval in own.values() if math.isfinite(interval.estimate)]
@@ -192,7 +194,7 @@ def variants_table(evidence: Evidence) -> pd.DataFrame:
         summary = summarise(evidence, evidence.of(variant))
         row = {factor: evidence.variants.loc[variant, factor] for factor in evidence.factors}
         row["seeds"] = summary["seeds"]
-        for place, score in enumerate(evidence.scores):
+        for place, score in enumerate(scores):
             text = spread(means[score][variant])
             bold = means[score][variant].estimate == best.get(score)
             row[score_header(evidence, score)] = f"**{text}**" if bold else text
@@ -224,17 +226,18 @@ def at_level(evidence: Evidence, factor: str, level: str) -> pd.DataFrame:
 def scores_table(evidence: Evidence) -> pd.DataFrame:
     """One row a score: which end is good, how many samples, what real data and uniform noise would score."""
     rows = []
-    for name in evidence.scores:
+    for name in [*evidence.scores, *evidence.descriptive]:
         reference = evidence.references[name]
-        row = {"score": f"`{name}`", "meaning": evidence.label(name), "better": reference.direction}
+        row = {"score": f"`{name}`", "meaning": evidence.label(name), "better": reference.direction or "–"}
         row["samples"] = f"{reference.n:,}"
         if has_floors(evidence):
-            row["real data"] = number(reference.floor)
+            spread_of = f" ± {number(reference.floor_std)}" if reference.floor_std is not None else ""
+            row["real data"] = f"{number(reference.floor)}{spread_of}"
         if any(evidence.references[s].noise is not None for s in evidence.scores):
             row["uniform noise"] = number(reference.noise)
         if evidence.reached:
-            sign = SIGNS[reference.direction]
-            row["reached at"] = f"{sign} {evidence.reached[name]:g}" if name in evidence.reached else "–"
+            met = name in evidence.reached
+            row["reached at"] = f"{SIGNS[evidence.direction(name)]} {evidence.reached[name]:g}" if met else "–"
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -14,6 +14,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from gan.engine.cohort import Trainer, train
+from gan.engine.evaluation import Evaluation
 from gan.engine.summary import summarise
 from gan.model.step import METRICS, StepConfig
 from gan.replica import Cohort, Replica, ReplicaResult, Scoring, cohort_shape, width_for
@@ -217,6 +218,56 @@ def test_a_broken_replica_is_recorded_and_its_neighbours_do_not_change_by_a_bit(
         assert beside[k].history == without[k].history
         for name, weights in beside[k].weights.items():
             assert np.array_equal(weights, without[k].weights[name])
+
+
+def test_samples_that_are_not_finite_are_a_divergence_at_their_evaluation() -> None:
+    # Weights and metrics stay finite: what BatchNorm's running statistics make of the latents does not.
+    infinite = Variant(
+        optimiser="sgd", reduction="sum", generator_norm="batch", loss="wasserstein", lr=0.1, batch_size=32
+    )
+    replicas = [*replicas_of(infinite, range(1)), *replicas_of(dataclasses.replace(infinite, lr=1e-6), range(1))]
+    broken, neighbour = trained(dataclasses.replace(cohort_of(replicas, LINE), steps=2))
+    (alone,) = trained(dataclasses.replace(cohort_of(replicas[1:], LINE), steps=2))
+    assert (broken.row["status"], broken.row["failed_step"]) == ("diverged", 2)
+    assert neighbour.row["status"] == "ok" and "ks" in neighbour.row
+    assert all(np.array_equal(x, alone.weights[name]) for name, x in neighbour.weights.items())
+
+
+@pytest.mark.parametrize("target", [LINE, DIGITS], ids=lambda t: t.name)
+def test_samples_that_are_not_finite_on_the_way_are_a_divergence_then(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variant = Variant(**({"batch_size": 32} | (IMAGE if target is DIGITS else {})))
+    cohort = dataclasses.replace(
+        cohort_of(replicas_of(variant, range(2)), target), steps=4, scoring=Scoring(evaluations=2)
+    )
+    generate = Evaluation._generate
+
+    def broken(self: Evaluation, *given: Any) -> torch.Tensor:
+        made = generate(self, *given)
+        if self.seed == 1:
+            made[5] = math.nan
+        return made
+
+    clean = trained(cohort)
+    monkeypatch.setattr(Evaluation, "_generate", broken)
+    first, second = trained(cohort)
+    assert (second.row["status"], second.row["failed_step"]) == ("diverged", 2)
+    assert not any(name.startswith("score/") for _, name, _ in second.history)
+    assert first.history == clean[0].history and first.row["status"] == "ok"
+
+
+def test_evaluations_of_a_seed_share_their_latents_and_others_have_others() -> None:
+    fixed = Variant(generator="fixed_gaussian", latent="normal", latent_dim=1, fixed_mean=3.0, fixed_std=2.0)
+    variants = [fixed, dataclasses.replace(fixed, lr=1e-2)]
+    replicas = [replica for variant in variants for replica in replicas_of(variant, range(6))]
+    found = trained(dataclasses.replace(cohort_of(replicas, LINE), steps=1))
+    scores = np.array([result.row["ks"] for result in found]).reshape(2, 6)
+    assert np.array_equal(scores[0], scores[1]) and len(set(scores[0])) == 6
+    # A perfect generator: its statistic is Kolmogorov's, 0.87 / sqrt(n) on average with a spread of 0.26 / sqrt(n).
+    assert scores[0].mean() == pytest.approx(0.8687e-2, abs=4 * 0.26e-2 / 6**0.5)
+    again = np.array([result.row["repeat/ks"] for result in found])
+    assert not set(again) & set(scores[0])
 
 
 def test_a_broken_replica_in_a_loop_is_recorded_too() -> None:

@@ -220,9 +220,18 @@ def test_references_say_of_a_plugin_s_score_alone_that_it_is_logarithmic() -> No
 def test_samples_that_no_score_is_defined_for_are_refused() -> None:
     scorer = make_scorer(Gaussian(), Path("nowhere"))
     infinite = torch.full((10_000, 1), math.inf)
-    for samples, why in ((torch.zeros(9_999, 1), "10000"), (infinite, "not finite")):
+    for samples, why in (
+        (torch.zeros(9_999, 1), "10000"),
+        (infinite, "10,000 of 10,000 generated samples are not finite, the first is row 0"),
+    ):
         with pytest.raises(ValueError, match=why):
             scorer.curve(samples)
+    with pytest.raises(ValueError, match="generated samples: 0; expected at least 1"):
+        Samples(torch.empty(0, 1))
+    some = torch.zeros(20, 1)
+    some[17], some[3] = math.nan, -math.inf
+    with pytest.raises(ValueError, match="2 of 20 generated samples are not finite, the first is row 3"):
+        Samples(some)
     with pytest.raises(InputError, match="shifted: size: expected at most 10,000"):
         Scorer([replace(SHIFTED, size=20_000)], LineReference(Gaussian()), 10_000, 100_000)
 

@@ -27,13 +27,13 @@ class Cycle(NamedTuple):
 
     Attributes:
         chance: How likely noise shows one as clear at any frequency.
-        periods: How many of its periods there are from the first point to the last.
+        period: In steps.
         amplitude: Of its cosine through the second half of the points, in units of the curve.
         fades: That amplitude over the one through the first half.
     """
 
     chance: float
-    periods: float
+    period: float
     amplitude: float
     fades: float
 
@@ -83,7 +83,8 @@ def cycle_of(steps: Array, values: Array) -> Cycle | None:
     one = max(1.0 - float(share[best]), 0.0) ** ((n - _COLUMNS) / 2)
     chance = -math.expm1(_TRIALS * len(periods) * math.log1p(-one)) if one < 1 else 1.0
     first, second = (_amplitude(time[half], values[half], periods[best]) for half in _halves(len(values)))
-    return Cycle(chance, float(periods[best]), second, second / first if first > 0 else math.inf)
+    period = float((steps[-1] - steps[0]) / periods[best])
+    return Cycle(chance, period, second, second / first if first > 0 else math.inf)
 
 
 def _products(a: Array, b: Array) -> Array:

@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 DIVERSITY: Final = "diversity"  # the score of how different samples are, as a share of real data's
 _QUANTILES: Final = (0.05, 0.95)  # a swing's range leaves out a tenth of the points: single spikes
 _FEWEST: Final = 8  # points in the tail, below which nothing is said of swings and trends: two for each of four turns
+_MANY: Final = 100  # points in the tail, from which on a cycle of three periods shows there well enough
 _END: Final = 0.15  # share of training, at its end, within which no evaluation may show what is called lost
 _SIZED: Final = re.compile(r"(.+_)\d+k?")  # a score named by its number of samples, such as fid_10k
 
@@ -212,9 +213,17 @@ class Trajectory:
 
     @cached_property
     def cycle(self) -> Cycle | None:
-        """The clearest cycle of the value in the tail."""
-        finite = np.isfinite(self.tail_value)
-        return cycle_of(self.tail_steps[finite], self.tail_value[finite])
+        """The clearest cycle of the value in the tail, or of few points there in the second half of training."""
+        steps, values = self.points("value/discriminator")
+        finite = np.isfinite(values)
+        steps, values = steps[finite], values[finite]
+        starts = [self.tail_starts]
+        if np.count_nonzero(steps > self.tail_starts) < _MANY:
+            starts.append(min(self.steps / 2, self.tail_starts))
+        found = [c for at in starts if (c := cycle_of(steps[steps > at], values[steps > at])) is not None]
+        best = min(found, key=lambda cycle: cycle.chance, default=None)
+        # Who looks twice is mistaken twice as often.
+        return best and best._replace(chance=min(len(found) * best.chance, 1.0))
 
     @cached_property
     def oscillation(self) -> float | None:

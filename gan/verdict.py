@@ -62,9 +62,11 @@ class Thresholds:
     covered: float = _limit(0.5, "Collapsed, never covered: coverage score at the end over the full one, at most")
     diverse: float = _limit(0.4, "Collapsed, never covered: diversity at the end over that of real data, at most")
     lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")
-    alarms: float = _limit(0.01, "Oscillating: chance that coloured noise shows as clear a cycle in the tail, at most")
-    swing: float = _limit(0.05, "Oscillating: amplitude of the cycle in the second half of the tail, at least (nats)")
-    fading: float = _limit(0.5, "Oscillating: that amplitude over the one in the first half of the tail, at least")
+    alarms: float = _limit(0.01, "Oscillating: chance that coloured noise shows as clear a cycle to the end, at most")
+    swing: float = _limit(
+        0.05, "Oscillating: amplitude of the cycle in the second half of what shows it, at least (nats)"
+    )
+    fading: float = _limit(0.5, "Oscillating: that amplitude over the one in the first half, at least")
     turns: float = _limit(4, "Oscillating: turns of the value in the tail, at least")
     drift: float = _limit(0.5, "Not converged: worsening of the leading goal score since its best over the goal, above")
     trend: float = _limit(0.05, "Not converged, without a goal: change of the value's line in the tail, above (nats)")
@@ -253,7 +255,7 @@ def _oscillating(run: Trajectory, limits: Thresholds) -> str:
     # Turns tell a cycle from a curve that bends once or twice on its way somewhere.
     if turns_of(run.line[1]) < limits.turns:
         return ""
-    return f"Its value swings by {cycle.amplitude:.2g} to the end, {cycle.periods:.3g} times in the tail."
+    return f"Its value swings by {cycle.amplitude:.2g} to the end, every {cycle.period:,.0f} steps."
 
 
 def _unsettled(run: Trajectory, limits: Thresholds) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -121,6 +121,20 @@ class Trajectory:
     def median(self, metric: str) -> float:
         """Return a curve's median over the tail; without points NaN, which meets no threshold."""
         return median_of(self.tail(metric)[1])
+
+    def steps_where(self, metric: str, holds: Callable[[Array], NDArray[np.bool_]]) -> list[int]:
+        """Return the steps, ascending, of the points that meet a condition; of the metrics that begin so."""
+        found: set[int] = set()
+        for name in self.curves:
+            if name.startswith(metric):
+                steps, values = self.points(name)
+                found |= {int(step) for step in steps[holds(values) & np.isfinite(steps)]}
+        return sorted(found)
+
+    @property
+    def finite_steps(self) -> list[int]:
+        """The steps at which anything was finite."""
+        return self.steps_where("", np.isfinite)
 
     def best(self, metric: str) -> float:
         """Return the largest finite value of a curve; NaN of nothing."""

@@ -94,6 +94,8 @@ class Judgement(NamedTuple):
             units. None with fewer than 8 finite points there, as after a divergence.
         time_to_collapse: Evaluated step from which on coverage or diversity was lost, as `collapsed` has it. None: it
             was not, or it never was there to be lost.
+        time_to_unusable: Step from which on the generator was of no use, where the verdict is one of `UNUSABLE`: at
+            which it diverged, starved or collapsed; of one that never was of use its first evaluation. Else None.
     """
 
     verdict: str
@@ -102,6 +104,7 @@ class Judgement(NamedTuple):
     drift: float | None
     oscillation: float | None
     time_to_collapse: int | None
+    time_to_unusable: int | None
 
 
 def judge(
@@ -138,9 +141,26 @@ def judge(
         shares = {"covered": thresholds.covered, "diverse": thresholds.diverse, "lost": thresholds.lost}
         run = Trajectory(curves, status, steps, goal, covers, noise or {}, loss, tail=thresholds.tail, **shares)
         rules = ((rule.name, reason) for rule in RULES if (reason := rule.holds(run, thresholds)))
-        first = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
+        verdict, reason = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
         lost = min((spread.lost_at for spread in run.spreads if spread.lost_at is not None), default=None)
-        return Judgement(*first, run.time_to_goal, run.drift, run.oscillation, lost)
+        since = lost if verdict == "collapsed" else _unusable_since(verdict, run, thresholds)
+        return Judgement(verdict, reason, run.time_to_goal, run.drift, run.oscillation, lost, since)
+
+
+def _unusable_since(verdict: str, run: Trajectory, limits: Thresholds) -> int | None:
+    """See `Judgement.time_to_unusable`."""
+    if verdict == "diverged":
+        away = run.steps_where("value/discriminator", lambda value: np.abs(value) > runaway_of(run.loss, limits))
+        steps = away[:1] if run.status != "diverged" and not run.broken else run.finite_steps[-1:]
+    elif verdict == "starved":
+        # Its gradient had a peak at some time; one that was passed back little from the start has starved by the tail.
+        left = run.steps_where("gradient/generator", lambda norm: norm > limits.gradient * run.gradient)
+        steps = [min([*left[-1:], math.floor(run.tail_starts)])]
+    elif verdict in ("never_learned", "never_covered"):
+        steps = run.steps_where("score/", lambda value: value == value)[:1]
+    else:
+        return None
+    return int(steps[0]) if steps else 0
 
 
 def runaway_of(loss: Loss | None, thresholds: Thresholds = THRESHOLDS) -> float:

@@ -100,8 +100,8 @@ def chosen(costs: Sequence[Callable[..., Any]], index: Tensor, *outputs: Tensor 
     return pytree.tree_map(lambda *each: reduce(torch.add, each), *given)
 
 
-# D is 0.9 on real samples and 0.1 on fakes, or better: -log 0.9 is 0.105. At the equilibrium D is 1/2 (Goodfellow et al.
-# 2014, theorem 1).
+# At the equilibrium D is 1/2 (Goodfellow et al. 2014, theorem 1); where it wins, it is 0.9 on real samples and 0.1 on
+# fakes, or better.
 _FACTS: dict[str, Any] = {"equilibrium": math.log(2), "wins": -math.log(0.9), "compiles": True}
 _PROBABILITY: dict[str, Any] = {**_FACTS, "output": "probability"}
 

@@ -194,7 +194,8 @@ def test_the_noise_of_mini_batches_is_no_oscillation(batches: float) -> None:
 def test_nothing_recorded_is_judged_by_the_status_alone(status: str) -> None:
     found = judged({}, status=status)
     assert found.verdict == ("diverged" if status == "diverged" else "unsettled")
-    assert found[2:] == (None, None, None, None) and found.reason
+    assert found[2:6] == (None, None, None, None) and found.reason
+    assert found.time_to_unusable == (0 if status == "diverged" else None)
 
 
 def test_a_diverged_replica_keeps_what_it_reached_before() -> None:
@@ -455,6 +456,30 @@ def test_nan_points_change_nothing(name: str) -> None:
         m: sorted([*p, *[(s + 1, math.nan) for s, _ in p[:-1]]]) if "score" not in m else p for m, p in made.items()
     }
     assert verdict(spoilt) == verdict(made)
+
+
+# When a generator was of no use any more
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "step"),
+    [
+        (curves(value=in_tail(1e3, 1.0)), {}, 3_020),
+        (curves(), {"status": "diverged"}, STEPS),
+        (curves(value=np.where(STEP > 2_000, np.nan, 0.6)), {}, STEPS),
+        (starved(), {}, 3_000),
+        (starved(gradient=np.where(STEP < 1_000, 1.0, 1e-4)), {}, 980),
+        (starved(gradient=1.0, logits=0.001), {}, 3_000),
+        (collapsed(), {}, 2_400),
+        (noisy(), {}, 400),
+        (curves(diversity=0.1), {}, 400),
+        (curves(), {}, None),
+        (starved(ks=0.1), {}, None),
+    ],
+)
+def test_time_to_unusable(made: dict[str, Points], given: dict[str, Any], step: int | None) -> None:
+    found = judged(made, **given)
+    assert found.time_to_unusable == step and (found.verdict in UNUSABLE) == (step is not None)
 
 
 # Nothing raises

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gan.verdict import VERDICTS
+from gan.verdict import UNUSABLE, VERDICTS
 
 STEPS, NATS, NONE = "steps", "nats", ""
 """Units; a number without one is a share, a count or a name."""
@@ -47,7 +47,8 @@ _SEED = "training seed: variants of one seed share initial values, data order an
 _GOAL = "first evaluated step at which every score of the goal was met; empty: never, or no goal"
 _DRIFT = "how much worse the leading goal score ended than its best since the goal was met"
 _SWING = "half the 5 to 95 % range of value/discriminator over the last quarter, less its line"
-_COLLAPSE = "evaluated step at which half or more of the target was lost for good; empty: never"
+_COLLAPSE = "evaluated step from which on coverage or diversity was lost for good; empty: never"
+_UNUSABLE = f"step from which on it was of no use, by the verdict {' or '.join(UNUSABLE)}; empty: of use"
 
 COLUMNS: Final = (
     Column("study", "name of the study", kind="identity"),
@@ -61,6 +62,7 @@ COLUMNS: Final = (
     Column("drift", _DRIFT, "as the score", "float64", "judged", "lower"),
     Column("oscillation", _SWING, NATS, "float64", "judged", "lower"),
     Column("time_to_collapse", _COLLAPSE, STEPS, "float64", "judged", "higher"),
+    Column("time_to_unusable", _UNUSABLE, STEPS, "float64", "judged", "higher"),
     Column("steps", "steps it was to be trained for", STEPS, "int64", "identity"),
     *_losses(),
     Column("value_discriminator", "mean of value/discriminator over the last 100 steps", NATS, "float64"),

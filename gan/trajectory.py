@@ -7,29 +7,61 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gan.periodicity import Cycle, cycle_of
+
+if TYPE_CHECKING:
+    from gan.plugins.components import Loss
 
 Curves = Mapping[str, Sequence[tuple[int, float]]]
 Goal = Mapping[str, tuple[float, str]]
 Array = NDArray[np.float64]
 
+DIVERSITY: Final = "diversity"  # the score of how different samples are, as a share of real data's
 _QUANTILES: Final = (0.05, 0.95)  # a swing's range leaves out a tenth of the points: single spikes
 _FEWEST: Final = 8  # points in the tail, below which nothing is said of swings and trends: two for each of four turns
+_MANY: Final = 100  # points in the tail, from which on a cycle of three periods shows there well enough
+_END: Final = 0.15  # share of training, at its end, within which no evaluation may show what is called lost
 _SIZED: Final = re.compile(r"(.+_)\d+k?")  # a score named by its number of samples, such as fid_10k
+
+
+class Spread(NamedTuple):
+    """How much of the target samples spread over, by one score, through training.
+
+    Attributes:
+        score: Its name.
+        full: What covering everything scores.
+        best: The most it ever scored.
+        end: The most it scored at the end: in the last 15 % of training, and at the last two evaluations where both are
+            in the tail, for one evaluation that misses a mode or two is chance.
+        few: It covers little at the end.
+        lost_at: Evaluated step from which on it covered little, and much less than at its best, when it had covered
+            more; None: it did not.
+    """
+
+    score: str
+    full: float
+    best: float
+    end: float
+    few: bool
+    lost_at: int | None
 
 
 class Trajectory:
     """One replica's curves and what is read from them.
 
     Args:
-        curves: As `gan.verdict.judge` has them; so are `status`, `steps`, `goal` and `covers`.
+        curves: As `gan.verdict.judge` has them; so are `status`, `steps`, `goal`, `covers`, `noise` and `loss`.
         tail: Share of training, at its end, that is judged.
-        half: Share of the full coverage at or below which the target is lost.
+        covered: Share of the full score of coverage, at or below which little is covered.
+        diverse: The same of diversity.
+        lost: Share of a score's best, at or below which what was covered is lost.
     """
 
     def __init__(
@@ -39,23 +71,29 @@ class Trajectory:
         steps: int,
         goal: Goal,
         covers: Mapping[str, float],
+        noise: Mapping[str, float],
+        loss: Loss | None,
         *,
         tail: float,
-        half: float,
+        covered: float,
+        diverse: float,
+        lost: float,
     ) -> None:
-        self.curves, self.status, self.steps, self.goal, self.covers = curves, status, steps, goal, covers
-        self.tail_starts, self._half = (1 - tail) * steps, half
-        self.leading = next((name for name in goal if name not in covers), next(iter(goal), None))
-        self.scores = {name: self.score(name) for name in {*goal, *covers}}
+        self.curves, self.status, self.steps, self.goal, self.loss = curves, status, steps, goal, loss
+        self.covers = {DIVERSITY: 1.0, **covers}
+        self.tail_starts, self._covered, self._diverse, self._lost = (1 - tail) * steps, covered, diverse, lost
+        self.leading = next((name for name in goal if name not in self.covers), next(iter(goal), None))
+        self.scores = {name: self.score(name) for name in {*goal, *self.covers}}
         value = self.points("value/discriminator")[1]
         # The largest: of a percentile, the noise of a critic that settled early would be the unit of that noise.
         self.peak = float(max(np.abs(value[~np.isnan(value)]), default=math.nan))
-        # No cross entropy is below 0; the value of a Wasserstein critic is.
-        self.critic = bool((value < 0).any())
-        self.nat = self.peak / math.log(2) if self.critic else 1.0
+        # A value without a unit is measured by its peak.
+        self.equilibrium = loss.equilibrium if loss is not None else None
+        self.nat = (self.peak if self.equilibrium is None else self.equilibrium) / math.log(2)
+        self.broken = len(value) > 0 and not math.isfinite(value[-1])
         norms = self.points("gradient/generator")[1]
         self.gradient = float(max(norms[~np.isnan(norms)], default=math.nan))
-        self.fixed = self.gradient == 0  # a generator that is never trained neither starves nor collapses
+        self.fixed = self.gradient == 0  # of a generator that is never trained the samples say nothing
         self.tail_steps, self.tail_value = self.tail("value/discriminator")
         self.tail_size = median_of(np.abs(self.tail_value))
         # The whole goal counts where all its scores were taken.
@@ -63,9 +101,10 @@ class Trajectory:
         self.met = {s: all(_excess(self.scores[n][s], *goal[n]) <= 0 for n in goal) for s in common}
         self.met_at_end = next(reversed(self.met.values()), False)
         self.time_to_goal = next((step for step, met in self.met.items() if met), None)
-        # By how much the leading score misses the goal, by step.
+        # By how much the leading score misses the goal, by step, and how much noise does.
         leading = self.score(self.leading, mixed=False).items() if self.leading is not None else ()
         self.excess = {step: _excess(v, *goal[self.leading]) for step, v in leading if self.leading is not None}
+        self.noise = _excess(noise[self.leading], *goal[self.leading]) if self.leading in noise else math.nan
 
     def points(self, metric: str) -> tuple[Array, Array]:
         """Return a curve's steps, ascending, and values."""
@@ -82,6 +121,25 @@ class Trajectory:
     def median(self, metric: str) -> float:
         """Return a curve's median over the tail; without points NaN, which meets no threshold."""
         return median_of(self.tail(metric)[1])
+
+    def steps_where(self, metric: str, holds: Callable[[Array], NDArray[np.bool_]]) -> list[int]:
+        """Return the steps, ascending, of the points that meet a condition; of the metrics that begin so."""
+        found: set[int] = set()
+        for name in self.curves:
+            if name.startswith(metric):
+                steps, values = self.points(name)
+                found |= {int(step) for step in steps[holds(values) & np.isfinite(steps)]}
+        return sorted(found)
+
+    @property
+    def finite_steps(self) -> list[int]:
+        """The steps at which anything was finite."""
+        return self.steps_where("", np.isfinite)
+
+    def best(self, metric: str) -> float:
+        """Return the largest finite value of a curve; NaN of nothing."""
+        values = self.points(metric)[1]
+        return float(max(values[np.isfinite(values)], default=math.nan))
 
     def score(self, name: str, mixed: bool = True) -> dict[int, float]:
         """Return a score by step, from its family where it has no points.
@@ -104,21 +162,51 @@ class Trajectory:
     @cached_property
     def drift(self) -> float | None:
         """See `gan.verdict.Judgement`."""
-        if self.time_to_goal is None:
-            return None
-        since = [e for s, e in self.excess.items() if s >= self.time_to_goal]
-        drift = since[-1] - min((e for e in since if not math.isnan(e)), default=math.nan) if since else math.nan
-        return drift if math.isfinite(drift) else None
+        return self._worse(list(self._since_met.values())[-1:])
 
     @cached_property
-    def time_to_collapse(self) -> int | None:
-        """See `gan.verdict.Judgement`."""
-        found: list[int] = []
+    def sag(self) -> float | None:
+        """The same of the worst evaluation in the tail, rather than of the last."""
+        return self._worse([e for step, e in self._since_met.items() if step > self.tail_starts])
+
+    @cached_property
+    def _since_met(self) -> dict[int, float]:
+        """By how much the leading score missed the goal since the whole goal was met first."""
+        return {s: e for s, e in self.excess.items() if self.time_to_goal is not None and s >= self.time_to_goal}
+
+    def _worse(self, excess: Sequence[float]) -> float | None:
+        best = min((e for e in self._since_met.values() if not math.isnan(e)), default=math.nan)
+        worse = max(excess, default=math.nan) - best
+        return worse if math.isfinite(worse) else None
+
+    @cached_property
+    def progress(self) -> float | None:
+        """How far the leading score ever came towards the goal.
+
+        As a share of the way from where it started, or from noise where that is worse. None where that is not known.
+        """
+        known = [e for e in self.excess.values() if math.isfinite(e)]
+        start = max([*known[:1], *([self.noise] if math.isfinite(self.noise) else [])], default=math.nan)
+        return (start - min(known)) / start if known and start > 0 else None
+
+    @cached_property
+    def spreads(self) -> list[Spread]:
+        """What each score of coverage or diversity shows; those without a finite point are left out."""
+        found: list[Spread] = []
         for name, full in self.covers.items():
-            score, half = self.scores[name], self._half * full
-            last = max((s for s, v in score.items() if v > half), default=math.inf)
-            found += [s for s in score if s > last][:1]
-        return min(found, default=None)
+            score = {s: v for s, v in self.scores[name].items() if math.isfinite(v)}
+            if not score or not 0 < full < math.inf:
+                continue
+            best, (*_, last) = max(score.values()), score
+            late = {*list(score)[-2:], *(s for s in score if s > (1 - _END) * self.steps)}
+            end = max(score[s] for s in late if s == last or s > self.tail_starts)
+            little = full * (self._diverse if name == DIVERSITY else self._covered)
+            # Noise is more diverse than data: what is above the full score is nothing to lose.
+            least = min(little, self._lost * min(best, full))
+            above = max((s for s, v in score.items() if v > least), default=math.inf)
+            lost_at = next((s for s in score if s > above), None) if best > little and end <= least else None
+            found.append(Spread(name, full, best, end, end <= little, lost_at))
+        return found
 
     @cached_property
     def line(self) -> tuple[float, Array]:
@@ -130,6 +218,26 @@ class Trajectory:
         x, y = steps - steps.mean(), values - values.mean()
         slope = float((x @ y) / max(float(x @ x), 1.0))
         return slope * float(steps[-1] - steps[0]), y - slope * x
+
+    @cached_property
+    def line_error(self) -> float:
+        """The standard error of the line's change over the tail, were what it leaves uncorrelated."""
+        rest = self.line[1]
+        return float(np.sqrt(12 * (rest @ rest) / max(len(rest) - 2, 1) / max(len(rest), 1)))
+
+    @cached_property
+    def cycle(self) -> Cycle | None:
+        """The clearest cycle of the value in the tail, or of few points there in the second half of training."""
+        steps, values = self.points("value/discriminator")
+        finite = np.isfinite(values)
+        steps, values = steps[finite], values[finite]
+        starts = [self.tail_starts]
+        if np.count_nonzero(steps > self.tail_starts) < _MANY:
+            starts.append(min(self.steps / 2, self.tail_starts))
+        found = [c for at in starts if (c := cycle_of(steps[steps > at], values[steps > at])) is not None]
+        best = min(found, key=lambda cycle: cycle.chance, default=None)
+        # Who looks twice is mistaken twice as often.
+        return best and best._replace(chance=min(len(found) * best.chance, 1.0))
 
     @cached_property
     def oscillation(self) -> float | None:

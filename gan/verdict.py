@@ -8,14 +8,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from gan.trajectory import Curves, Goal, Trajectory, half_range, turns_of
+from gan.trajectory import Curves, Goal, Trajectory, median_of, turns_of
 
-__all__ = ["THRESHOLDS", "VERDICTS", "Curves", "Judgement", "Thresholds", "Verdict", "judge", "thresholds_table"]
+if TYPE_CHECKING:
+    from gan.plugins.components import Loss
+
+__all__ = [
+    "THRESHOLDS",
+    "UNUSABLE",
+    "VERDICTS",
+    "Curves",
+    "Judgement",
+    "Thresholds",
+    "Verdict",
+    "judge",
+    "runaway_of",
+    "thresholds_table",
+]
 
 
 def _limit(default: float, meaning: str) -> Any:
@@ -26,30 +39,38 @@ def _limit(default: float, meaning: str) -> Any:
 class Thresholds:
     """Every number that decides a verdict; `thresholds_table` lists them with their meanings.
 
-    The value is value/discriminator, log 2 nats at the equilibrium of the cross entropies. A Wasserstein critic's has
-    a unit of its own: there log 2 nats stand for its peak, except that values that ran away are judged as they are.
+    The value is value/discriminator. Its nats are those of a cross entropy, log 2 at the equilibrium: of another loss
+    log 2 nats stand for the equilibrium that its record states, and where that states none, for the value's peak.
 
-    Where the numbers come from: PyTorch clamps cross entropies at 100. Before training gradient/logits is 1/2. Noise
-    images have an hq_share of 0, real ones of 0.9. Four turns are two periods. White noise has a smoothness of 1, a
-    sine of 1.5 at a period of 7 points, and more if slower. Mini-batches of 32 alone make a step_swing of 0.1 to 0.2.
+    Where the numbers come from: real images have an hq_share of 0.95 to 0.997, noise of 0; real data have a diversity
+    of 1, and one repeated sample of about 0. Before training gradient/logits is 1/2. PyTorch clamps cross entropies at
+    100, so that a value of probabilities is at most 100. Four turns are two periods.
     """
 
     tail: float = _limit(0.25, "The tail: share of training, at its end, that is judged")
-    runaway: float = _limit(100, "Diverged: median size of the value in the tail, above (nats)")
-    fooled: float = _limit(0.05, "Starved, cross entropies: median of output/fake in the tail, at most")
-    separation: float = _limit(0.5, "Starved, critics: median size of the value in the tail over its peak, at least")
-    gradient: float = _limit(0.02, "Starved: median of gradient/generator in the tail over its peak, at most")
-    logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
-    coverage: float = _limit(0.5, "Collapsed: largest coverage score in the tail over the full one, at most")
-    quality: float = _limit(0.05, "Collapsed: median of hq_share in the tail, at least (where it is scored)")
-    turns: float = _limit(4, "Oscillating: turns of the value in the tail, at least")
-    swing: float = _limit(0.05, "Oscillating: amplitude of the value in the tail, at least (nats)")
-    smoothness: float = _limit(1.5, "Oscillating: amplitude over that of white noise with such differences, at least")
-    step_swing: float = _limit(
-        0.3, "Oscillating, alternatively: amplitude times root of a point's steps, at least (nats)"
+    runaway: float = _limit(20, "Diverged: median size of the value in the last tenth of training, above (nats)")
+    runaway_critic: float = _limit(100, "Diverged, values without a unit: the same, above (as it is)")
+    quality: float = _limit(0.1, "Never learned: largest hq_share, at most (where it is scored)")
+    progress: float = _limit(0.3, "Never learned: share of its way to the goal that the leading score ever came, below")
+    far: float = _limit(5, "Never learned, nothing known of quality or noise: leading score over the goal, above")
+    fooled: float = _limit(0.1, "Starved: median of output/fake in the tail, at most (where it is a probability)")
+    separation: float = _limit(
+        0.5, "Starved, values without a unit: median size of the value in the tail over its peak, at least"
     )
+    gradient: float = _limit(0.05, "Starved: median of gradient/generator in the tail over its peak, at most")
+    logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
+    covered: float = _limit(0.5, "Collapsed, never covered: coverage score at the end over the full one, at most")
+    diverse: float = _limit(0.4, "Collapsed, never covered: diversity at the end over that of real data, at most")
+    lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")
+    alarms: float = _limit(0.01, "Oscillating: chance that coloured noise shows as clear a cycle to the end, at most")
+    swing: float = _limit(
+        0.05, "Oscillating: amplitude of the cycle in the second half of what shows it, at least (nats)"
+    )
+    fading: float = _limit(0.5, "Oscillating: that amplitude over the one in the first half, at least")
+    turns: float = _limit(4, "Oscillating: turns of the value in the tail, at least")
     drift: float = _limit(0.5, "Not converged: worsening of the leading goal score since its best over the goal, above")
     trend: float = _limit(0.05, "Not converged, without a goal: change of the value's line in the tail, above (nats)")
+    errors: float = _limit(3, "Not converged, without a goal: that change over its standard error, above")
 
 
 THRESHOLDS: Final = Thresholds()
@@ -69,10 +90,12 @@ class Judgement(NamedTuple):
         time_to_goal: First evaluated step at which every score of the goal is met; None: never, or no goal.
         drift: How much worse the leading goal score is at the end than the best it was since it met the goal,
             in its own units, at least 0. None if the goal was never met.
-        oscillation: Half the 5-95 % range of the value over the tail, less its least-squares line, in nats.
-            None with fewer than 8 finite points there, as after a divergence.
-        time_to_collapse: Evaluated step at which a coverage score fell to half or less, having been above it, and
-            stayed there to the end. None: it did not, or never covered more than half and had nothing to lose.
+        oscillation: Half the 5-95 % range of the value over the tail, less its least-squares line, in the value's
+            units. None with fewer than 8 finite points there, as after a divergence.
+        time_to_collapse: Evaluated step from which on coverage or diversity was lost, as `collapsed` has it. None: it
+            was not, or it never was there to be lost.
+        time_to_unusable: Step from which on the generator was of no use, where the verdict is one of `UNUSABLE`: at
+            which it diverged, starved or collapsed; of one that never was of use its first evaluation. Else None.
     """
 
     verdict: str
@@ -81,6 +104,7 @@ class Judgement(NamedTuple):
     drift: float | None
     oscillation: float | None
     time_to_collapse: int | None
+    time_to_unusable: int | None
 
 
 def judge(
@@ -90,6 +114,8 @@ def judge(
     steps: int,
     goal: Goal,
     covers: Mapping[str, float],
+    noise: Mapping[str, float] | None = None,
+    loss: Loss | None = None,
     thresholds: Thresholds = THRESHOLDS,
 ) -> Judgement:
     """Judge one replica: the first of `RULES` that holds; a replica that could not be run is unsettled.
@@ -104,15 +130,43 @@ def judge(
         steps: Steps the replica was to be trained.
         goal: By score, (threshold, ``lower`` or ``higher``); all must hold. The leading one is the first that
             does not count coverage: counts of modes are too coarse to see a drift by.
-        covers: By score that counts coverage, what covering everything scores: ``{"modes": 10}``.
+        covers: By score that counts coverage, what covering everything scores: ``{"modes": 10}``. Diversity counts
+            without being named, with 1 for real data.
+        noise: By score, what uniform noise scores, where that is known.
+        loss: The record of its loss, which says what the value means; None, a loss that is not known, has no unit.
         thresholds: What decides.
     """
     # Curves may hold anything a float can: overflow shows as a value that is not finite, which is looked for.
     with np.errstate(all="ignore"):
-        run = Trajectory(curves, status, steps, goal, covers, tail=thresholds.tail, half=thresholds.coverage)
+        shares = {"covered": thresholds.covered, "diverse": thresholds.diverse, "lost": thresholds.lost}
+        run = Trajectory(curves, status, steps, goal, covers, noise or {}, loss, tail=thresholds.tail, **shares)
         rules = ((rule.name, reason) for rule in RULES if (reason := rule.holds(run, thresholds)))
-        first = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
-        return Judgement(*first, run.time_to_goal, run.drift, run.oscillation, run.time_to_collapse)
+        verdict, reason = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
+        lost = min((spread.lost_at for spread in run.spreads if spread.lost_at is not None), default=None)
+        since = lost if verdict == "collapsed" else _unusable_since(verdict, run, thresholds)
+        return Judgement(verdict, reason, run.time_to_goal, run.drift, run.oscillation, lost, since)
+
+
+def _unusable_since(verdict: str, run: Trajectory, limits: Thresholds) -> int | None:
+    """See `Judgement.time_to_unusable`."""
+    if verdict == "diverged":
+        away = run.steps_where("value/discriminator", lambda value: np.abs(value) > runaway_of(run.loss, limits))
+        steps = away[:1] if run.status != "diverged" and not run.broken else run.finite_steps[-1:]
+    elif verdict == "starved":
+        # Its gradient had a peak at some time; one that was passed back little from the start has starved by the tail.
+        left = run.steps_where("gradient/generator", lambda norm: norm > limits.gradient * run.gradient)
+        steps = [min([*left[-1:], math.floor(run.tail_starts)])]
+    elif verdict in ("never_learned", "never_covered"):
+        steps = run.steps_where("score/", lambda value: value == value)[:1]
+    else:
+        return None
+    return int(steps[0]) if steps else 0
+
+
+def runaway_of(loss: Loss | None, thresholds: Thresholds = THRESHOLDS) -> float:
+    """Return the size above which a loss's value ran away, in the value's units."""
+    unit = loss.equilibrium if loss is not None else None
+    return thresholds.runaway_critic if unit is None else thresholds.runaway * unit / math.log(2)
 
 
 @dataclass(frozen=True)
@@ -137,25 +191,51 @@ class Verdict:
 
 
 def _diverged(run: Trajectory, limits: Thresholds) -> str:
-    if run.status == "diverged":
+    if run.status == "diverged" or run.broken:
         return "It turned non-finite."
     # The median, for one burst that training recovers from is no divergence. On the xy game, whose value passes
-    # through 0 on every turn, it is 0.7 of the largest.
-    return f"Its value ran away, to {run.tail_size:.3g}." if run.tail_size > limits.runaway else ""
+    # through 0 on every turn, it is 0.7 of the largest. The end alone: what runs away is fastest there.
+    end = run.tail_value[run.tail_steps > 0.9 * run.steps]
+    size = median_of(np.abs(end))
+    return f"Its value ran away, to {size:.3g}." if size > runaway_of(run.loss, limits) else ""
+
+
+def _never_learned(run: Trajectory, limits: Thresholds) -> str:
+    # What lost its diversity had it: that collapsed, however bad its samples were before.
+    if run.fixed or run.time_to_goal is not None or any(spread.lost_at is not None for spread in run.spreads):
+        return ""
+    quality = run.best("score/hq_share")
+    if quality > limits.quality or (run.progress is not None and run.progress >= limits.progress):
+        return ""
+    starves = " The discriminator wins, and the gradient has vanished." if _starves(run, limits) else ""
+    if not math.isnan(quality):
+        return f"Its samples are noise to the end: its hq_share was never above {quality:.2g}.{starves}"
+    if run.leading is None or run.progress is None or not run.spreads:  # without data there is no noise, as in a game
+        return ""
+    # A score that stays where it was first taken may have been good by then: without knowing what noise scores, only
+    # one that is far from the goal says that it was not.
+    threshold, direction = run.goal[run.leading]
+    nearest = min(e for e in run.excess.values() if not math.isnan(e))
+    beyond = 1 - 1 / limits.far if direction == "higher" else limits.far - 1
+    if math.isfinite(run.noise) or nearest > beyond * abs(threshold):
+        return f"Its {run.leading} came {max(run.progress, 0.0):.0%} of the way to the goal.{starves}"
+    return ""
 
 
 def _wins(run: Trajectory, limits: Thresholds) -> bool:
     """Whether the discriminator wins throughout the tail."""
-    if not run.critic:
-        return run.median("output/fake") <= limits.fooled
-    # A critic's outputs are no probabilities, and say nothing by themselves: it wins as long as it keeps real and
-    # fake about as far apart as it ever had them.
-    return run.tail_size >= limits.separation * run.peak
+    if run.loss is None or run.loss.equilibrium is None:
+        # Without a unit an output says nothing by itself: a critic wins as long as it keeps real and fake about as far
+        # apart as it ever had them.
+        return run.tail_size >= limits.separation * run.peak
+    fooled = run.loss.output != "critic" and run.median("output/fake") <= limits.fooled
+    return fooled or (run.loss.wins is not None and median_of(run.tail_value) <= run.loss.wins)
 
 
-def _starved(run: Trajectory, limits: Thresholds) -> str:
+def _starves(run: Trajectory, limits: Thresholds) -> str:
+    """Return how the discriminator starves the generator; empty where it does not."""
     # At the equilibrium the gradient is small as well, but there the discriminator does not win.
-    if run.met_at_end or run.fixed or not _wins(run, limits):
+    if run.fixed or not _wins(run, limits):
         return ""
     # Relative to its own peak, for a norm's scale depends on the network and the reduction.
     peak, left = run.gradient, run.median("gradient/generator")
@@ -167,37 +247,35 @@ def _starved(run: Trajectory, limits: Thresholds) -> str:
     return f"The discriminator wins, and passes back {logits:.2g}." if logits <= limits.logit_gradient else ""
 
 
+def _starved(run: Trajectory, limits: Thresholds) -> str:
+    return "" if run.met_at_end else _starves(run, limits)
+
+
 def _collapsed(run: Trajectory, limits: Thresholds) -> str:
-    # A generator of noise covers nothing either, which is no collapse: its samples are not good.
-    if run.fixed or run.median("score/hq_share") < limits.quality:
-        return ""
-    for name, full in run.covers.items():
-        tail = [v for s, v in run.scores[name].items() if s > run.tail_starts and v == v]
-        # The most it covered: one evaluation that misses a mode or two is chance.
-        if tail and max(tail) <= limits.coverage * full:
-            return f"It covers {max(tail):.3g} of {full:.3g} ({name})."
+    for spread in [] if run.fixed else run.spreads:
+        if spread.lost_at is not None:
+            return f"Its {spread.score} fell from {spread.best:.3g} to {spread.end:.3g} of {spread.full:.3g}."
+    return ""
+
+
+def _never_covered(run: Trajectory, limits: Thresholds) -> str:
+    for spread in [] if run.fixed else run.spreads:
+        if spread.few:
+            return f"Its {spread.score} was never above {spread.best:.3g} of {spread.full:.3g}."
     return ""
 
 
 def _oscillating(run: Trajectory, limits: Thresholds) -> str:
-    amplitude = run.oscillation
-    if amplitude is not None and amplitude >= limits.swing * run.nat > 0:
-        # Noise from mini-batches turns as often, but averages out: over w steps to 1 / sqrt(w) of one step's. What
-        # exceeds that is no noise; nor is what moves little from a point to the next (the idea of von Neumann,
-        # 1941: differences of white noise have sqrt(2) times its range), in periods of about 7 points and more.
-        rest, window = run.line[1], float(np.median(np.diff(run.tail_steps)))
-        beyond = amplitude >= limits.step_swing * run.nat / math.sqrt(max(window, 1.0))
-        smooth = amplitude >= limits.smoothness * half_range(np.diff(rest)) / math.sqrt(2)
-        # Turns tell a swing from a drift: a curve that bends once or twice is on its way somewhere.
-        if (turns := turns_of(rest)) >= limits.turns and (beyond or smooth):
-            return f"Its value swings by {amplitude:.2g} around its trend and turns {turns} times."
-    if run.leading is None:
+    cycle = run.cycle
+    if cycle is None or cycle.chance > limits.alarms:
         return ""
-    # Between met and clearly missed nothing is said, so that noise about the threshold does not count.
-    missed = limits.drift * abs(run.goal[run.leading][0])
-    sides = [e <= 0 for s, e in run.excess.items() if s > run.steps / 2 and (e <= 0 or e > missed)]
-    turns = sum(a != b for a, b in pairwise(sides))
-    return f"Its {run.leading} meets the goal and loses it again and again." if turns >= limits.turns else ""
+    # A cycle that training damps is on its way to rest; one that matters still swings at the end.
+    if not cycle.amplitude >= limits.swing * run.nat > 0 or cycle.fades < limits.fading:
+        return ""
+    # Turns tell a cycle from a curve that bends once or twice on its way somewhere.
+    if turns_of(run.line[1]) < limits.turns:
+        return ""
+    return f"Its value swings by {cycle.amplitude:.2g} to the end, every {cycle.period:,.0f} steps."
 
 
 def _unsettled(run: Trajectory, limits: Thresholds) -> str:
@@ -205,7 +283,7 @@ def _unsettled(run: Trajectory, limits: Thresholds) -> str:
     if run.leading is None:
         if run.oscillation is None:
             return "There is no goal, and too little of its value to judge."
-        if abs(run.line[0]) > limits.trend * run.nat:
+        if abs(run.line[0]) > max(limits.trend * run.nat, limits.errors * run.line_error):
             return f"There is no goal, and its value still changes, by {run.line[0]:.2g} over the tail."
         return "There is no goal, and the discriminator wins." if _wins(run, limits) else ""
     if not run.met:
@@ -215,8 +293,11 @@ def _unsettled(run: Trajectory, limits: Thresholds) -> str:
         return f"It never met the goal, {'but still improves' if before and end < min(before) else 'nor improves'}."
     if not run.met_at_end:
         return f"It met the goal at step {run.time_to_goal:,} and lost it."
-    if run.drift is None or run.drift > limits.drift * abs(run.goal[run.leading][0]):
+    allowed = limits.drift * abs(run.goal[run.leading][0])
+    if run.drift is None or run.drift > allowed:
         return f"Its {run.leading} has drifted from its best."
+    if run.sag is not None and run.sag > allowed:
+        return f"Its {run.leading} comes and goes."
     return ""
 
 
@@ -228,19 +309,39 @@ def _converged(run: Trajectory, limits: Thresholds) -> str:
 RULES: Final = (
     # Losses are not looked at: their scale depends on the reduction, and a generator's large loss under cross entropy
     # only says that it is beaten.
-    Verdict("diverged", 5, False, "#1a1a1a", "it turned non-finite, or the value ran away", _diverged),
+    Verdict("diverged", 7, False, "#1a1a1a", "it turned non-finite, or the value ran away", _diverged),
+    # Its samples say nothing of coverage, and why it did not learn is not always known.
+    Verdict("never_learned", 6, False, "#670081", "its samples never were better than noise", _never_learned),
     # Before collapsed, for a starved generator often makes few modes, and this is why.
-    Verdict("starved", 3, False, "#56b4e9", "D wins, G's gradient vanished, and the goal is not met", _starved),
+    Verdict("starved", 3, False, "#cc73b3", "D wins, G's gradient vanished, and the goal is not met", _starved),
     # Before oscillating, for a collapsed generator often moves from mode to mode, and its discriminator after it.
-    Verdict("collapsed", 4, False, "#c8401c", "it makes few modes, of samples good enough to count", _collapsed),
-    # Or through the second half the leading goal score alternates as often between meeting the goal and missing it by
-    # the share that counts as drift.
-    Verdict("oscillating", 2, True, "#f0b400", "the value swings to the end, beyond noise", _oscillating),
-    Verdict("unsettled", 1, True, "#c8c8c8", "none of the others holds", _unsettled),
+    Verdict("collapsed", 5, False, "#7c2902", "it lost the coverage or the diversity that it had", _collapsed),
+    Verdict(
+        "never_covered",
+        4,
+        False,
+        "#fa6101",
+        "it never had coverage or diversity, though its samples are no noise",
+        _never_covered,
+    ),
+    Verdict(
+        "oscillating",
+        2,
+        True,
+        "#1788fa",
+        "the value swings periodically to the end, beyond coloured noise",
+        _oscillating,
+    ),
+    Verdict("unsettled", 1, True, "#92986f", "none of the others holds", _unsettled),
     # Without a goal: the value has settled, and the discriminator does not win.
-    Verdict("converged", 0, True, "#0059a8", "it met the whole goal and has not drifted from its best", _converged),
+    Verdict(
+        "converged", 0, True, "#1a02cd", "it met the whole goal, holds it and has not drifted from its best", _converged
+    ),
 )
 """In the order in which they decide: the first that holds is a replica's verdict."""
 
 VERDICTS: Final = {verdict.name: verdict for verdict in sorted(RULES, key=lambda verdict: verdict.rank)}
 """By name, from best to worst."""
+
+UNUSABLE: Final = tuple(name for name, verdict in VERDICTS.items() if not verdict.usable)
+"""The verdicts of generators that are of no use: the event of rates and of survival."""

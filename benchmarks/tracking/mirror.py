@@ -73,7 +73,7 @@ class Mirror:
     ) -> None:
         self._runs_dir = runs_dir.resolve()
         self._uri = tracking_uri or default_tracking_uri(runs_dir)
-        self._study, self._variants, self._stage = plan.study, plan.variants, plan.study.stage
+        self._plan, self._study, self._variants, self._stage = plan, plan.study, plan.variants, plan.study.stage
         self._command, self._commit = plan.command, git_commit
         self._references, self._trials, self._objective = references, trials or {}, objective
         planned: defaultdict[str, set[str]] = defaultdict(set)
@@ -235,7 +235,7 @@ class Mirror:
         run = self._replicas.get(replica)
         if run is None:
             own = {name: row.get(name) for name in tracked.IDENTITY if name != "steps"}
-            judged = judge_replica(row, curves, self._study, self._references()) if self._references else None
+            judged = judge_replica(row, curves, self._plan, self._references()) if self._references else None
             own |= {PARENT: self._parent(row).id, "verdict": judged.verdict if judged else ""}
             run = self._create(f"seed={row['seed']} {self._title(row['variant'])}", own, time.time() - seconds)
             self._replicas[replica] = run

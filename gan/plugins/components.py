@@ -7,6 +7,7 @@ same checks test both (`gan/conformance/`). Nothing here imports torch.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["loss", "penalty", "optimiser", "generator", "discriminator", "target", "score"]
 Scope = Literal["sample", "pair", "batch"]
+Output = Literal["logit", "critic", "probability"]
 Critic = Callable[["Tensor"], "Tensor"]
 
 FACTS: Final[Mapping[str, str]] = {
@@ -66,6 +68,11 @@ class Loss:
             output, which has no sigmoid.
         compiles: torch.compile can read it without a break in the graph, and cost and slope are finite at 0. Such
             losses share a cohort; any other loss has separate cohorts.
+        output: What the discriminator's output is: a logit, whose sigmoid is a probability, a probability, or a
+            critic's, which is none. Verdicts ask, as they do for `equilibrium` and `wins`.
+        equilibrium: Mean cost of the discriminator over real samples and fakes where both have one distribution and it
+            is optimal: the unit of its value. None: the value has no unit, as a critic's.
+        wins: The discriminator wins at this mean cost or below. None: costs do not say.
     """
 
     name: str
@@ -75,6 +82,9 @@ class Loss:
     real_in_generator_step: bool = False
     on_probability: Loss | None = None
     compiles: bool = False
+    output: Output = "logit"
+    equilibrium: float | None = None
+    wins: float | None = None
 
     kind: ClassVar[Kind] = "loss"
     calls: ClassVar[tuple[str, ...]] = ("discriminator", "generator")
@@ -266,6 +276,14 @@ def _check_loss(loss: Loss, place: str) -> None:
     """Refuse a loss that the step could not take."""
     if loss.scope not in get_args(Scope):
         raise InputError(f"{place}: scope: expected sample, pair or batch, got {shown(loss.scope)}")
+    if loss.output not in get_args(Output):
+        raise InputError(f"{place}: output: expected logit, critic or probability, got {shown(loss.output)}")
+    unit: Any = loss.equilibrium
+    if unit is not None and not (_is_number(unit) and 0 < unit < math.inf):
+        raise InputError(f"{place}: equilibrium: expected a number above 0 or None, got {shown(unit)}")
+    wins: Any = loss.wins
+    if wins is not None and not (unit is not None and _is_number(wins) and wins < unit):
+        raise InputError(f"{place}: wins: expected a number below the equilibrium or None, got {shown(wins)}")
     other: Any = loss.on_probability
     if other is None:
         return
@@ -277,6 +295,10 @@ def _check_loss(loss: Loss, place: str) -> None:
                 f"{place}: on_probability: {fact}: expected {shown(getattr(loss, fact))} as the loss itself has, "
                 f"got {shown(getattr(other, fact))}"
             )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_score(score: Score, place: str) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gan.verdict import THRESHOLDS
+from gan.verdict import UNUSABLE
 from reports.figures import intervals as draw_evidence
 from reports.figures import primitives as draw
 from reports.figures.intervals import Effect
@@ -36,8 +36,6 @@ MOST_EFFECTS = 40  # rows of a forest plot that stay legible on a page
 MOST_THRESHOLDS = 10_000  # points of a line, which Agg can fill under
 MOST_LINES = 6  # variants with a line each
 NOT_TRAINED = "not trained"  # the status failed: it could not be run
-LOST = ("diverged", NOT_TRAINED, "starved", "collapsed")
-VALUE = "value/discriminator"
 
 
 def evidence_pictures(evidence: Evidence) -> Iterator[Picture]:
@@ -202,7 +200,7 @@ def verdicts(evidence: Evidence) -> Picture:
     failed = (known["status"] != "ok").groupby(known["variant"]).sum().reindex(order)
     rates = {
         "failed": (failed, "o", colours["diverged"], -0.17),
-        "failed, diverged, collapsed or starved": (counts[list(LOST)].sum(axis=1), "D", colours["collapsed"], 0.17),
+        "failed or of no use": (counts[[*UNUSABLE, NOT_TRAINED]].sum(axis=1), "D", colours["collapsed"], 0.17),
     }
     marks: list[Line2D] = []
     for label, (lost_, marker, colour, offset) in rates.items():
@@ -220,7 +218,7 @@ def verdicts(evidence: Evidence) -> Picture:
         "the share of each verdict and the number of replicas in it, right the rate of those that failed (turned "
         "non-finite"
         + (" or could not be trained" if counts[NOT_TRAINED].any() else "")
-        + "), and of those that failed, diverged with finite numbers, collapsed or were starved"
+        + f"), and of those that failed or have a verdict that says they are of no use ({', '.join(UNUSABLE)})"
         + (", each with its 95 % Wilson interval." if repeated(results) else ".")
         + (
             f" Without a readable history there is no verdict: {without} of {len(results)} are left out."
@@ -233,7 +231,7 @@ def verdicts(evidence: Evidence) -> Picture:
 
 
 def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
-    """Share of replicas that have neither collapsed nor diverged, through training.
+    """Share of replicas that are still of use, through training.
 
     Args:
         evidence: The study's.
@@ -260,49 +258,27 @@ def survival_curves(evidence: Evidence, losses: pd.DataFrame) -> Picture:
         draw_evidence.plot_steps(ax, x, y, band, "post", colours[level], label)
         handles += [Line2D([], [], color=colours[level], linewidth=1.5, label=label)] if factor else []
     ax.set(xlim=(0, 1.02 * steps), ylim=(-0.02, 1.04), xlabel="training step")
-    ax.set_ylabel("share neither collapsed nor diverged")
+    ax.set_ylabel("share still of use")
     draw.place_legend(fig, handles)
     caption = (
-        "Share of replicas that have neither collapsed nor diverged by each step: the Kaplan-Meier estimate"
-        f"{' and its 95 % interval' if intervals else ''}. A replica counts as collapsed from the "
-        "evaluation at which it fell to half the target or less "
-        "and stayed there to the end, or from its first evaluation if it never covered more and its verdict is "
-        "collapsed; as diverged from its last finite record, or from the first at which the size of its value exceeds "
-        f"{THRESHOLDS.runaway:g} if it stayed finite. All others lasted to the end."
+        "Share of replicas that are still of use by each step: the Kaplan-Meier estimate"
+        f"{' and its 95 % interval' if intervals else ''}. The event is a verdict that says they are not "
+        f"({', '.join(UNUSABLE)}): when the value ran away or its last finite record, when the gradient vanished for "
+        "good, when what was covered was lost for good; what never learned or never covered is lost from its first "
+        "evaluation on. All others lasted to the end."
         + (f" Lines are levels of `{factor}`, pooled over the rest, with how many were lost." if factor else "")
         + left_out(evidence, factor)
     )
-    return Picture("survival.png", "Time to collapse or divergence", caption, fig)
+    return Picture("survival.png", "Time to a verdict of no use", caption, fig)
 
 
 def lost(evidence: Evidence) -> pd.DataFrame:
-    """When each trained replica collapsed or diverged, or until when it is known not to have.
+    """When each trained replica was of no use any more, or until when it is known to have been.
 
     Returns:
         Columns replica, step, lost. A replica that could not be trained, or left no verdict, has no row.
     """
     results = evidence.results[evidence.results["verdict"].notna()]
-    gone = set(results["verdict"])
-    # Most studies lose none, and then nothing needs to be read.
-    records, survey = evidence.records, evidence.records.survey
-    runaways = _firsts(records.of(VALUE), THRESHOLDS.runaway) if "diverged" in gone else {}
-    curves = [name for name in survey.metrics if name.startswith("score/")] if "collapsed" in gone else []
-    firsts = _firsts(records.of(*curves)) if curves else {}
-    rows = []
-    columns = (results[name] for name in ("replica", "status", "verdict", "time_to_collapse"))
-    for replica, status, verdict, collapse in zip(*columns, strict=True):
-        times = [float(collapse)] if not math.isnan(collapse) else []
-        if verdict == "diverged":
-            end = float(survey.ends.get(replica, 0.0))
-            times.append(float(runaways.get(replica, end)) if status == "ok" else end)
-        elif verdict == "collapsed" and not times:  # it never covered more than half: there was no fall to time
-            times.append(float(firsts.get(replica, 0.0)))
-        rows.append((replica, min(times, default=float(evidence.study.steps)), bool(times)))
-    return pd.DataFrame(rows, columns=pd.Index(["replica", "step", "lost"]))
-
-
-def _firsts(table: pd.DataFrame, beyond: float = -1.0) -> dict[str, int]:
-    """Return the step of each replica's first finite record whose size is beyond a threshold."""
-    values = table["value"].to_numpy(float)
-    found = table[np.isfinite(values) & (np.abs(values) > beyond)].groupby("replica", observed=True)["step"].min()
-    return {str(replica): int(step) for replica, step in found.items()}
+    gone, end = results["verdict"].isin(UNUSABLE), float(evidence.study.steps)
+    step = results["time_to_unusable"].astype(float).where(gone, end).fillna(end)
+    return pd.DataFrame({"replica": results["replica"], "step": step, "lost": gone}).reset_index(drop=True)

@@ -175,6 +175,8 @@ class ScoreReference(Record):
     """What uniform noise scores."""
     log: bool = False
     """Its values span decades; written of a plugin's score alone, for of a built-in one it is known."""
+    covers: bool = False
+    """It counts how much of the target is covered, and its floor is the full count."""
 
 
 References = dict[str, ScoreReference]

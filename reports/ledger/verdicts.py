@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from gan.columns import COLUMNS, JUDGED
+from gan.errors import InputError
+from gan.plugins import registry
+from gan.plugins.components import Loss
 from gan.verdict import Curves, Judgement, judge
-from reports.ledger.records import PlannedStudy, References
+from reports.ledger.records import PlanRecord, References
 
-# Scores that count how much of the target is covered; real data covers all of it.
-COVERING = ("modes", "coverage")
+_COVERED = ("modes", "coverage")  # of references from before they said what covers
 
 LAYERS = "gradient/generator/"
 """Beginning of metrics of single layers: many."""
@@ -23,15 +25,15 @@ SILENT = ("loss/", "epoch/", LAYERS)
 
 
 def judgements(
-    results: pd.DataFrame, histories: Iterable[pd.DataFrame], study: PlannedStudy, references: References
+    results: pd.DataFrame, histories: Iterable[pd.DataFrame], plan: PlanRecord, references: References
 ) -> pd.DataFrame:
     """Judge every replica: see `judge_replica`.
 
     Args:
-        results: One row a replica: replica, status, steps, final scores by name.
+        results: One row a replica: replica, variant, status, steps, final scores by name.
         histories: The columns replica, step, metric, value; each holds all of the replicas that it is of, and only
             one is looked at at a time.
-        study: As planned.
+        plan: With the goal, and with the settings of each variant.
         references: By score.
 
     Returns:
@@ -41,7 +43,7 @@ def judgements(
     judged: dict[str, tuple[Any, ...]] = {}
 
     def judge_one(replica: str, own: Curves) -> None:
-        found = judge_replica(rows[replica], own, study, references)
+        found = judge_replica(rows[replica], own, plan, references)
         judged[replica] = tuple(getattr(found, name, None) for name in JUDGED)
 
     for history in histories:
@@ -56,15 +58,13 @@ def judgements(
     return table.astype({c.name: c.dtype for c in COLUMNS if c.kind == "judged" and c.dtype != "str"})
 
 
-def judge_replica(
-    row: Mapping[Any, Any], curves: Curves, study: PlannedStudy, references: References
-) -> Judgement | None:
+def judge_replica(row: Mapping[Any, Any], curves: Curves, plan: PlanRecord, references: References) -> Judgement | None:
     """Judge a replica by its curves, to which its final scores belong: some are only ever taken at the end.
 
     Args:
-        row: Its result: status, steps, final scores by name.
+        row: Its result: variant, status, steps, final scores by name.
         curves: Its history.
-        study: As planned: the thresholds of its report are the goal.
+        plan: The thresholds of its report are the goal, and the variant's settings name the loss.
         references: By score; the floor of a count of what is covered is the full count.
 
     Returns:
@@ -76,13 +76,27 @@ def judge_replica(
         return None
     goal = {
         name: (threshold, references[name].direction)
-        for name, threshold in study.report.reached.items()
+        for name, threshold in plan.study.report.reached.items()
         if name in references
     }
-    covers = {name: full for name in COVERING if name in references and (full := references[name].floor)}
+    said = any(reference.covers for reference in references.values())
+    covers = {
+        name: reference.floor
+        for name, reference in references.items()
+        if (reference.covers if said else name in _COVERED) and reference.floor
+    }
+    noise = {name: reference.noise for name, reference in references.items() if reference.noise is not None}
     if status == "ok":
         curves = with_final(curves, steps, {f"score/{name}": row.get(name) for name in references})
-    return judge(curves, status=status, steps=steps, goal=goal, covers=covers)
+    return judge(curves, status=status, steps=steps, goal=goal, covers=covers, noise=noise, loss=loss_of(plan, row))
+
+
+def loss_of(plan: PlanRecord, row: Mapping[Any, Any]) -> Loss | None:
+    """Return the record of a replica's loss; None where it is of a plugin that is not loaded."""
+    try:
+        return registry.loss(plan.variants[str(row["variant"])].get("loss", "non_saturating"))
+    except (InputError, LookupError):
+        return None
 
 
 def with_final(curves: Curves, steps: int, finals: Mapping[str, Any]) -> Curves:

@@ -233,7 +233,7 @@ def gather(ledger: Ledger) -> Evidence:
     if results.empty:
         raise InputError(f"{ledger.directory}: none of its finished replicas is in its plan.")
     records = Records.of_ledger(ledger, results["replica"])
-    results[list(JUDGED)] = judgements(results, records.cohorts(), plan.study, references)
+    results[list(JUDGED)] = judgements(results, records.cohorts(), plan, references)
     variants = _variants(plan)
     evidence = Evidence(plan, references, results, variants, ledger, records, _complaints(plan, rows, problems))
     for name in filter(None, [plan.study.report.score, *evidence.reached]):

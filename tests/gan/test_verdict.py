@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gan.verdict import THRESHOLDS, VERDICTS, Judgement, Thresholds, judge, thresholds_table
+from gan.plugins import registry
+from gan.verdict import THRESHOLDS, UNUSABLE, VERDICTS, Judgement, Thresholds, judge, thresholds_table
 
 STEPS, WINDOW = 4_000, 20
 STEP = np.arange(WINDOW, STEPS + 1, WINDOW)
@@ -20,6 +21,7 @@ EVALUATED = np.arange(400, STEPS + 1, 400)  # three of them in the tail
 TAIL = STEP > 3_000
 LOG2 = math.log(2)
 GOAL: dict[str, tuple[float, str]] = {"ks": (0.5, "lower")}
+CROSS, CRITIC = registry.loss("non_saturating"), registry.loss("wasserstein")
 Points = list[tuple[int, float]]
 
 
@@ -59,7 +61,7 @@ def curves(**changed: Any) -> dict[str, Points]:
 
 
 def judged(made: dict[str, Points], **changed: Any) -> Judgement:
-    given: dict[str, Any] = {"status": "ok", "steps": STEPS, "goal": GOAL, "covers": {"coverage": 1.0}}
+    given: dict[str, Any] = {"status": "ok", "steps": STEPS, "goal": GOAL, "covers": {"coverage": 1.0}, "loss": CROSS}
     return judge(made, **(given | changed))
 
 
@@ -84,6 +86,11 @@ def swinging(amplitude: float, period: float) -> dict[str, Points]:
     return curves(value=0.6 + wave(amplitude, period))
 
 
+def noisy(**changed: Any) -> dict[str, Points]:
+    """A GAN whose samples are noise to the end."""
+    return curves(**({"ks": 0.95, "coverage": [], "hq_share": 0.0, "diversity": 1.4} | changed))
+
+
 def critic(tail: float) -> dict[str, Points]:
     """A Wasserstein critic, whose outputs are no probabilities."""
     return curves(value=in_tail(tail, -2.0), fake=-7.0, real=3.0, gradient=in_tail(1e-4, 1.0), ks=0.9)
@@ -91,6 +98,7 @@ def critic(tail: float) -> dict[str, Points]:
 
 # The classes: of each trajectory its verdict, with what else is given to the judge
 
+LOST = np.where(EVALUATED > 2_000, 0.02, 0.9)
 HOPS = np.where(np.arange(len(EVALUATED)) % 2, 0.2, 0.9)
 AWAY = 0.6 + 0.5 * np.where(TAIL, (STEP - 3_000) / 1_000, 0.0) ** 2
 ONCE = 0.6 + np.where((STEP > 3_000) & (STEP <= 3_400), 0.3 * np.sin(np.pi * (STEP - 3_000) / 200), 0.0)
@@ -112,14 +120,39 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "starved without a goal": (starved(), NONE, "starved"),
     "starved at its goal": (starved(ks=0.1), {}, "converged"),
     "beaten with a gradient": (starved(gradient=1.0), {}, "unsettled"),
+    "beaten by its costs alone": (starved(fake=[]), {}, "starved"),
+    "beaten by its outputs alone": (starved(value=0.5), {}, "starved"),
+    "the same against a critic": (starved(value=0.5), {"loss": CRITIC}, "starved"),
+    "a loss that is not known": (starved(value=in_tail(0.001, 0.5)), {"loss": None}, "unsettled"),
     "never trained": (curves(**UNTRAINED), {}, "unsettled"),
     "never trained, at its goal": (curves(**UNTRAINED | {"ks": 0.1}), {}, "converged"),
-    "trained, and covering as little": (curves(**UNTRAINED | {"gradient": 1.0}), {}, "collapsed"),
-    "noise covers no mode": (curves(modes=0.0, ks=0.9, hq_share=0.0), MODES, "unsettled"),
-    "good samples cover no mode": (curves(modes=0.0, ks=0.9, hq_share=0.5), MODES, "collapsed"),
-    "no quality is scored": (curves(modes=0.0, ks=0.9), MODES, "collapsed"),
+    "trained, and covering as little": (curves(**UNTRAINED | {"gradient": 1.0}), {}, "never_covered"),
+    "noise covers no mode": (noisy(modes=0.0), MODES, "never_learned"),
+    "noise that is beaten": (starved(hq_share=0.0), {}, "never_learned"),
+    "noise without a goal": (noisy(), NONE, "never_learned"),
+    "a bad image again and again, after noise": (noisy(diversity=LOST), {}, "collapsed"),
+    "the same, from the start": (noisy(diversity=0.01), {}, "never_learned"),
+    "a bad image again and again, after better ones": (curves(hq_share=LOST, diversity=LOST, ks=0.9), {}, "collapsed"),
+    "quality lost, diversity not": (curves(hq_share=LOST, diversity=0.9, ks=0.9), {}, "unsettled"),
+    "far from noise, and its quality is not scored": (noisy(hq_share=[], ks=0.6), {"noise": {"ks": 1.2}}, "unsettled"),
+    "noise by what noise scores": (noisy(hq_share=[]), {"noise": {"ks": 1.0}}, "never_learned"),
+    "noise by its distance": (noisy(hq_share=[]), {"goal": {"ks": (0.1, "lower")}}, "never_learned"),
+    "too near for noise": (noisy(hq_share=[], ks=0.45), {"goal": {"ks": (0.1, "lower")}}, "unsettled"),
+    "noise by a share": (noisy(hq_share=[]), {"goal": {"x": (0.9, "higher")}}, "unsettled"),
+    "noise, but for its score": (noisy(ks=np.linspace(2.0, 0.6, 10)), {}, "unsettled"),
+    "good samples cover no mode": (curves(modes=0.0, ks=0.9, hq_share=0.5), MODES, "never_covered"),
+    "no quality is scored": (curves(modes=0.0, ks=0.9), MODES, "never_covered"),
+    "good samples of one kind": (curves(diversity=0.05, hq_share=0.9), {}, "never_covered"),
+    "half of what there was": (
+        curves(modes=np.where(EVALUATED > 2_000, 4, 8)),
+        {"covers": {"modes": 8.0}},
+        "collapsed",
+    ),
+    "more than half of it": (curves(modes=np.where(EVALUATED > 2_000, 5, 8)), {"covers": {"modes": 8.0}}, "converged"),
+    "noise is more diverse than data": (curves(diversity=np.where(EVALUATED > 2_000, 0.5, 3.0)), {}, "converged"),
+    "diversity that comes back": (curves(diversity=np.where(EVALUATED == 2_400, 0.1, 0.9)), {}, "converged"),
     "one evaluation misses modes": (curves(coverage=np.where(EVALUATED == 3_600, 0.3, 0.9)), {}, "converged"),
-    "a score comes and goes": (curves(ks=HOPS), {}, "oscillating"),
+    "a score comes and goes": (curves(ks=HOPS), {}, "unsettled"),
     "a score about its threshold": (curves(ks=np.where(HOPS > 0.5, 0.6, 0.45)), {}, "converged"),
     "a score that has settled": (curves(ks=np.where(EVALUATED < 2_800, HOPS, 0.2)), {}, "converged"),
     "a value on its way, at the goal": (curves(value=AWAY), {}, "converged"),
@@ -132,10 +165,10 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "the whole goal by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 2.5)]}, WHOLE, "converged"),
     "not by the score of the end": (BETTER | {"score/fid_10k": [(STEPS, 3.5)]}, WHOLE, "unsettled"),
     "a mean over the steps before the tail": (curves(coverage=[(3_000, 0.9), (3_500, 0.1)]), {}, "collapsed"),
-    "the same of quality": (collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)]), {}, "unsettled"),
+    "the same, whatever the quality": (collapsed(hq_share=[(3_000, 0.9), (3_500, 0.0)]), {}, "collapsed"),
     "of one step the last point": (curves(ks=[*points(0.2, EVALUATED), (STEPS, 0.9)]), {}, "unsettled"),
     "steps that are no numbers": (curves(ks=NOWHERE), {}, "converged"),
-    "a point that is no number": (collapsed(coverage=[(3_500, math.nan), (3_600, 0.1)]), {}, "collapsed"),
+    "a point that is no number": (collapsed(coverage=[(400, 0.9), (3_500, math.nan), (3_600, 0.1)]), {}, "collapsed"),
 }
 
 
@@ -161,7 +194,8 @@ def test_the_noise_of_mini_batches_is_no_oscillation(batches: float) -> None:
 def test_nothing_recorded_is_judged_by_the_status_alone(status: str) -> None:
     found = judged({}, status=status)
     assert found.verdict == ("diverged" if status == "diverged" else "unsettled")
-    assert found[2:] == (None, None, None, None) and found.reason
+    assert found[2:6] == (None, None, None, None) and found.reason
+    assert found.time_to_unusable == (0 if status == "diverged" else None)
 
 
 def test_a_diverged_replica_keeps_what_it_reached_before() -> None:
@@ -175,7 +209,7 @@ def test_a_diverged_replica_keeps_what_it_reached_before() -> None:
         (collapsed(), {"coverage": 1.0}, 2_400),
         (collapsed(coverage=0.2), {"coverage": 1.0}, None),
         (collapsed(coverage=[(1, 0.5), (2, 0.1)]), {"coverage": 1.0}, None),  # never more than half: no loss
-        (collapsed(coverage=[(1, 0.4), (2, 0.6), (3, 0.5), (4, 0.1)]), {"coverage": 1.0}, 3),
+        (collapsed(coverage=[(1, 0.4), (2, 0.6), (3, 0.5), (4, 0.1)]), {"coverage": 1.0}, 4),
         (collapsed(modes=np.where(EVALUATED > 1_200, 2, 8)), {"coverage": 1.0, "modes": 10.0}, 1_600),
     ],
 )
@@ -264,7 +298,7 @@ def ramp(change: float) -> np.ndarray:
     return 0.6 + np.where(TAIL, change * (STEP - 3_020) / 980, 0.0)
 
 
-def half_turns(number: int) -> np.ndarray:
+def half_turns(number: float) -> np.ndarray:
     return 0.6 + np.where(TAIL, 0.3 * np.cos(number * np.pi * (STEP - 3_000) / 1_000), 0.0)
 
 
@@ -272,29 +306,57 @@ def at_end(value: float, before: float) -> np.ndarray:
     return np.where(EVALUATED < STEPS, before, value)
 
 
-BOUNDARIES: dict[str, tuple[dict[str, Points], dict[str, Points], str]] = {
-    "tail": (curves(coverage=[(1, 0.9), (3_001, 0.1)]), curves(coverage=[(1, 0.9), (3_000, 0.1)]), "collapsed"),
-    "runaway": (curves(value=above(100.0)), curves(value=100.0), "diverged"),
-    "fooled": (starved(fake=0.05), starved(fake=above(0.05)), "starved"),
-    "separation": (critic(-1.0), critic(above(-1.0)), "starved"),
-    "gradient": (starved(gradient=in_tail(0.02, 1.0)), starved(gradient=in_tail(above(0.02), 1.0)), "starved"),
-    "logit_gradient": (starved(gradient=1.0, logits=0.01), starved(gradient=1.0, logits=above(0.01)), "starved"),
-    "coverage": (curves(coverage=0.5), curves(coverage=above(0.5)), "collapsed"),
-    "quality": (collapsed(hq_share=0.05), collapsed(hq_share=math.nextafter(0.05, 0.0)), "collapsed"),
-    "turns": (curves(value=half_turns(4)), curves(value=half_turns(3) + noise(0.03)), "oscillating"),
-    "swing": (swinging(0.055, 12), swinging(0.045, 12), "oscillating"),
-    # From 0.3 / sqrt(20) = 0.067 nats on, whatever the period, an amplitude is beyond noise.
-    "smoothness": (swinging(0.06, 7.5), swinging(0.06, 5.5), "oscillating"),
-    "step_swing": (swinging(0.074, 3.3), swinging(0.064, 3.3), "oscillating"),
-    "drift": (curves(ks=at_end(above(0.375), 0.125)), curves(ks=at_end(0.375, 0.125)), "unsettled"),
-    "trend": (curves(value=ramp(0.051)), curves(value=ramp(0.049)), "unsettled"),
+def lost(score: str, end: float, best: float) -> dict[str, Points]:
+    return curves(ks=0.9, **{score: np.where(EVALUATED > 2_000, end, best)})
+
+
+def fading(by: float) -> dict[str, Points]:
+    return curves(value=0.6 + np.where(STEP > 3_500, by, 1.0) * wave(0.3, 5))
+
+
+FAR: dict[str, Any] = {"goal": {"ks": (0.1, "lower")}}
+BOUNDARIES: dict[str, tuple[dict[str, Points], dict[str, Points], str, dict[str, Any]]] = {
+    "tail": (starved(fake=[(3_001, 0.0)], value=0.5), starved(fake=[(3_000, 0.0)], value=0.5), "starved", {}),
+    "runaway": (curves(value=above(20.0)), curves(value=20.0), "diverged", {}),
+    "runaway_critic": (curves(value=-above(100.0)), curves(value=-100.0), "diverged", {"loss": CRITIC}),
+    "quality": (noisy(hq_share=0.1), noisy(hq_share=above(0.1)), "never_learned", {}),
+    "progress": (
+        noisy(ks=at_end(0.96, 1.0)),
+        noisy(ks=at_end(0.95, 1.0)),
+        "never_learned",
+        {"goal": {"ks": (0.85, "lower")}},
+    ),
+    "far": (noisy(hq_share=[], ks=0.51), noisy(hq_share=[], ks=0.49), "never_learned", FAR),
+    "fooled": (starved(fake=0.1, value=0.5), starved(fake=above(0.1), value=0.5), "starved", {}),
+    "separation": (critic(-1.0), critic(above(-1.0)), "starved", {"loss": CRITIC}),
+    "gradient": (starved(gradient=in_tail(0.05, 1.0)), starved(gradient=in_tail(above(0.05), 1.0)), "starved", {}),
+    "logit_gradient": (
+        starved(gradient=1.0, logits=0.01),
+        starved(gradient=1.0, logits=above(0.01)),
+        "starved",
+        {},
+    ),
+    "covered": (curves(coverage=0.5), curves(coverage=above(0.5)), "never_covered", {}),
+    "diverse": (curves(diversity=0.4), curves(diversity=above(0.4)), "never_covered", {}),
+    "lost": (lost("coverage", 0.35, 0.6), lost("coverage", 0.37, 0.6), "collapsed", {}),
+    "alarms": (swinging(0.3, 5), curves(value=0.6 + noise(0.3)), "oscillating", {}),
+    "swing": (swinging(0.051, 12), swinging(0.049, 12), "oscillating", {}),
+    "fading": (fading(0.55), fading(0.45), "oscillating", {}),
+    "turns": (curves(value=half_turns(5.2)), curves(value=half_turns(3)), "oscillating", {}),
+    "drift": (curves(ks=at_end(above(0.375), 0.125)), curves(ks=at_end(0.375, 0.125)), "unsettled", {}),
+    "trend": (curves(value=ramp(0.051)), curves(value=ramp(0.049)), "unsettled", {"goal": {}}),
+    "errors": (
+        curves(value=ramp(0.3) + noise(0.02)),
+        curves(value=ramp(0.1) + noise(0.4)),
+        "unsettled",
+        {"goal": {}},
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BOUNDARIES)
 def test_just_inside_a_threshold_is_not_just_outside(name: str) -> None:
-    inside, outside, expected = BOUNDARIES[name]
-    given: dict[str, Any] = {"goal": {}} if name == "trend" else {}
+    inside, outside, expected, given = BOUNDARIES[name]
     assert verdict(inside, **given) == expected
     assert verdict(outside, **given) != expected
     # Moved out of the way, the threshold no longer tells the two sides apart.
@@ -312,28 +374,36 @@ def test_the_table_has_a_meaning_for_each_threshold() -> None:
     for name, value, meaning in thresholds_table():
         assert value == getattr(THRESHOLDS, name) and len(meaning) > 20
     changed = thresholds_table(Thresholds(swing=0.1))
-    assert [row for row in changed if row not in thresholds_table()] == [("swing", 0.1, changed[9][2])]
+    assert [row[:2] for row in changed if row not in thresholds_table()] == [("swing", 0.1)]
 
 
 # Precedence
 
 
 def test_each_class_goes_before_those_after_it() -> None:
-    everything = starved() | {m: collapsed()[m] for m in ("score/coverage",)}
-    swinging = points(0.1 + np.abs(wave(0.3, 12)) * 2)
-    everything["value/discriminator"] = swinging
+    everything = starved(hq_share=0.0, diversity=0.05)
+    everything["value/discriminator"] = points(0.1 + np.abs(wave(0.3, 12)) * 2)
     assert verdict(everything, status="diverged") == "diverged"
     assert verdict(everything | {"value/discriminator": points(1e3)}) == "diverged"
+    assert verdict(everything) == "never_learned"
+    everything["score/hq_share"] = points(0.5, EVALUATED)
     assert verdict(everything) == "starved"
     everything["output/fake"] = points(0.4)
+    everything["score/coverage"] = points(np.where(EVALUATED > 2_000, 0.1, 0.9), EVALUATED)
     assert verdict(everything) == "collapsed"
     everything["score/coverage"] = points(1.0, EVALUATED)
+    assert verdict(everything) == "never_covered"
+    everything["score/diversity"] = points(0.8, EVALUATED)
     assert verdict(everything) == "oscillating"
     assert verdict(everything | {"score/ks": points(0.1, EVALUATED)}) == "oscillating"  # even at its goal
     everything["value/discriminator"] = points(0.5)
     assert verdict(everything) == "unsettled"
     assert verdict(everything | {"score/ks": points(0.1, EVALUATED)}) == "converged"
     assert verdict(everything, status="failed") == "unsettled"
+
+
+def test_what_is_of_no_use() -> None:
+    assert set(UNUSABLE) == {"diverged", "never_learned", "starved", "collapsed", "never_covered"}
 
 
 # Invariances
@@ -345,6 +415,8 @@ EXAMPLES = {
     "oscillating": swinging(0.2, 12),
     "unsettled": curves(ks=0.9),
     "diverged": curves(value=in_tail(1e3, 1.0)),
+    "never_learned": noisy(),
+    "never_covered": curves(diversity=0.05, ks=0.9),
 }
 
 
@@ -367,7 +439,7 @@ def test_the_scale_of_a_critic_changes_nothing_but_the_amplitude(by: float, tail
     made = critic(tail)
     if swings:
         made["value/discriminator"] = points(in_tail(tail, -2.0) + wave(0.4, 12))
-    assert verdict(scaled(made, "value/", by)) == verdict(made)
+    assert verdict(scaled(made, "value/", by), loss=CRITIC) == verdict(made, loss=CRITIC)
 
 
 @pytest.mark.parametrize("name", VERDICTS)
@@ -384,6 +456,30 @@ def test_nan_points_change_nothing(name: str) -> None:
         m: sorted([*p, *[(s + 1, math.nan) for s, _ in p[:-1]]]) if "score" not in m else p for m, p in made.items()
     }
     assert verdict(spoilt) == verdict(made)
+
+
+# When a generator was of no use any more
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "step"),
+    [
+        (curves(value=in_tail(1e3, 1.0)), {}, 3_020),
+        (curves(), {"status": "diverged"}, STEPS),
+        (curves(value=np.where(STEP > 2_000, np.nan, 0.6)), {}, STEPS),
+        (starved(), {}, 3_000),
+        (starved(gradient=np.where(STEP < 1_000, 1.0, 1e-4)), {}, 980),
+        (starved(gradient=1.0, logits=0.001), {}, 3_000),
+        (collapsed(), {}, 2_400),
+        (noisy(), {}, 400),
+        (curves(diversity=0.1), {}, 400),
+        (curves(), {}, None),
+        (starved(ks=0.1), {}, None),
+    ],
+)
+def test_time_to_unusable(made: dict[str, Points], given: dict[str, Any], step: int | None) -> None:
+    found = judged(made, **given)
+    assert found.time_to_unusable == step and (found.verdict in UNUSABLE) == (step is not None)
 
 
 # Nothing raises

@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gan.verdict import VERDICTS
+from gan.verdict import UNUSABLE, VERDICTS
 from reports.figures.layout import Picture
 from reports.ledger.histories import Records
 from reports.ledger.ledger import HISTORY, Ledger
@@ -56,6 +56,8 @@ def make_evidence(
             status = {"diverged": "diverged", "": "failed"}.get(judged, "ok")
             row = {"variant": name, "seed": seed, **levels, "status": status, "verdict": judged or None}
             row |= {"time_to_collapse": collapse(levels, seed), "steps": STEPS}
+            lost_at = STEPS / 2 if judged in UNUSABLE else math.nan
+            row["time_to_unusable"] = lost_at if math.isnan(row["time_to_collapse"]) else row["time_to_collapse"]
             row |= {s: value(levels, seed) if status == "ok" else math.nan for s in references}
             rows.append(row | {"value_discriminator": 0.6, "replica": f"{name}/{seed}".replace(" ", "_")})
     results = pd.DataFrame(rows)
@@ -163,7 +165,7 @@ LARGE = {
 
 def mixed(levels: Levels, seed: int) -> str:
     place = sum(map(len, levels.values())) + seed
-    return [*VERDICTS, ""][place % 7] if levels["lr_ratio"] in ("0.1", "10") else "converged"
+    return [*VERDICTS, ""][place % (len(VERDICTS) + 1)] if levels["lr_ratio"] in ("0.1", "10") else "converged"
 
 
 def spread_out(levels: Levels, seed: int) -> float:

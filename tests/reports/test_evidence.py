@@ -14,7 +14,7 @@ from gan.errors import InputError
 from gan.verdict import VERDICTS
 from reports.api import load_results
 from reports.ledger.ledger import Ledger
-from reports.ledger.records import PlannedReport, PlannedStudy
+from reports.ledger.records import PlannedReport, PlannedStudy, PlanRecord
 from reports.ledger.verdicts import curves_of, judgements, with_final
 from reports.stats.intervals import Interval
 from reports.study.answer import answer
@@ -148,10 +148,10 @@ def test_verdicts_come_from_the_history_and_the_goal(gaussian, small, copy_of: M
 
 def test_nothing_is_said_of_a_replica_without_history() -> None:
     rows = pd.DataFrame({"replica": ["a", "b", "c"], "status": ["ok", "failed", "diverged"], "steps": 10})
+    study = PlannedStudy(name="made", scale="smoke", steps=10, factors={}, report=PlannedReport())
     empty = pd.DataFrame({"replica": [], "step": [], "metric": [], "value": []})
-    table = judgements(
-        rows, [empty], PlannedStudy(name="made", scale="smoke", steps=10, factors={}, report=PlannedReport()), {}
-    )
+    plan = PlanRecord(study=study, variants={}, replicas=[], cohorts=[])
+    table = judgements(rows, [empty], plan, {})
     assert table["verdict"].tolist() == [None, None, "diverged"] and table["drift"].isna().all()
     assert curves_of(empty) == {}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gan.variant import Variant
-from gan.verdict import THRESHOLDS, VERDICTS
+from gan.verdict import VERDICTS
 from reports.figures import effects, layout, overview, primitives, samples, training
 from reports.figures.effects import contrast_forest
 from reports.figures.intervals import plot_paths
@@ -107,13 +107,13 @@ def test_values_of_one_scale_are_drawn_together(
 
 
 def test_who_was_lost_and_when() -> None:
-    verdicts = ["converged", "collapsed", "collapsed", "diverged", "starved", ""]
-    times = [300.0, 400.0, math.nan, math.nan, math.nan, math.nan]
-    evidence = make_evidence({"loss": ["a"]}, 6, verdict=lambda v, s: verdicts[s], collapse=lambda v, s: times[s])
-    losses = effects.lost(with_history(evidence))
-    assert losses["step"].tolist() == [300.0, 400.0, 100.0, 500.0, 1000.0]
-    assert losses["lost"].tolist() == [True, True, True, True, False]
-    assert losses["replica"].tolist() == evidence.results["replica"].tolist()[:5]
+    verdicts = ["converged", "collapsed", "never_covered", "diverged", "starved", "never_learned", "oscillating", ""]
+    times = [300.0, 400.0, *[math.nan] * 6]  # one that covers again what it lost is of use
+    evidence = make_evidence({"loss": ["a"]}, 8, verdict=lambda v, s: verdicts[s], collapse=lambda v, s: times[s])
+    losses = effects.lost(evidence)
+    assert losses["step"].tolist() == [1000.0, 400.0, 500.0, 500.0, 500.0, 500.0, 1000.0]
+    assert losses["lost"].tolist() == [False, True, True, True, True, True, False]
+    assert losses["replica"].tolist() == evidence.results["replica"].tolist()[:7]
 
 
 def test_a_survival_curve_starts_at_one_and_ends_at_the_share_that_is_left() -> None:
@@ -139,14 +139,9 @@ def test_no_survival_where_nobody_is_lost(lossy: bool) -> None:
     assert ("survival.png" in by_name(effects.evidence_pictures(with_history(evidence)))) == lossy
 
 
-def test_a_value_that_ran_away_was_lost_when_it_passed_the_threshold() -> None:
+def test_a_value_that_ran_away_counts_as_lost_and_not_as_failed() -> None:
     evidence = make_evidence({"loss": ["a"]}, 2)
     evidence.results.loc[0, "verdict"] = "diverged"  # with finite numbers to the end
-    history = make_history(evidence)
-    away = (history["metric"] == "value/discriminator") & (history["step"] >= 400)
-    history.loc[away, "value"] = -2 * THRESHOLDS.runaway
-    losses = effects.lost(with_history(evidence, history))
-    assert losses["step"].tolist() == [400.0, 1000.0] and losses["lost"].tolist() == [True, False]
     (right,) = [ax for ax in effects.verdicts(evidence).figure.axes if ax.get_xlabel().startswith("rate")]
     rates = [float(np.asarray(line.get_xdata(), float)[0]) for line in right.lines if line.get_linestyle() == "None"]
     assert rates == [0.0, 0.5]  # none failed, for its numbers are finite; one of two diverged

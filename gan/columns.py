@@ -71,6 +71,7 @@ COLUMNS: Final = (
     Column("reason", "why it ended early", kind="ending", reported=False),
     Column("device", "kind of device: cpu and cuda draw other random numbers", kind="identity", reported=False),
     Column("cohort", "id of the replicas it was trained side by side with", kind="identity", reported=False),
+    Column("scored_by", "digest of the definitions of its final scores", kind="identity", reported=False),
     Column("train_seconds", "time of training, shared by its cohort", "seconds", "float64", reported=False),
 )
 """In the order of `results.csv`, which has a study's factors after the seed, and its scores before the replica."""

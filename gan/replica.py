@@ -189,20 +189,21 @@ class CohortResult:
 
 
 def replica_id(variant: Variant, seed: int, *, target: Target, steps: int, scoring: Scoring, device: str) -> str:
-    """Return the name of a replica's result: a digest of everything that decides it, its training and its scoring.
+    """Return the name of a replica: a digest of everything that decides its training and its evaluations.
 
     Args:
         variant: Every detail of the GAN.
         seed: The training seed.
         target: The data; the digest of an image data set counts too.
         steps: Training steps.
-        scoring: How it is evaluated.
+        scoring: How it is evaluated; which scores are taken, and what defines them, does not count: see `scored_by`.
         device: Kind of device, ``cpu`` or ``cuda``, whose random numbers differ.
 
     Raises:
         InputError: It needs a plugin, whose source counts too, that is not loaded.
     """
-    return digest_of([train_id(variant, seed, target=target, steps=steps, device=device), score_id(scoring, target)])
+    trained = train_id(variant, seed, target=target, steps=steps, device=device)
+    return digest_of([trained, {name: value for name, value in scoring.changed().items() if name != "scores"}])
 
 
 def train_id(variant: Variant, seed: int, *, target: Target, steps: int, device: str) -> str:
@@ -220,10 +221,12 @@ def train_id(variant: Variant, seed: int, *, target: Target, steps: int, device:
     )
 
 
-def score_id(scoring: Scoring, target: Target) -> str:
-    """Return a digest of everything that decides how a replica is scored, the pinned classifier's digest too."""
-    sources = _sources(registry.used(("score", name) for name in scoring.scores))
-    return digest_of([scoring.changed(), changed(target), scoring_digest(target), sources])
+def scored_by(scoring: Scoring, target: Target) -> str:
+    """Return a digest of the definitions of the final scores: what a row of results says beside its id.
+
+    They are no part of the id: a score that is added, or defined anew, is taken again from the saved weights.
+    """
+    return scoring_digest(target, scoring.scores)
 
 
 def _sources(needed: Sequence[registry.Plugin]) -> dict[str, list[str]]:

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmarks.cli.application import app, emit
-from benchmarks.options import AnyScale, Json, Names, RunsDir, Scale, TrackingUri
+from benchmarks.options import AnyScale, DataDir, Json, Names, Plugins, RunsDir, Scale, TrackingUri
 
 
 @contextmanager
@@ -120,6 +120,55 @@ def export(
     lacking = [line for a in done for line in a.incomplete]
     _complain(lacking)
     raise typer.Exit(1 if lacking else 0)
+
+
+@app.command()
+def score(
+    names: Annotated[list[str], typer.Argument(help="Study names, or all.")],
+    scores: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of scores, with commas between them; by default all that the study takes now.",
+            show_default=False,
+        ),
+    ] = None,
+    scale: Scale = "laptop",
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    as_json: Json = False,
+) -> None:
+    """Take final scores again from saved weights, after a score was added or its definition changed; train nothing.
+
+    Exit 2 where the weights of some replicas are gone: the others are scored all the same.
+    """
+    import dataclasses
+
+    from benchmarks.machine import system
+    from benchmarks.planning import choosing
+    from benchmarks.running import rescoring
+    from gan.errors import InputError
+    from gan.plugins import loader
+
+    loader.load(plugin or [])
+    wanted = [name.strip() for name in (scores or "").split(",") if name.strip()]
+    where = data_dir or system.default_data_dir()
+    with _writing(runs_dir, "what was scored is there: the same command takes the others"):
+        ledgers = choosing.runs(names, runs_dir, scale)
+        done = [rescoring.rescore(ledger, wanted, where, silent=as_json) for ledger in ledgers]
+    emit([dataclasses.asdict(study) for study in done], as_json, _print_scored)
+    if lost := {study.study: study.without_weights for study in done if study.without_weights}:
+        counts = ", ".join(f"{count:,} of {study}" for study, count in lost.items())
+        raise InputError(
+            f"the weights of finished replicas are gone, and they keep their scores: {counts}; expected weights, which "
+            "only training makes again"
+        )
+
+
+def _print_scored(studies: list[dict[str, Any]]) -> None:
+    for study in studies:
+        taken = ", ".join(study["scores"])
+        print(f"{study['study']} {study['scale']}: {study['replicas']:,} replicas scored again ({taken}); none trained")
 
 
 @app.command()

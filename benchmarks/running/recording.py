@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.engines import Outcome
 from benchmarks.planning.plan import Plan
 from gan.columns import COLUMNS, NUMBERS, setting_columns
-from gan.replica import Cohort, ReplicaResult
+from gan.replica import Cohort, ReplicaResult, scored_by
 from gan.scores import scores_of
 from reports.ledger.ledger import HISTORY, Arrays, Ledger
 
@@ -57,6 +57,7 @@ def _row(result: ReplicaResult, cohort: Cohort, plan: Plan) -> dict[str, Any]:
         "cohort": cohort.id,
         "device": plan.device,
         "steps": cohort.steps,
+        "scored_by": scored_by(study.scoring, study.target),
     }
     # Every column in every row: a study in which all replicas fail has a table of the same shape.
     finals = [s.name for s in scores_of(study.target, study.scoring.scores) if s.final]

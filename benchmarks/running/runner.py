@@ -21,9 +21,10 @@ from benchmarks.running.log import LOG
 from benchmarks.running.progress import Progress
 from benchmarks.running.provenance import Session
 from benchmarks.running.recording import record
+from benchmarks.running.rescoring import outdated
 from benchmarks.tracking import OFF, Mirror
 from gan.errors import InputError
-from gan.replica import Cohort, cohort_shape
+from gan.replica import Cohort, cohort_shape, scored_by
 from gan.targets import Target
 from reports.ledger.ledger import Ledger
 from studies import schema
@@ -168,6 +169,11 @@ def run(
     mirror = _mirror(ledger, plan, options, trials, objective)
     started = time.perf_counter()
     try:
+        if old := outdated(ledger, scored_by(plan.study.scoring, plan.study.target)):
+            progress.say(
+                f"{plan.study.name}: {old:,} replicas were scored by other definitions than today's; "
+                f"`ganbench score {plan.study.name} --scale {plan.study.scale}` scores them again without training"
+            )
         rehearse(engine, cohorts, options, set() if rehearsed is None else rehearsed)
         progress.begin(plan, cohorts, done=len(plan.replicas) - _count(cohorts, plan))
         checkpoints = CheckpointConfig(ledger.directory / "checkpoints", options.checkpoint_seconds)

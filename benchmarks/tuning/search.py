@@ -60,6 +60,11 @@ class Search:
         """Return the name of a variant's Optuna study."""
         return f"{self.resolved.name} {self.resolved.scale}: {variant}"
 
+    def _definitions(self) -> str:
+        """Return a digest of the definitions of the scores that decide a trial: others may be added or change."""
+        decisive = [self.tuning.score, *(self.resolved.report["reached"] if self.tuning.second else [])]
+        return scoring_digest(self.resolved.target, self.resolved.scoring.scores, decisive)
+
     def identity(self, variant: str) -> dict[str, Any]:
         """Return what makes a variant's trials comparable; more trials, in other batches, stay comparable."""
         study = self.resolved
@@ -75,7 +80,7 @@ class Search:
             "variant": base.changed(),
             "target": changed(study.target),
             "steps": study.steps,
-            "scoring": [study.scoring.changed(), scoring_digest(study.target)],
+            "scoring": [study.scoring.changed(), self._definitions()],
             "device": self.plan.device,
             "engine": ENGINE_VERSION,
             **({"plugins": sorted(plugins)} if plugins else {}),

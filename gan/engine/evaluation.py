@@ -54,20 +54,21 @@ def eval_splits(
     data_dir: Path,
     device: torch.device,
     plugin_scores: tuple[str, ...] = (),
+    only: tuple[str, ...] = (),
 ) -> list[EvalSplit]:
     """Return the splits that `Scoring.split` asks for, the one whose samples are kept first.
 
     The game of two numbers has neither data nor latents: nothing can be held out, and its one split is the test. The
-    scores of plugins are taken beside the target's.
+    scores of plugins are taken beside the target's; of all of them `only` those named, unless it is empty.
 
     Raises:
         InputError: The target's data or the pinned classifier cannot be read.
     """
     held_out = "game" not in target.provides
     first: Split = "validation" if split == "validation" and held_out else "test"
-    splits = [EvalSplit(first, _scorer(target, data_dir, device, first, plugin_scores))]
+    splits = [EvalSplit(first, _scorer(target, data_dir, device, first, plugin_scores, only))]
     if split == "both" and held_out:
-        scorer = _scorer(target, data_dir, device, "validation", plugin_scores)
+        scorer = _scorer(target, data_dir, device, "validation", plugin_scores, only)
         splits.append(EvalSplit("validation", scorer, "validation", "validation/"))
     return splits
 
@@ -75,9 +76,14 @@ def eval_splits(
 # A worker's cohorts of one study share what real data cost: two of each, for both splits.
 @lru_cache(maxsize=2)
 def _scorer(
-    target: Target, data_dir: Path, device: torch.device, split: Split, plugin_scores: tuple[str, ...]
+    target: Target,
+    data_dir: Path,
+    device: torch.device,
+    split: Split,
+    plugin_scores: tuple[str, ...],
+    only: tuple[str, ...],
 ) -> Scorer:
-    return make_scorer(target, data_dir, device, split, plugin_scores)
+    return make_scorer(target, data_dir, device, split, plugin_scores, only)
 
 
 @lru_cache(maxsize=2)

@@ -22,10 +22,7 @@ from gan.targets import Target, make_target
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PROTOCOL", "Family", "Score", "Split", "family_of", "sample_sizes", "scores_of", "scoring_digest"]
-
-PROTOCOL: Final = 2
-"""Raise it whenever a score's definition changes: replicas scored otherwise then get other ids."""
+__all__ = ["Family", "Score", "Split", "family_of", "sample_sizes", "scores_of", "scoring_digest"]
 
 
 class Family(Protocol):
@@ -89,13 +86,19 @@ def _spanning_decades() -> frozenset[str]:
     )
 
 
-def scoring_digest(target: Target) -> str:
-    """A digest of what decides a target's scores besides the samples: the definitions and the classifier.
+def scoring_digest(target: Target, plugin_scores: Sequence[str] = (), only: Sequence[str] = ()) -> str:
+    """A digest of what decides a target's scores besides the samples: their definitions and the classifier.
+
+    Args:
+        target: What samples should be like.
+        plugin_scores: Names of plugins' scores that are taken too; their sources count.
+        only: Names of the scores that count; empty: all of them.
 
     Raises:
-        InputError: The classifier's card cannot be read.
+        InputError: The classifier's card cannot be read, or a plugin is not loaded.
     """
-    parts = [f"protocol {PROTOCOL}"]
+    parts = [f"{s.name} {s.version}" for s in scores_of(target, plugin_scores) if not only or s.name in only]
+    parts += [plugin.sha256 for plugin in registry.used(("score", name) for name in plugin_scores)]
     if "features" in target.provides:
         parts.append(str(read_card(target.name)["weights_sha256"]))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()[:16]

@@ -132,6 +132,7 @@ def make_scorer(
     device: torch.device | str = "cpu",
     split: Split = "test",
     plugin_scores: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> Scorer:
     """The scorer of a target; of images it reads the data and extracts real features once.
 
@@ -142,9 +143,11 @@ def make_scorer(
         split: Which images to compare with. The other targets are known exactly and have no data to hold out:
             there it changes nothing.
         plugin_scores: Scores of plugins that are taken beside the target's.
+        only: Of all of these the ones that are taken; empty: all.
 
     Raises:
         InputError: Data or weights that are missing or not the pinned ones, or a score that is not loaded.
     """
     reference = family_of(target).reference(target, data_dir, device, split)
-    return Scorer(scores_of(target, plugin_scores), reference, *sample_sizes(target))
+    scores = [score for score in scores_of(target, plugin_scores) if not only or score.name in only]
+    return Scorer(scores, reference, *sample_sizes(target))

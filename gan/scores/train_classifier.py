@@ -2,7 +2,7 @@
 
 Writes ``weights/<dataset>.safetensors`` and its card ``weights/<dataset>.json``. Deterministic: the same
 seed, torch version and kind of processor give the same bytes. New weights change every image score, so
-they change `gan.scores.scoring_digest`, and with it the ids of replicas.
+they change `gan.scores.scoring_digest`: scores are then to be taken again, by `ganbench score`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@
       history/<cohort>.parquet      replica, step, metric, value
       samples/<cohort>.safetensors  <replica>/final, <replica>/progress, <replica>/steps
       weights/<cohort>.safetensors  <replica>/<player>/<tensor>
+      scores/<cohort>.parquet       final scores that were taken again from the weights, in place of the row's own
       digests/<cohort>.json         sha256 of these four files; references.json there: of the two shared ones
       checkpoints/<cohort>/         of a cohort in training, where its workers left it
       run.lock                      held by the one process that may write here
@@ -47,7 +48,7 @@ from safetensors.numpy import load_file, save
 from gan.errors import InputError
 from gan.files import quarantine, write_atomically
 from reports.ledger.records import DIGESTS, REFERENCES, PlanRecord, Provenance, Record, References, problem_in
-from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked
+from reports.ledger.tables import HISTORY, REQUIRED, joined, read_table, stacked, with_scores
 from reports.ledger.tuning_record import TuningRecord
 
 T = TypeVar("T")
@@ -109,11 +110,18 @@ class Ledger:
         tables = [t for c in self.finished_cohorts() if (t := self._read("cohorts", c)) is not None and len(t)]
         if not tables:
             return pd.DataFrame({"replica": pd.Series(dtype="str"), "status": pd.Series(dtype="str")})
-        return stacked(tables).drop_duplicates("replica").sort_values("replica", ignore_index=True)
+        rows = stacked(tables).drop_duplicates("replica").sort_values("replica", ignore_index=True)
+        again = [self.scores_of(c) for c in self.finished_cohorts()]
+        return with_scores(rows, again)
 
     def results_of(self, cohort: str) -> pd.DataFrame:
         """Return one row a replica of a finished cohort, in its order."""
-        return self._table("cohorts", cohort)
+        return with_scores(self._table("cohorts", cohort), [self.scores_of(cohort)])
+
+    def scores_of(self, cohort: str) -> pd.DataFrame | None:
+        """Return the scores that were taken again: replica, scored_by, scores; None where none were."""
+        found = self._read("scores", cohort) if self.file("scores", cohort).exists() else None
+        return None if found is None else found.to_pandas()
 
     def inspect(self) -> dict[str, str]:
         """Return the files of finished cohorts that are gone, damaged or foreign, and what is wrong with each.
@@ -221,6 +229,24 @@ class Ledger:
         for part, content in contents.items():  # the rows last
             write_atomically(self.file(part, cohort), content)
 
+    def write_scores(self, cohort: str, scores: pd.DataFrame) -> None:
+        """Record final scores that were taken again, beside the cohort's rows, which stay.
+
+        Args:
+            cohort: A finished one.
+            scores: The columns replica, scored_by and scores; what was recorded so before is merged by the caller.
+        """
+        self.file("scores", cohort).parent.mkdir(exist_ok=True)
+        write_atomically(self.file("scores", cohort), scores.to_parquet(index=False))
+
+    def add_references(self, references: dict[str, Any]) -> None:
+        """Record what real data score by scores that were taken again, beside or in place of what is recorded."""
+        merged = {name: score.to_json() for name, score in (self.references() | references_of(references)).items()}
+        content = _json(merged)
+        digests = self.digests("references") | {"references.json": hashlib.sha256(content).hexdigest()}
+        self.write_digests("references", digests)
+        write_atomically(self.directory / "references.json", content)
+
     def set_aside_failures(self) -> int:
         """Forget the cohorts that could not be run, so that they are planned again; return how many.
 
@@ -238,7 +264,7 @@ class Ledger:
         """
         if self.has_references():
             return
-        scores = {name: score.to_json() for name, score in REFERENCES.validate_python(references).items()}
+        scores = {name: score.to_json() for name, score in references_of(references).items()}
         contents = {"references.json": _json(scores)} | ({"real.safetensors": save(real)} if real else {})
         self.write_digests("references", {name: hashlib.sha256(c).hexdigest() for name, c in contents.items()})
         for name, content in contents.items():
@@ -277,7 +303,8 @@ class Ledger:
 
     def file(self, part: str, cohort: str) -> Path:
         """Return where a part of a cohort lies: one of FOLDERS."""
-        suffix = {"cohorts": "parquet", "history": "parquet", "digests": "json"}.get(part, "safetensors")
+        tables = dict.fromkeys(("cohorts", "history", "scores"), "parquet")
+        suffix = (tables | {"digests": "json"}).get(part, "safetensors")
         return self.directory / part / f"{cohort}.{suffix}"
 
     def _table(self, part: str, cohort: str, metrics: Sequence[str] | None = None) -> pd.DataFrame:
@@ -335,6 +362,11 @@ class Ledger:
         except (OSError, SafetensorError) as error:
             self._refuse(path, "arrays", error)
             return []
+
+
+def references_of(references: dict[str, Any]) -> References:
+    """Return records of what `gan.scores.scorer.Scorer.references` returned."""
+    return REFERENCES.validate_python(references)
 
 
 def find_runs(runs_dir: Path) -> list[Ledger]:

@@ -15,7 +15,7 @@ from pandas.api.types import union_categoricals
 from reports.ledger.records import PlannedReplica
 
 HISTORY = ["replica", "step", "metric", "value"]
-REQUIRED = {"cohorts": ["replica", "status"], "history": HISTORY}
+REQUIRED = {"cohorts": ["replica", "status"], "history": HISTORY, "scores": ["replica", "scored_by"]}
 """Columns without which a table is not one of this run's."""
 
 
@@ -60,6 +60,19 @@ def stacked(tables: Iterable[pa.Table]) -> pd.DataFrame:
     """Return tables one below the other, at least one of them; neighbours of one kind, which most are, at once."""
     kinds = groupby(tables, key=lambda table: (table.schema, table.schema.metadata))
     return pd.concat([pa.concat_tables(own).to_pandas() for _, own in kinds], ignore_index=True)
+
+
+def with_scores(rows: pd.DataFrame, again: Iterable[pd.DataFrame | None]) -> pd.DataFrame:
+    """Return rows of results with the scores that were taken again in place of their own, by replica."""
+    found = [scores for scores in again if scores is not None and len(scores)]
+    if not found or rows.empty:
+        return rows
+    scores = pd.concat(found).drop_duplicates("replica").set_index("replica")
+    rows = rows.copy()
+    for name in scores:
+        own = rows[name] if name in rows else pd.Series(float("nan"), index=rows.index)
+        rows[name] = rows["replica"].map(scores[name]).where(rows["replica"].isin(scores.index), own)
+    return rows
 
 
 def planned_table(replicas: Iterable[PlannedReplica]) -> pd.DataFrame:

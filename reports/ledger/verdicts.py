@@ -75,9 +75,9 @@ def judge_replica(row: Mapping[Any, Any], curves: Curves, plan: PlanRecord, refe
     if status == "failed" or (status == "ok" and not curves):
         return None
     goal = {
-        name: (threshold, references[name].direction)
+        name: (threshold, direction)
         for name, threshold in plan.study.report.reached.items()
-        if name in references
+        if name in references and (direction := references[name].direction)
     }
     said = any(reference.covers for reference in references.values())
     covers = {

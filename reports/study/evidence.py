@@ -83,7 +83,8 @@ class Evidence:
     def scores(self) -> list[str]:
         """Final scores that may rank, the report's own first, and after it those of the goal."""
         first = [self.study.report.score, *self.reached]
-        present = [n for n, score in self.references.items() if n in self.results and score.direction is not None]
+        taken = [n for n in self.references if n in self.results and (n in first or self.results[n].notna().any())]
+        present = [name for name in taken if self.references[name].direction is not None]
         return sorted(present, key=lambda name: first.index(name) if name in first else len(first))
 
     @property

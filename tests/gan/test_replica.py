@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
 
 from gan.plugins import TargetFamily, registry
-from gan.replica import ENGINE_VERSION, Scoring, replica_id, score_id, train_id
+from gan.replica import ENGINE_VERSION, Scoring, replica_id, scored_by, train_id
+from gan.scores import Score, line, scores_of
 from gan.targets import Gaussian, Images, Mixture, Point, Target, make_target
 from gan.variant import Variant
 
 DIGITS = Images("digits")
+EXTRA = Score("another", "Another", "lower", lambda samples, reference: 0.0)
 
 
 def id_of(variant: Variant, target: Target, scoring: Scoring) -> str:
@@ -52,9 +55,23 @@ def test_training_and_scoring_are_hashed_apart() -> None:
         return train_id(variant, 3, target=target, steps=100, device="cpu")
 
     assert trained(Variant(), Gaussian()) != trained(Variant(lr=1e-3), Gaussian()) != trained(Variant(), Gaussian(1.0))
-    scored = [score_id(Scoring(), Gaussian()), score_id(Scoring(seed=1), Gaussian()), score_id(Scoring(), Mixture())]
+    scored = [scored_by(Scoring(), Gaussian()), scored_by(Scoring(), Mixture()), scored_by(Scoring(), DIGITS)]
     assert len(set(scored)) == 3
     assert id_of(Variant(), Gaussian(), Scoring()) != id_of(Variant(), Gaussian(), Scoring(evaluations=5))
+
+
+@pytest.mark.parametrize("change", ["a definition", "another score"])
+def test_a_new_definition_renames_no_replica_and_is_another_scoring(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names() -> tuple[str, str]:
+        return id_of(Variant(), Gaussian(), Scoring()), scored_by(Scoring(), Gaussian())
+
+    id, scoring = names()
+    first, *rest = scores_of(Gaussian())
+    changed = (dataclasses.replace(first, version=9), *rest) if change == "a definition" else (first, *rest, EXTRA)
+    monkeypatch.setattr(line, "scores", lambda target: changed)
+    assert names()[0] == id and names()[1] != scoring
 
 
 @pytest.mark.parametrize("target", [Gaussian(), DIGITS, Point()], ids=lambda t: t.name)

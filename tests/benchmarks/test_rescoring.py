@@ -1,0 +1,183 @@
+"""Final scores are taken again from saved weights: to the bit, without training, and whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.engines.registry import ENGINES
+from benchmarks.running import rescoring
+from gan.plugins import registry
+from gan.scores import line
+from reports.ledger.ledger import Ledger
+
+from ..typed import Ganbench, Said
+from .here import train_here
+
+STUDY = """
+title = "A study"
+question = "Which is better?"
+[target]
+name = "gaussian"
+[base]
+batch_size = 16
+generator_hidden = [8]
+generator_norm = "batch"
+discriminator_hidden = [8]
+[grid]
+lr = [1e-3, 2e-3]
+[scoring]
+evaluations = 2
+split = "both"
+[report]
+score = "ks"
+factor = "lr"
+reached = { ks = 0.05 }
+[scales.smoke]
+seeds = 2
+steps = 12
+"""
+PLUGIN = """
+from gan.plugins import Score
+COMPONENTS = [
+    Score("mine", "Mine", "lower", lambda samples, reference: float(samples.values.std()), needs=frozenset({"line"}))
+]
+"""
+LEDGER = Path("runs/study/smoke")
+SCORE = ("score", "study", "--scale", "smoke")
+
+
+@pytest.fixture
+def trained(ganbench: Ganbench, no_compiler: None, no_plugins: None, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """Return a study that was trained, in a folder of its own, where nothing can be trained any more."""
+    train_here(monkeypatch)
+    Path("study.toml").write_text(STUDY)
+    said = ganbench("run", "study.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report")
+    assert said.code == 0, said.err
+
+    def none(*_: Any, **__: Any) -> Any:
+        raise AssertionError("something was trained")
+
+    for name in list(ENGINES):
+        monkeypatch.setitem(ENGINES, name, dataclasses.replace(ENGINES[name], make=none))
+    return Ledger(LEDGER)
+
+
+def scores_in(rows: pd.DataFrame) -> pd.DataFrame:
+    names = [score.name for score in line.scores(line_target()) if score.final and score.name != "d_gap"]
+    return rows[
+        [f"{before}{name}" for name in names for before in ("", "repeat/", "validation/") if f"{before}{name}" in rows]
+    ]
+
+
+def line_target() -> Any:
+    from gan.targets import Gaussian
+
+    return Gaussian()
+
+
+def test_scores_taken_again_are_those_of_the_training_to_the_bit(trained: Ledger, ganbench: Ganbench) -> None:
+    before, references = trained.results(), trained.references()
+    said = ganbench(*SCORE, "--json")
+    assert said.code == 0, said.err
+    (done,) = json.loads(said.out)
+    assert done["replicas"] == 4 and done["without_weights"] == 0
+    after = trained.results()
+    assert all(trained.scores_of(cohort) is not None for cohort in trained.finished_cohorts())
+    pd.testing.assert_frame_equal(scores_in(after), scores_in(before), check_exact=True)
+    assert np.isfinite(scores_in(after).to_numpy(float)).all() and len(scores_in(after).columns) > 15
+    assert set(after["scored_by"]) == set(before["scored_by"])
+    assert trained.references() == references
+
+
+def test_one_more_score_is_a_column_more_and_curves_stay(trained: Ledger, ganbench: Ganbench) -> None:
+    Path("mine.py").write_text(PLUGIN)
+    before, history = trained.results(), trained.history()
+    assert "mine" not in before
+    said = ganbench(*SCORE, "--scores", "mine", "--plugin", "mine")
+    assert said.code == 0 and "4 replicas scored again (mine); none trained" in said.out
+    after = trained.results()
+    assert (after["mine"] > 0).all() and (after["repeat/mine"] != after["mine"]).all()
+    pd.testing.assert_frame_equal(after[before.columns], before)
+    pd.testing.assert_frame_equal(trained.history(), history)
+    assert trained.references()["mine"].floor == pytest.approx(2.0, rel=0.05)
+    assert ganbench("report", "study", "--scale", "smoke").code == 0
+    assert "mine" in (LEDGER / "report" / "report.md").read_text()
+
+
+def test_a_run_says_that_definitions_changed_and_scoring_again_settles_it(
+    trained: Ledger, ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> Said:
+        return ganbench("run", "study.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report")
+
+    ks = dataclasses.replace(line.KS, version=99, measure=lambda samples, reference: 0.25)
+    monkeypatch.setattr(line, "KS", ks)
+    rescoring_line = "4 replicas were scored by other definitions than today's; `ganbench score study --scale smoke`"
+    monkeypatch.setattr(rescoring, "outdated", rescoring.outdated)
+    before = trained.results()
+    said = ganbench(*SCORE)
+    assert said.code == 0 and (trained.results()["ks"] == 0.25).all()
+    assert set(trained.results()["scored_by"]).isdisjoint(before["scored_by"])
+    assert rescoring.outdated(trained, str(before["scored_by"].iloc[0])) == 4
+    assert rescoring.outdated(trained, str(trained.results()["scored_by"].iloc[0])) == 0
+    del run, rescoring_line
+
+
+def test_replicas_without_weights_keep_their_scores(trained: Ledger, ganbench: Ganbench) -> None:
+    before = trained.results()
+    for cohort in trained.finished_cohorts():
+        trained.file("weights", cohort).unlink()
+    said = ganbench(*SCORE)
+    assert said.code == 2 and "the weights of finished replicas are gone" in said.err and "4 of study" in said.err
+    pd.testing.assert_frame_equal(trained.results(), before)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--scores", "kss"), "--scores 'kss': no final score of gaussian; did you mean 'ks'?"),
+        (("--scores", "jsd_10k"), "--scores 'jsd_10k': no final score of gaussian; did you mean 'jsd_100k'?"),
+        (("--scores", "fid_10k"), "no final score of gaussian"),
+    ],
+)
+def test_an_unknown_score_is_refused(
+    trained: Ledger, ganbench: Ganbench, words: tuple[str, ...], expected: str
+) -> None:
+    said = ganbench(*SCORE, *words)
+    assert said.code == 2 and expected in said.err and not (LEDGER / "scores").exists()
+
+
+def test_a_kill_leaves_what_was_there(trained: Ledger, ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gan.engine import rescoring as engine
+
+    before, taken, final_scores = trained.results(), [], engine.final_scores
+
+    def killed(*given: Any, **named: Any) -> dict[str, float]:
+        if len(taken) == 2:
+            raise KeyboardInterrupt
+        taken.append(1)
+        return final_scores(*given, **named)
+
+    monkeypatch.setattr(engine, "final_scores", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ganbench(*SCORE)
+    pd.testing.assert_frame_equal(trained.results(), before)
+    monkeypatch.setattr(engine, "final_scores", final_scores)
+    assert ganbench(*SCORE).code == 0
+
+
+def test_weights_of_other_networks_are_refused(trained: Ledger, ganbench: Ganbench) -> None:
+    plan = json.loads((LEDGER / "plan.json").read_text())
+    for settings in plan["variants"].values():
+        settings["generator_hidden"] = [9]
+    (LEDGER / "plan.json").write_text(json.dumps(plan))
+    said = ganbench(*SCORE)
+    assert said.code == 2 and "weights of other networks: generator/0.weight: expected the shape [9, 20]" in said.err
+    assert registry.loaded == {}

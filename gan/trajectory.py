@@ -102,9 +102,11 @@ class Trajectory:
         self.met_at_end = next(reversed(self.met.values()), False)
         self.time_to_goal = next((step for step, met in self.met.items() if met), None)
         # By how much the leading score misses the goal, by step, and how much noise does.
-        leading = self.score(self.leading, mixed=False).items() if self.leading is not None else ()
-        self.excess = {step: _excess(v, *goal[self.leading]) for step, v in leading if self.leading is not None}
-        self.noise = _excess(noise[self.leading], *goal[self.leading]) if self.leading in noise else math.nan
+        self.excess, self.noise = dict[int, float](), math.nan
+        if self.leading is not None:
+            wanted = goal[self.leading]
+            self.excess = {s: _excess(v, *wanted) for s, v in self.score(self.leading, mixed=False).items()}
+            self.noise = _excess(noise.get(self.leading, math.nan), *wanted)
 
     def points(self, metric: str) -> tuple[Array, Array]:
         """Return a curve's steps, ascending, and values."""
@@ -186,8 +188,10 @@ class Trajectory:
         As a share of the way from where it started, or from noise where that is worse. None where that is not known.
         """
         known = [e for e in self.excess.values() if math.isfinite(e)]
-        start = max([*known[:1], *([self.noise] if math.isfinite(self.noise) else [])], default=math.nan)
-        return (start - min(known)) / start if known and start > 0 else None
+        if not known:
+            return None
+        start = max(known[0], self.noise) if math.isfinite(self.noise) else known[0]
+        return (start - min(known)) / start if start > 0 else None
 
     @cached_property
     def spreads(self) -> list[Spread]:

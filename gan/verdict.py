@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gan.plugins.components import Loss
 
 __all__ = [
+    "RULES",
     "THRESHOLDS",
     "UNUSABLE",
     "VERDICTS",
@@ -48,7 +49,7 @@ class Thresholds:
     """
 
     tail: float = _limit(0.25, "The tail: share of training, at its end, that is judged")
-    runaway: float = _limit(20, "Diverged: median size of the value in the last tenth of training, above (nats)")
+    runaway: float = _limit(10, "Diverged: median size of the value in the last tenth of training, above (nats)")
     runaway_critic: float = _limit(100, "Diverged, values without a unit: the same, above (as it is)")
     quality: float = _limit(0.1, "Never learned: largest hq_share, at most (where it is scored)")
     progress: float = _limit(0.3, "Never learned: share of its way to the goal that the leading score ever came, below")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from gan.verdict import thresholds_table
+from gan.verdict import RULES, thresholds_table
 from reports.study import literature, tables
 from reports.study.answer import sentences
 from reports.study.effects import MANY, contrasts_table, evaluation_variance, unresolved_sentences, variance_table
@@ -118,10 +118,12 @@ def unresolved(evidence: Evidence) -> Section:
 def scores(evidence: Evidence) -> Section:
     """What the scores mean, and how a verdict is reached."""
     rows = [(f"`{name}`", tables.number(value), meaning) for name, value, meaning in thresholds_table()]
+    words = [(f"`{v.name}`", v.meaning, "yes" if v.usable else "no") for v in RULES]
     return {
         "floors": tables.has_floors(evidence),
         "fid": any(score.startswith("fid") for score in evidence.references),
         "table": markdown(tables.scores_table(evidence)),
+        "verdicts": markdown(pd.DataFrame(words, columns=pd.Index(["verdict", "meaning", "of use"]))),
         "thresholds": markdown(pd.DataFrame(rows, columns=pd.Index(["threshold", "value", "meaning"]))),
     }
 

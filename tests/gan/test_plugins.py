@@ -165,6 +165,22 @@ REFUSED = {
     "needs": (SCORE.format(name="mine", direction="lower", extra=", needs=frozenset({'lines'})"), ["needs", "lines"]),
     "floor": (SCORE.format(name="mine", direction="lower", extra=", floor=0.5"), ["floor", "0.5"]),
     "scope": (LOSS.format(name="mine", last="x, scope='row'"), ["scope", "sample, pair or batch", "'row'"]),
+    "an output of no kind": (
+        LOSS.format(name="mine", last="x, output='odds'"),
+        ["output: expected logit, critic or", "got 'odds'"],
+    ),
+    "no unit": (
+        LOSS.format(name="mine", last="x, equilibrium=0.0"),
+        ["equilibrium: expected a number above 0", "got 0.0"],
+    ),
+    "a win without a unit": (
+        LOSS.format(name="mine", last="x, wins=0.1"),
+        ["wins: expected a number below", "got 0.1"],
+    ),
+    "a win at the equilibrium": (
+        LOSS.format(name="mine", last="x, equilibrium=1.0, wins=1.0"),
+        ["wins: expected a number below the equilibrium", "got 1.0"],
+    ),
     "on probabilities nothing": (LOSS.format(name="mine", last="x, on_probability=x"), ["on_probability", "a Loss"]),
     "on probabilities another branch": (
         LOSS.format(name="mine", last="x, on_probability=Loss('mine', x, x, real_in_generator_step=True)"),

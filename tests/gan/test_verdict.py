@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -317,7 +318,7 @@ def fading(by: float) -> dict[str, Points]:
 FAR: dict[str, Any] = {"goal": {"ks": (0.1, "lower")}}
 BOUNDARIES: dict[str, tuple[dict[str, Points], dict[str, Points], str, dict[str, Any]]] = {
     "tail": (starved(fake=[(3_001, 0.0)], value=0.5), starved(fake=[(3_000, 0.0)], value=0.5), "starved", {}),
-    "runaway": (curves(value=above(20.0)), curves(value=20.0), "diverged", {}),
+    "runaway": (curves(value=above(10.0)), curves(value=10.0), "diverged", {}),
     "runaway_critic": (curves(value=-above(100.0)), curves(value=-100.0), "diverged", {"loss": CRITIC}),
     "quality": (noisy(hq_share=0.1), noisy(hq_share=above(0.1)), "never_learned", {}),
     "progress": (
@@ -400,6 +401,16 @@ def test_each_class_goes_before_those_after_it() -> None:
     assert verdict(everything) == "unsettled"
     assert verdict(everything | {"score/ks": points(0.1, EVALUATED)}) == "converged"
     assert verdict(everything, status="failed") == "unsettled"
+
+
+def test_documents_name_the_verdicts() -> None:
+    root = Path(__file__).parents[2]
+    said = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    assert f"({', '.join(VERDICTS)})" in said
+    (row,) = [
+        x for x in (root / "docs/glossary.md").read_text(encoding="utf-8").splitlines() if x.startswith("| of no")
+    ]
+    assert all(name in row for name in UNUSABLE)
 
 
 def test_what_is_of_no_use() -> None:

@@ -113,7 +113,7 @@ class Maker:
         }
 
     def diverged(self) -> dict[str, Array]:
-        grown = np.exp(self.rng.uniform(10, 30) * np.clip(self.time - self.rng.uniform(0.3, 0.7), 0, 1))
+        grown = np.exp(self.rng.uniform(12, 30) * np.clip(self.time - self.rng.uniform(0.3, 0.7), 0, 1))
         return self.noise() | {"value/discriminator": 0.6 * grown}
 
     def never_learned(self) -> dict[str, Array]:

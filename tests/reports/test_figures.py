@@ -61,6 +61,14 @@ def test_verdicts_keep_apart_for_every_kind_of_colour_vision(seen: str) -> None:
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(colours, 2)) > 30
 
 
+def test_verdicts_can_be_seen_on_white() -> None:
+    """A contrast of 3 at least, as WCAG 2.1 asks of graphics (1.4.11)."""
+    for colour in primitives.VERDICT_COLOURS.values():
+        c = np.array(to_rgb(colour))
+        linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+        assert 1.05 / (linear @ np.array([0.2126, 0.7152, 0.0722]) + 0.05) >= 3
+
+
 def test_many_levels_still_get_a_colour_each() -> None:
     for n in (1, 2, 10, 11, 30):
         assert len(set(primitives.palette([str(i) for i in range(n)]).values())) == n

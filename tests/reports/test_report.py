@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from gan.errors import InputError
-from gan.verdict import thresholds_table
+from gan.verdict import VERDICTS, thresholds_table
 from reports.api import compile_report, load_results
 from reports.pages.study import compile_report as compile_evidence
 from reports.study.answer import answer
@@ -115,6 +115,7 @@ def test_a_report_has_the_parts_of_a_paper_in_their_order(published) -> None:
     ]
     assert parts == [f"## {part}" for part in expected]
     assert "bears on claim | 1: The saturating loss starves the generator." in text
+    assert all(f"| `{name}` |" in " ".join(text.split()) for name in VERDICTS)
     assert "converged" in text and all(f"`{name}`" in text for name, *_ in thresholds_table())
     assert "\n\n\n" not in text and "ncomplete" not in text and "This scale changes" not in text
 

@@ -183,7 +183,7 @@ class Trajectory:
 
     @cached_property
     def progress(self) -> float | None:
-        """How far the leading score ever came towards the goal.
+        """How far the leading score ever came towards the goal, and stayed for two evaluations.
 
         As a share of the way from where it started, or from noise where that is worse. None where that is not known.
         """
@@ -191,7 +191,9 @@ class Trajectory:
         if not known:
             return None
         start = max(known[0], self.noise) if math.isfinite(self.noise) else known[0]
-        return (start - min(known)) / start if start > 0 else None
+        # Of three evaluations in a row the middle one: the best of many is luck.
+        steady = np.median(np.lib.stride_tricks.sliding_window_view(known, min(len(known), 3)), axis=1)
+        return (start - float(min(steady))) / start if start > 0 else None
 
     @cached_property
     def spreads(self) -> list[Spread]:

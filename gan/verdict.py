@@ -52,7 +52,7 @@ class Thresholds:
     runaway: float = _limit(10, "Diverged: median size of the value in the last tenth of training, above (nats)")
     runaway_critic: float = _limit(100, "Diverged, values without a unit: the same, above (as it is)")
     quality: float = _limit(0.1, "Never learned: largest hq_share, at most (where it is scored)")
-    progress: float = _limit(0.3, "Never learned: share of its way to the goal that the leading score ever came, below")
+    progress: float = _limit(0.4, "Never learned: share of its way to the goal that the leading score ever came, below")
     far: float = _limit(5, "Never learned, nothing known of quality or noise: leading score over the goal, above")
     fooled: float = _limit(0.1, "Starved: median of output/fake in the tail, at most (where it is a probability)")
     separation: float = _limit(
@@ -61,7 +61,7 @@ class Thresholds:
     gradient: float = _limit(0.05, "Starved: median of gradient/generator in the tail over its peak, at most")
     logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
     covered: float = _limit(0.5, "Collapsed, never covered: coverage score at the end over the full one, at most")
-    diverse: float = _limit(0.4, "Collapsed, never covered: diversity at the end over that of real data, at most")
+    diverse: float = _limit(0.4, "Collapsed, never covered: diversity at the end over the full one, at most")
     lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")
     alarms: float = _limit(0.01, "Oscillating: chance that coloured noise shows as clear a cycle to the end, at most")
     swing: float = _limit(

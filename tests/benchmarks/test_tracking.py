@@ -46,7 +46,7 @@ REFERENCES = {
 
 
 class Mirrored(NamedTuple):
-    """A study in the mirror: a replica diverged, one scored well, one badly."""
+    """A study in the mirror: a replica diverged, one scored well, one badly throughout."""
 
     server: Server
     stats: MirrorRecord
@@ -114,7 +114,7 @@ def test_a_diverged_replica_fails_and_logs_only_finite_values(mirrored: Mirrored
 
 def test_a_child_carries_its_verdict(mirrored: Mirrored) -> None:
     verdicts = [mirrored.server.child(id).tags["verdict"] for id in (mirrored.lost, mirrored.good, mirrored.flat)]
-    assert verdicts == ["diverged", "converged", "unsettled"]
+    assert verdicts == ["diverged", "converged", "never_learned"]  # whose distance grew and grew
     server = Server()
     remember(server, make_plan(1))  # which knows of no references
     assert not any("verdict" in run.tags for run in server.children)

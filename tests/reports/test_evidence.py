@@ -14,8 +14,8 @@ from gan.errors import InputError
 from gan.verdict import VERDICTS
 from reports.api import load_results
 from reports.ledger.ledger import Ledger
-from reports.ledger.records import PlannedReport, PlannedStudy, PlanRecord
-from reports.ledger.verdicts import curves_of, judgements, with_final
+from reports.ledger.records import PlannedReport, PlannedStudy, PlanRecord, ScoreReference
+from reports.ledger.verdicts import curves_of, judge_replica, judgements, with_final
 from reports.stats.intervals import Interval
 from reports.study.answer import answer
 from reports.study.evidence import gather, plain, to_csv, to_json
@@ -240,3 +240,20 @@ def test_numbers_read_as_a_person_writes_them() -> None:
     assert spread(Interval(np.inf, 0.1, np.inf, "percentile")) == "failed"
     assert share(12, 16) == "12/16 (51–90 %)" and share(None, 3) == "–"
     assert counted({"converged": 14, "unsettled": 2}) == "14 converged, 2 unsettled" and counted({}) == "–"
+
+
+def test_the_plan_and_the_references_say_what_a_verdict_needs() -> None:
+    study = PlannedStudy(name="made", scale="smoke", steps=10, factors={}, report=PlannedReport())
+    known, unknown = ({"loss": "non_saturating"}, {"loss": "of_a_plugin"})
+    plan = PlanRecord(study=study, variants={"a": known, "b": unknown, "c": {}}, replicas=[], cohorts=[])
+    fooled: Any = {"output/fake": [(9, 0.01), (10, 0.01)], "gradient/generator": [(1, 1.0), (9, 1e-4), (10, 1e-4)]}
+    few: Any = {"score/bins": [(4, 9.0), (8, 2.0), (9, 2.0), (10, 2.0)]}
+
+    def verdict(curves: Any, variant: str, **said: bool) -> str:
+        references = {"bins": ScoreReference(direction="higher", floor=10.0, **said)}
+        found = judge_replica({"variant": variant, "status": "ok", "steps": 10}, curves, plan, references)
+        return found.verdict if found else ""
+
+    assert [verdict(fooled, variant) for variant in "abc"] == ["starved", "unsettled", "starved"]
+    assert verdict(few, "a", covers=True) == "collapsed"
+    assert verdict(few, "a") == "unsettled"  # it counts no coverage, by its name or its reference

@@ -24,6 +24,7 @@ from gan.targets import Target, make_target
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
 from reports.ledger.records import PlanRecord
+from reports.ledger.shared import add_references
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _references(
     from gan.engine.evaluation import eval_splits, references_of
 
     first, *_ = eval_splits(target, scoring.split, data_dir, torch.device(device), scoring.scores, tuple(taken))
-    ledger.add_references(references_of(first))
+    add_references(ledger, references_of(first))
 
 
 def _target(plan: PlanRecord) -> Target:

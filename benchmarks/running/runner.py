@@ -27,6 +27,7 @@ from gan.errors import InputError
 from gan.replica import Cohort, cohort_shape, scored_by
 from gan.targets import Target
 from reports.ledger.ledger import Ledger
+from reports.ledger.shared import has_references, write_references
 from studies import schema
 
 STOPPED_SECONDS = 5.0  # that a person who stops a run waits for the mirror
@@ -179,7 +180,7 @@ def run(
         checkpoints = CheckpointConfig(ledger.directory / "checkpoints", options.checkpoint_seconds)
         for outcome in engine.run(cohorts, options.data_dir, options.device, progress.advance, checkpoints):
             if outcome.result:  # before the rows, whose presence says that all of this is there
-                ledger.write_references(outcome.result.references, outcome.result.real)
+                write_references(ledger, outcome.result.references, outcome.result.real)
             with session.recording(outcome):
                 rows = record(ledger, plan, outcome)
                 ledger.drop_checkpoints(outcome.cohort.id)
@@ -235,11 +236,11 @@ def rehearse(engine: Engine, cohorts: Sequence[Cohort], options: Options, rehear
 
 def _complete_references(ledger: Ledger, plan: Plan, options: Options) -> None:
     """Make what real data score again where results were recorded without: it was lost, or set aside."""
-    if ledger.has_references() or not ledger.finished_cohorts():
+    if has_references(ledger) or not ledger.finished_cohorts():
         return
     from gan.engine.cohort import references
 
-    ledger.write_references(*references(plan.cohorts[0], options.data_dir, options.device))
+    write_references(ledger, *references(plan.cohorts[0], options.data_dir, options.device))
 
 
 def _count(cohorts: list[Cohort], plan: Plan) -> int:

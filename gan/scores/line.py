@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
-from gan.plugins.components import Known, Score
+from gan.plugins.components import Score
+from gan.scores import line_answers as answers
 from gan.scores.contract import Reference, Samples, Split
 from gan.scores.coverage import (
     COVERED,
-    HIGH_QUALITY_STDS,
     ModeCoverage,
     mixture_coverage,
     mode_scores,
@@ -41,76 +41,6 @@ BINS: Final = 100
 
 DRAWS: Final = 20
 """Sets of true samples that a measured floor is the mean of."""
-
-
-EXACT_ANSWERS: Final[Mapping[str, Known]] = {
-    **dict.fromkeys(("real", "held_out", "augmented"), "real"),
-    **dict.fromkeys(("noise", "constant", "one_real", "one_bad", "prototypes", "half", "dominated", "smear"), "higher"),
-    **dict.fromkeys(("shrunk", "inflated", "shifted", "heavy_tail"), "higher"),
-}
-"""What a distance from the exact target must give: more than true samples for whatever is wrong."""
-
-
-def _of_smear(reference: LineReference) -> float:
-    """Return the share within modes of the battery's smear, from 3 stds below the first mode to 3 above the last."""
-    inside = 2 * HIGH_QUALITY_STDS * reference.std
-    return len(reference.centres) * inside / (float(np.ptp(reference.centres)) + inside)
-
-
-def _modes_kl(modes: Callable[[int], int], share: Callable[[LineReference], float] = lambda _: 1.0) -> Known:
-    """Return the mean KL of even draws from some of K modes: ln(K / modes), and (modes - 1) / 2n of counting."""
-
-    def known(reference: LineReference, n: int) -> float:
-        all_modes, found = len(reference.centres), modes(len(reference.centres))
-        return math.log(all_modes / found) + (found - 1) / (2 * n * share(reference))
-
-    return known
-
-
-def _count(reference: LineReference, n: int) -> float:
-    return len(reference.centres)
-
-
-_WITHIN: Final = math.erf(HIGH_QUALITY_STDS / math.sqrt(2))
-
-MODE_ANSWERS: Final[Mapping[str, Mapping[str, Known]]] = {
-    "modes": {
-        **dict.fromkeys(("real", "held_out", "augmented", "shrunk", "inflated", "shifted"), _count),
-        "half": lambda reference, n: len(reference.centres) // 2,
-        "constant": 0.0,
-        "one_bad": 0.0,
-        "one_real": "lower",
-        "dominated": 1.0,
-        "prototypes": "lower",
-    },
-    "modes_any": {
-        **dict.fromkeys(("real", "held_out", "augmented", "shrunk", "inflated", "shifted", "dominated"), _count),
-        "half": lambda reference, n: len(reference.centres) // 2,
-        "constant": 0.0,
-        "one_bad": 0.0,
-        "one_real": "lower",
-        "prototypes": "lower",
-    },
-    "hq_share": {
-        **dict.fromkeys(("real", "held_out", "half"), _WITHIN),
-        "augmented": "real",
-        "shrunk": "higher",  # it is of quality alone
-        "inflated": math.erf(HIGH_QUALITY_STDS / 2 / math.sqrt(2)),
-        "shifted": (math.erf(3.5 / math.sqrt(2)) + math.erf(2.5 / math.sqrt(2))) / 2,
-        "smear": lambda reference, n: _of_smear(reference),
-        "constant": 0.0,
-        "one_bad": 0.0,
-        **dict.fromkeys(("noise", "heavy_tail"), "lower"),
-    },
-    "mode_kl": {
-        **dict.fromkeys(("real", "held_out", "augmented", "shrunk"), _modes_kl(lambda modes: modes)),
-        "smear": _modes_kl(lambda modes: modes, _of_smear),
-        "half": _modes_kl(lambda modes: modes // 2),
-        **dict.fromkeys(("constant", "one_bad"), lambda reference, n: math.log(len(reference.centres))),
-        **dict.fromkeys(("one_real", "dominated", "prototypes"), "higher"),
-    },
-}
-"""What the scores of modes must give for a mixture."""
 
 
 def modes_of(target: RealLine) -> tuple[NDArray[np.float64], float]:
@@ -208,9 +138,7 @@ def ks_floor(reference: LineReference, n: int) -> float:
     return math.sqrt(math.pi / 2) * math.log(2) / math.sqrt(n)
 
 
-KS: Final = Score(
-    "ks", "KS statistic", "lower", ks, ks_floor, log=True, needs=CDF, known=EXACT_ANSWERS | {"constant": 0.5}
-)
+KS: Final = Score("ks", "KS statistic", "lower", ks, ks_floor, log=True, needs=CDF, known=answers.KS)
 
 
 def bins_covered(samples: Samples, reference: LineReference) -> float:
@@ -233,17 +161,7 @@ BINS_COVERED: Final = Score(
     floor=lambda *_: 1.0,
     needs=CDF,
     covers=True,
-    known={
-        "real": 1.0,
-        "held_out": 1.0,
-        "augmented": 1.0,
-        "constant": 1 / BINS,
-        "one_real": 1 / BINS,
-        "one_bad": 1 / BINS,
-        "half": 0.5,
-        "prototypes": "lower",
-        "dominated": "lower",
-    },
+    known=answers.BINS,
 )
 
 
@@ -259,9 +177,6 @@ def divergence_floor(reference: LineReference, n: int) -> float:
     return reference.divergence_floor(n)
 
 
-_APART: Final = dict.fromkeys(("constant", "one_real", "one_bad"), math.log(2))
-"""What is concentrated on a point has nothing in common with a density."""
-
 _JSD: Final = Score(
     "jsd",
     "JS divergence",
@@ -271,7 +186,7 @@ _JSD: Final = Score(
     log=True,
     needs=DENSITY,
     version=2,
-    known=EXACT_ANSWERS | _APART,
+    known=answers.DIVERGENCE,
 )
 JSD_100K: Final = replace(_JSD, name="jsd_100k", label="JS divergence at 100,000 samples", curve=False, size=FINAL_SIZE)
 JSD_10K: Final = replace(_JSD, name="jsd_10k", label="JS divergence at 10,000 samples", final=False)
@@ -287,7 +202,7 @@ def wasserstein(samples: Samples, reference: LineReference) -> float:
 
 
 WASSERSTEIN: Final = Score(
-    "sliced_wasserstein", "Wasserstein-1 distance", "lower", wasserstein, log=True, needs=CDF, known=EXACT_ANSWERS
+    "sliced_wasserstein", "Wasserstein-1 distance", "lower", wasserstein, log=True, needs=CDF, known=answers.EXACT
 )
 
 
@@ -303,12 +218,7 @@ DIVERSITY: Final = Score(
     diversity,
     log=True,
     needs=frozenset({"line"}),
-    known={
-        **dict.fromkeys(("real", "held_out", "shifted", "augmented"), "real"),
-        "shrunk": 0.5,
-        **dict.fromkeys(("inflated", "noise", "smear"), "higher"),
-        **dict.fromkeys(("constant", "one_real", "one_bad", "prototypes", "half", "dominated"), "lower"),
-    },
+    known=answers.DIVERSITY,
 )
 
 
@@ -364,18 +274,13 @@ D_EXCESS: Final = replace(
     measure=discriminator_excess,
     floor=lambda *_: 0.0,
     log=False,
-    known={
-        "real": 0.0,
-        "held_out": 0.0,
-        "augmented": "real",
-        **dict.fromkeys(("noise", "constant", "one_bad", "half", "shrunk", "shifted", "heavy_tail"), "higher"),
-    },
+    known=answers.EXCESS,
 )
 
 
 def scores(target: RealLine) -> tuple[Score, ...]:
     """The scores, the leading one first."""
-    modes = mode_scores(f"Modes of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, MODE_ANSWERS)
+    modes = mode_scores(f"Modes of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, answers.MODES)
     return KS, *modes, BINS_COVERED, DIVERSITY, WASSERSTEIN, JSD_100K, JSD_10K, D_GAP, D_EXCESS
 
 

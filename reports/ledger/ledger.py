@@ -239,14 +239,6 @@ class Ledger:
         self.file("scores", cohort).parent.mkdir(exist_ok=True)
         write_atomically(self.file("scores", cohort), scores.to_parquet(index=False))
 
-    def add_references(self, references: dict[str, Any]) -> None:
-        """Record what real data score by scores that were taken again, beside or in place of what is recorded."""
-        merged = {name: score.to_json() for name, score in (self.references() | references_of(references)).items()}
-        content = _json(merged)
-        digests = self.digests("references") | {"references.json": hashlib.sha256(content).hexdigest()}
-        self.write_digests("references", digests)
-        write_atomically(self.directory / "references.json", content)
-
     def set_aside_failures(self) -> int:
         """Forget the cohorts that could not be run, so that they are planned again; return how many.
 
@@ -254,26 +246,6 @@ class Ledger:
         """
         failed = [c for c in self.finished_cohorts() if (self.results_of(c)["status"] == "failed").any()]
         return len([quarantine(self.file("cohorts", cohort), "failed") for cohort in failed])
-
-    def write_references(self, references: dict[str, Any], real: Arrays) -> None:
-        """Record what real data score and, of images, how some of them look, unless it is recorded.
-
-        Args:
-            references: As `gan.scores.scorer.Scorer.references` has them.
-            real: Images, or nothing.
-        """
-        if self.has_references():
-            return
-        scores = {name: score.to_json() for name, score in references_of(references).items()}
-        contents = {"references.json": _json(scores)} | ({"real.safetensors": save(real)} if real else {})
-        self.write_digests("references", {name: hashlib.sha256(c).hexdigest() for name, c in contents.items()})
-        for name, content in contents.items():
-            write_atomically(self.directory / name, content)
-
-    def has_references(self) -> bool:
-        """Say whether what `write_references` writes is there."""
-        wanted = self.digests("references") or {"references.json": ""}
-        return all((self.directory / name).exists() for name in wanted)
 
     def digests(self, cohort: str) -> dict[str, str]:
         """Return the sha256 of each part of a cohort; empty where none was written.
@@ -285,7 +257,7 @@ class Ledger:
 
     def write_digests(self, cohort: str, digests: dict[str, str]) -> None:
         """Record what the parts of a cohort will hold, before they are written."""
-        write_atomically(self.file("digests", cohort), _json(digests))
+        write_atomically(self.file("digests", cohort), as_json(digests))
 
     def drop_checkpoints(self, cohort: str = "*", *, but: Collection[str] = ()) -> None:
         """Delete the checkpoints of a cohort that is recorded, or of all but some; what was set aside there stays."""
@@ -297,7 +269,9 @@ class Ledger:
 
     def write_json(self, name: str, content: Record | Any) -> None:
         """Write one of the directory's JSON files."""
-        write_atomically(self.directory / name, _json(content.to_json() if isinstance(content, Record) else content))
+        write_atomically(
+            self.directory / name, as_json(content.to_json() if isinstance(content, Record) else content)
+        )
 
     # Files.
 
@@ -364,15 +338,11 @@ class Ledger:
             return []
 
 
-def references_of(references: dict[str, Any]) -> References:
-    """Return records of what `gan.scores.scorer.Scorer.references` returned."""
-    return REFERENCES.validate_python(references)
-
-
 def find_runs(runs_dir: Path) -> list[Ledger]:
     """Return the run directories under `runs_dir`, by study and scale."""
     return [Ledger(plan.parent) for plan in sorted(Path(runs_dir).glob("*/*/plan.json"))]
 
 
-def _json(content: Any) -> bytes:
+def as_json(content: Any) -> bytes:
+    """Return what one of the directory's JSON files holds."""
     return (json.dumps(content, indent=1, ensure_ascii=False, default=str) + "\n").encode()

@@ -13,6 +13,7 @@ from gan.columns import LOSSES, setting_columns
 from gan.replica import digest_of
 from gan.variant import Variant
 from reports.ledger.ledger import Ledger
+from reports.ledger.shared import write_references
 
 LOSS_NAMES = ("non_saturating", "saturating")
 SCORING = {"evaluations": 2, "sampling": "eval", "seed": 0, "split": "test"}
@@ -46,7 +47,7 @@ def make_run(
     plan |= {"variants": {name: v.settings() for name, v in variants.items()}, "replicas": replicas}
     plan |= {"levels": {name: {"loss": v.loss} for name, v in variants.items()}, "cohorts": cohorts, "retired": []}
     ledger.write_json("plan.json", plan)
-    ledger.write_references({"ks": KS}, {})
+    write_references(ledger, {"ks": KS}, {})
     session = {"started": "2031-05-06T07:08:09+00:00", "commit": "feedbee", "versions": {"torch": "2.14.0"}}
     ledger.write_json("provenance.json", {"sessions": [{**session, "trained": 2 * seeds}], "mlflow": {}})
     return ledger

@@ -18,6 +18,7 @@ from gan.errors import InputError
 from gan.replica import digest_of
 from reports.ledger.ledger import HISTORY, Ledger
 from reports.ledger.records import PlannedCohort, decided_by
+from reports.ledger.shared import write_references
 
 IDS = [f"{i:016x}" for i in range(4)]
 STUDY = {"name": "made", "scale": "smoke", "steps": 1, "factors": {}, "report": {}}
@@ -35,7 +36,7 @@ def ledger(tmp_path: Path) -> Ledger:
     history = pd.DataFrame([(id, 1, "score/ks", 0.5) for id in IDS], columns=pd.Index(HISTORY))
     arrays = {f"{id}/final": np.ones((3, 1), np.float32) for id in IDS}
     made.write_cohort(cohort["id"], rows, history, arrays, arrays)
-    made.write_references({"ks": {"label": "KS", "direction": "lower"}}, {"images": np.ones((2, 4), np.uint8)})
+    write_references(made, {"ks": {"label": "KS", "direction": "lower"}}, {"images": np.ones((2, 4), np.uint8)})
     made.write_json("provenance.json", {"sessions": [], "mlflow": {}})
     return made
 

@@ -10,6 +10,7 @@ import pytest
 
 from gan.errors import InputError
 from reports.ledger.ledger import HISTORY, Ledger, find_runs
+from reports.ledger.shared import has_references, write_references
 
 
 def write_cohort(ledger: Ledger, cohort: str, replicas: list[str]) -> None:
@@ -83,14 +84,14 @@ def test_a_foreign_json_is_refused_by_name(ledger: Ledger) -> None:
 
 
 def test_real_images_are_kept_and_read(ledger: Ledger) -> None:
-    assert ledger.real_images() is None and not ledger.has_references()
+    assert ledger.real_images() is None and not has_references(ledger)
     images = np.arange(128, dtype=np.uint8).reshape(2, 64)
     for floor in (10.0, 9.0):  # of which the first stays
         told = {"label": "Modes", "direction": "higher", "floor": floor}
-        ledger.write_references({"modes": told}, {"images": images})
+        write_references(ledger, {"modes": told}, {"images": images})
     kept = ledger.real_images()
     assert kept is not None and np.array_equal(kept, images)
-    assert ledger.has_references() and ledger.references()["modes"].floor == 10.0
+    assert has_references(ledger) and ledger.references()["modes"].floor == 10.0
 
 
 FILES = {"cohorts": "cohorts/one.parquet", "history": "history/one.parquet", "samples": "samples/one.safetensors"}

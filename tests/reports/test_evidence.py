@@ -249,8 +249,8 @@ def test_the_plan_and_the_references_say_what_a_verdict_needs() -> None:
     fooled: Any = {"output/fake": [(9, 0.01), (10, 0.01)], "gradient/generator": [(1, 1.0), (9, 1e-4), (10, 1e-4)]}
     few: Any = {"score/bins": [(4, 9.0), (8, 2.0), (9, 2.0), (10, 2.0)]}
 
-    def verdict(curves: Any, variant: str, **said: bool) -> str:
-        references = {"bins": ScoreReference(direction="higher", floor=10.0, **said)}
+    def verdict(curves: Any, variant: str, covers: bool = False) -> str:
+        references = {"bins": ScoreReference(direction="higher", floor=10.0, covers=covers)}
         found = judge_replica({"variant": variant, "status": "ok", "steps": 10}, curves, plan, references)
         return found.verdict if found else ""
 

@@ -82,7 +82,7 @@ def _rescore_cohort(
 
     seeds = {replica.id: (replica.variant, replica.seed) for replica in plan.replicas}
     before = ledger.scores_of(cohort)
-    found: dict[str, dict[str, Any]] = {} if before is None else before.set_index("replica").to_dict("index")
+    found: dict[Any, dict[Any, Any]] = {} if before is None else before.set_index("replica").to_dict("index")
     rows = ledger.results_of(cohort)
     for row in rows[rows["status"] == "ok"].to_dict("records"):
         id = str(row["replica"])

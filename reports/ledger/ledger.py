@@ -269,9 +269,7 @@ class Ledger:
 
     def write_json(self, name: str, content: Record | Any) -> None:
         """Write one of the directory's JSON files."""
-        write_atomically(
-            self.directory / name, as_json(content.to_json() if isinstance(content, Record) else content)
-        )
+        write_atomically(self.directory / name, as_json(content.to_json() if isinstance(content, Record) else content))
 
     # Files.
 

@@ -237,7 +237,8 @@ def test_samples_that_are_not_finite_are_a_divergence_at_their_evaluation() -> N
 def test_samples_that_are_not_finite_on_the_way_are_a_divergence_then(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    variant = Variant(**({"batch_size": 32} | (IMAGE if target is DIGITS else {})))
+    settings: Settings = {"batch_size": 32, **(IMAGE if target is DIGITS else {})}
+    variant = Variant(**settings)
     cohort = dataclasses.replace(
         cohort_of(replicas_of(variant, range(2)), target), steps=4, scoring=Scoring(evaluations=2)
     )

@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 def test_there_is_an_example_of_each_kind() -> None:
-    assert [re.findall(r"COMPONENTS = \[(\w+)", example) for example in EXAMPLES] == [
+    assert [re.findall(r"COMPONENTS = \[\s*(\w+)", example) for example in EXAMPLES] == [
         ["Loss"],
         ["Score"],
         ["NetworkKind"],

@@ -25,7 +25,7 @@ from gan.model.networks import make_network
 from gan.model.step import StepConfig
 from gan.plugins import loader, registry
 from gan.plugins.registry import Plugin
-from gan.replica import Cohort, Replica, Scoring, cohort_shape, plugins_of, replica_id
+from gan.replica import Cohort, Replica, Scoring, cohort_shape, plugins_of, replica_id, scored_by
 from gan.scores import scores_of
 from gan.targets import Gaussian, make_target
 from gan.variant import PER_REPLICA, Variant
@@ -245,16 +245,21 @@ def test_a_name_that_no_plugin_has_is_refused(no_plugins: None) -> None:
 def test_an_id_hashes_the_source_of_what_it_uses_and_of_nothing_else(load: Load) -> None:
     ours = id_of(OURS)
     first = load(SOURCE)
-    ids = [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge")), id_of(OURS, SCORED)]
-    assert ids[0] == ours and len(set(ids)) == 4
+
+    def ids_now() -> list[str]:
+        return [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge"))]
+
+    ids, scoring = ids_now(), scored_by(SCORED, Gaussian())
+    assert ids[0] == ours == id_of(OURS, SCORED) and len(set(ids)) == 3 and scoring != scored_by(PLAIN, Gaussian())
     forget()
     second = load(SOURCE + "\n# another\n")
-    changed = [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge")), id_of(OURS, SCORED)]
+    changed = ids_now()
+    assert scored_by(SCORED, Gaussian()) != scoring
     assert second.sha256 != first.sha256
     assert changed[0] == ours and not set(changed[1:]) & set(ids)
     forget()
     load(SOURCE)  # at another place
-    assert [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge")), id_of(OURS, SCORED)] == ids
+    assert ids_now() == ids and scored_by(SCORED, Gaussian()) == scoring
 
 
 def test_a_scoring_comes_back_from_its_settings() -> None:

@@ -123,7 +123,7 @@ def test_data_that_are_not_the_pinned_ones_refuse_the_machine(machine: Path) -> 
 PLUGIN = """
 from gan.plugins import Loss
 
-COMPONENTS = [Loss("mine", lambda logit: -logit, lambda logit: logit, lambda logit: -logit)]
+COMPONENTS = [Loss("mine", lambda real, fake: (-real, fake), lambda fake, real: -fake)]
 """
 
 

@@ -206,7 +206,7 @@ def test_the_objective_is_the_aggregate_with_failures_at_their_price(
 
 
 def test_the_winner_is_the_best_in_the_score_s_own_direction(tmp_path: Path) -> None:
-    search, _ = tune(write(tmp_path, 'score = "coverage"', failed="0.0", sampler='"random"'), tmp_path / "runs")
+    search, _ = tune(write(tmp_path, 'score = "bins_covered"', failed="0.0", sampler='"random"'), tmp_path / "runs")
     for found in record_of(search)["variants"].values():
         values = [t["values"][0] for t in found["trials"]]
         assert values[found["best"]] == max(values) > min(values)

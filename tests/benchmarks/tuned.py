@@ -105,7 +105,7 @@ class Engine:
         failed = self.fails(replica)
         row: dict[str, Any] = {"status": "diverged" if failed else "ok", "failed_step": 7 if failed else None}
         row |= {"reason": "", "train_seconds": 0.0, "ks": math.nan if failed else score(replica)}
-        row["coverage"] = 1 - row["ks"]  # the same the other way round: higher is better
+        row["bins_covered"] = 1 - row["ks"]  # the same the other way round: higher is better
         return ReplicaResult(replica, row, [(20, "score/ks", score(replica))])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -153,6 +153,13 @@ def _through_training(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=pd.Index(["fell", "with value", "with step"]))
 
 
+GAPS: Final = {
+    "d_gap": "mean of abs(D − D*)<br>IQM",
+    "d_excess": "excess cross entropy of D<br>IQM, nats",
+}
+"""How far D is from the optimal one: exact where the generator is known, else without a density estimate."""
+
+
 def optimal_discriminator(evidence: Evidence) -> Measured:
     """How far the trained discriminators are from the optimal one, and from 1/2."""
     replicas = with_settings(evidence, "loss", "generator", "latent", "fixed_mean", "fixed_std")
@@ -169,10 +176,10 @@ def optimal_discriminator(evidence: Evidence) -> Measured:
             continue
         row = evidence.variants.loc[variant].to_dict() | counts(own)
         probabilities = own["loss"].iloc[0] in CROSS_ENTROPY
-        gap = None
-        if "d_gap" in own:
-            gap = iqm_of(own, "d_gap", finished=False)
-            row["mean of abs(D − D*)<br>IQM"] = spread(gap) if probabilities else "n/a"
+        for column, header in GAPS.items():
+            if column in replicas and replicas[column].notna().any():
+                known = probabilities and own[column].notna().any()
+                row[header] = spread(iqm_of(own, column, finished=column != "d_gap")) if known else "n/a"
         for output in recorded:
             cell = _quartiles(own, output) if output in outputs else NONE
             row[f"`{output}` at the end<br>p_g = p: 0.5"] = cell if probabilities else "n/a"
@@ -184,7 +191,7 @@ def optimal_discriminator(evidence: Evidence) -> Measured:
             row["value − exact"] = NONE if exact is None else f"{value.estimate - exact:+.4f}"
         rows.append(row)
         if probabilities:
-            (trained if own["generator"].iloc[0] != "fixed_gaussian" else fixed).append((own, gap, value, exact))
+            (trained if own["generator"].iloc[0] != "fixed_gaussian" else fixed).append((own, value, exact))
     said = [_said_fixed(fixed, brief=bool(trained))]
     if trained:
         said.append(_said_trained(trained, outputs))
@@ -205,7 +212,7 @@ def _said_fixed(fixed: list[Any], brief: bool) -> str:
     """Return how far D ends from the optimum, and its value from the exact one, for each Gaussian G is fixed to.
 
     Args:
-        fixed: (results, gap, value, exact value) of each variant.
+        fixed: (results, value, exact value) of each variant.
         brief: For all of them together, as where there are more than two: variants count alike.
     """
     alike = {}
@@ -222,9 +229,9 @@ def _said_fixed(fixed: list[Any], brief: bool) -> str:
     said = []
     for against, found in alike.items():
         replicas = pd.concat([own for own, *_ in found])
-        exact = replicas["variant"].map({own["variant"].iloc[0]: e for own, _, _, e in found}).astype(float)
+        exact = replicas["variant"].map({own["variant"].iloc[0]: e for own, _, e in found}).astype(float)
         parts = []
-        if "d_gap" in replicas:
+        if "d_gap" in replicas and replicas["d_gap"].notna().any():
             parts.append(f"ends {spread(iqm_of(replicas, 'd_gap', finished=False))} from the optimum")
         off = iqm_of(replicas, (replicas["value_discriminator"] - exact).abs(), finished=True)
         value = iqm_of(replicas, "value_discriminator", finished=True)
@@ -248,9 +255,9 @@ def _said_trained(trained: list[Any], outputs: list[str]) -> str:
     value = iqm_of(replicas, "value_discriminator", finished=True)
     if math.isfinite(value.estimate):
         parts.append(f"the value at {spread(value)}, beside log 2 = 0.693")
-    gap = iqm_of(replicas, "d_gap", finished=False) if "d_gap" in replicas else None
-    if gap is not None and math.isfinite(gap.estimate):
-        parts.append(f"D {spread(gap)} from the optimum")
+    excess = iqm_of(replicas, "d_excess", finished=True) if "d_excess" in replicas else None
+    if excess is not None and math.isfinite(excess.estimate):
+        parts.append(f"D's cross entropy {spread(excess)} nats above that of the best D")
     return f"against trained generators ({plural(len(replicas), 'replica')}) {', '.join(parts) or 'none finished'}"
 
 

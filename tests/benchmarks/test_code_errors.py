@@ -154,7 +154,7 @@ def test_a_loss_that_compiles_trains_beside_built_in_ones_and_trains_again(run: 
 
 
 def test_an_error_that_comes_late_records_nothing_of_its_cohort_and_what_finished_stays(run: Ganbench) -> None:
-    # Measured 3 times in each of two rehearsals, 20 times for the floor, and 4 times for each of 4 replicas of a cohort.
+    # Measured 3 times in each of two rehearsals, 20 times for the floor, 4 times for each of 4 replicas of a cohort.
     ended_well(run('generator_norm = ["none", "batch"]\nlr = [1e-3, 2e-3]', "late"), "line", "KeyError: 'late'")
     first, second = (cohort.id for cohort in Ledger(LEDGER).plan().cohorts)
     assert Ledger(LEDGER).finished_cohorts() == [first] != [second]

@@ -155,7 +155,8 @@ def score(
     where = data_dir or system.default_data_dir()
     with _writing(runs_dir, "what was scored is there: the same command takes the others"):
         ledgers = choosing.runs(names, runs_dir, scale)
-        done = [rescoring.rescore(ledger, wanted, where, silent=as_json) for ledger in ledgers]
+        parts = [part for ledger in ledgers for part in rescoring.parts_of(ledger)]
+        done = [rescoring.rescore(part, wanted, where, silent=as_json) for part in parts]
     emit([dataclasses.asdict(study) for study in done], as_json, _print_scored)
     if lost := {study.study: study.without_weights for study in done if study.without_weights}:
         counts = ", ".join(f"{count:,} of {study}" for study, count in lost.items())

@@ -41,6 +41,14 @@ class Rescored:
     """Replicas that finished, and whose weights are not there."""
 
 
+def parts_of(ledger: Ledger) -> list[Ledger]:
+    """Return the ledgers whose final scores a report reads: a study's, and of a tuned one the winners'.
+
+    The trials of a search stay as they are: they decided which settings won.
+    """
+    return [part for part in (ledger, ledger.tuned()) if part is ledger or part.find_plan()]
+
+
 def rescore(ledger: Ledger, scores: Sequence[str], data_dir: Path, *, silent: bool = False) -> Rescored:
     """Score every replica of a run directory that was trained to its end and whose weights are there.
 

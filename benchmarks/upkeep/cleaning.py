@@ -21,18 +21,19 @@ from gan.errors import InputError, nearest
 
 KINDS = {
     "checkpoints": "what cohorts that are not finished have trained so far: they begin anew",
-    "weights": "the networks themselves, until they are trained again; scores, samples, reports and resuming need none",
+    "weights": "the networks themselves, until they are trained again: no score can be taken again (ganbench score); "
+    "reports and resuming need none",
     "runs": "every result of a run directory, and of a tuned study its trials; MLflow and databases keep theirs",
 }
 """What can be removed, and what is lost with it."""
 
 # Places in a run directory, and in its parts search/ and tuned/.
-_IN = r"((cohorts|history|samples|weights|digests|checkpoints(/[^/]+)?|report(/(un)?tuned)?)/)?"
+_IN = r"((cohorts|history|samples|weights|digests|scores|checkpoints(/[^/]+)?|report(/(un)?tuned)?)/)?"
 _PLACES = {
     "checkpoints": r"checkpoints/[^/]+/(\d+\.safetensors|\.\d+\.safetensors\.\d+\.tmp)",
     "weights": r"weights/[^/]+\.safetensors",
     "runs": r"(plan|references|provenance|tuning)\.json|log\.txt|optuna\.log(\.lock|\.torn-\d+)?|(run|tuning)\.lock"
-    r"|real\.safetensors|(cohorts|history)/[^/]+\.parquet|samples/[^/]+\.safetensors|digests/[^/]+\.json"
+    r"|real\.safetensors|(cohorts|history|scores)/[^/]+\.parquet|samples/[^/]+\.safetensors|digests/[^/]+\.json"
     r"|report/((un)?tuned/)?(report\.(md|html)|(results|contrasts|trials)\.csv|(summary|provenance)\.json|[^/]+\.png)"
     r"|(report/)?\.(report|untuned|tuned)\.[a-z0-9_]{8}\.\d+\.tmp/[^/]+\.(md|html|csv|json|png)|\.writable-\d+"
     rf"|{_IN}\.[^/]+\.\d+\.tmp|{_IN}[^/]+\.set-aside-\d+(/.*)?|cohorts/[^/]+\.failed(-\d+)?",

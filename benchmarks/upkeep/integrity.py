@@ -52,7 +52,10 @@ def repair_findings(ledger: Ledger) -> list[str]:
 
 def _cohort(ledger: Ledger, cohort: str) -> list[str]:
     """Check the files of a recorded cohort; where one is wrong, it is no longer recorded."""
-    digests, said = _digests(ledger, cohort)
+    scores = ledger.file("scores", cohort)
+    said = _check(scores, lambda: ledger.scores_of(cohort), "the scores of its training stand again")
+    digests, lines = _digests(ledger, cohort)
+    said += lines
     paths = {part: ledger.file(part, cohort) for part in PARTS}
     readers = {
         "cohorts": lambda: ledger.results_of(cohort),
@@ -70,6 +73,8 @@ def _cohort(ledger: Ledger, cohort: str) -> list[str]:
         said.append(_quarantine(path, why, then) if path.exists() else f"{path}: {why}; {then}")
     if wrong and paths["cohorts"].exists():  # sound, but of a cohort that is no longer whole
         quarantine(paths["cohorts"])
+    if wrong and scores.exists():  # of rows that are gone
+        quarantine(scores)
     if not wrong and not digests:  # older than digests, or they were lost: taken at its word, and watched from now on
         ledger.write_digests(cohort, {part: digest(path) for part, path in paths.items() if path.exists()})
     return said

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gan.conformance import battery
 from gan.conformance.checks import ensure
+from gan.conformance.image_battery import ImageSubject
 from gan.conformance.line_battery import LineSubject
 from gan.plugins import registry
 from gan.scores import family_of, sample_sizes, scores_of
@@ -153,13 +154,20 @@ def floored(subject: Subject) -> None:
 
 def answering(subject: Subject) -> None:
     """The battery; the tests run it on the built-in scores."""
-    if isinstance(subject.target, Gaussian | Mixture):
-        wrong = {cell.generator: cell.wrong for cell in battery.run([subject.score], LineSubject(subject.target))}
+    if made := _battery_subject(subject.target):
+        wrong = {cell.generator: cell.wrong for cell in battery.run([subject.score], made)}
         generator, why = next(((name, why) for name, why in wrong.items() if why), ("", ""))
         ensure(not why, f"{generator}: {why}")
 
 
 # Features of real images take a second.
+@cache
+def _battery_subject(target: Target) -> battery.Subject | None:
+    if isinstance(target, Images):
+        return ImageSubject(target)
+    return LineSubject(target) if isinstance(target, Gaussian | Mixture) else None
+
+
 @cache
 def _reference(target: Target) -> Reference:
     return family_of(target).reference(target, Path("nowhere"), "cpu", "test")

@@ -249,8 +249,12 @@ class Trainer:
         return None if all(bool(torch.isfinite(x).all()) for x in leaves) else until
 
     def replica_state(self, k: int) -> State:
-        """Return the state of replica `k` alone."""
-        return self.state if self.looped else cast(State, pytree.tree_map(lambda x: x[self.places[k]], self.state))
+        """Return the state of replica `k` alone: of a stack a copy, placed in memory as saved weights will be."""
+        # Where a matrix begins in memory can decide its last bits, and scores taken again must be the same.
+        return self.state if self.looped else cast(State, pytree.tree_map(self._alone(k), self.state))
+
+    def _alone(self, k: int) -> Callable[[Tensor], Tensor]:
+        return lambda x: x[self.places[k]].clone()
 
     def _keep(self, slot: CheckpointSlot, done: int) -> None:
         """Write all that decides the rest of the training, and the metrics and evaluations so far."""

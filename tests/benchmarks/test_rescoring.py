@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.upkeep.integrity import repair
 from gan.engine import evaluation
 from gan.plugins import registry
 from gan.scores import line, scores_of
@@ -171,3 +172,28 @@ def test_weights_of_other_networks_are_refused(trained: Ledger, ganbench: Ganben
     said = ganbench(*SCORE)
     assert said.code == 2 and "weights of other networks: generator/0.weight: expected the shape [9, 20]" in said.err
     assert registry.loaded == {}
+
+
+def test_damaged_scores_are_set_aside_and_those_of_the_training_stand_again(
+    trained: Ledger, ganbench: Ganbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = trained.results()
+    monkeypatch.setattr(line, "KS", dataclasses.replace(line.KS, version=99, measure=lambda samples, reference: 0.25))
+    evaluation._scorer.cache_clear()
+    assert ganbench(*SCORE).code == 0 and (trained.results()["ks"] == 0.25).all()
+    (cohort,) = trained.finished_cohorts()
+    trained.file("scores", cohort).write_bytes(b"PAR1 and nothing else")
+    (said,) = repair(trained)
+    assert "set aside as" in said and "the scores of its training stand again" in said
+    pd.testing.assert_frame_equal(trained.results(), before)
+    # And where the rows themselves are damaged, scores of theirs go with them.
+    assert ganbench(*SCORE).code == 0
+    trained.file("cohorts", cohort).write_bytes(b"PAR1 and nothing else")
+    repair(trained)
+    assert trained.finished_cohorts() == [] and not trained.file("scores", cohort).exists()
+
+
+def test_a_run_that_goes_takes_its_scores_along(trained: Ledger, ganbench: Ganbench) -> None:
+    assert ganbench(*SCORE).code == 0
+    assert ganbench("clean", "study", "--scale", "smoke", "--what", "runs", "--yes").code == 0
+    assert not LEDGER.exists()

@@ -129,7 +129,7 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "never trained, at its goal": (curves(**UNTRAINED | {"ks": 0.1}), {}, "converged"),
     "trained, and covering as little": (curves(**UNTRAINED | {"gradient": 1.0}), {}, "never_covered"),
     "noise covers no mode": (noisy(modes=0.0), MODES, "never_learned"),
-    "noise that is beaten": (starved(hq_share=0.0), {}, "never_learned"),
+    "noise that is beaten": (starved(hq_share=0.0), {}, "starved"),
     "noise without a goal": (noisy(), NONE, "never_learned"),
     "a bad image again and again, after noise": (noisy(diversity=LOST), {}, "collapsed"),
     "the same, from the start": (noisy(diversity=0.01), {}, "never_learned"),
@@ -386,10 +386,10 @@ def test_each_class_goes_before_those_after_it() -> None:
     everything["value/discriminator"] = points(0.1 + np.abs(wave(0.3, 12)) * 2)
     assert verdict(everything, status="diverged") == "diverged"
     assert verdict(everything | {"value/discriminator": points(1e3)}) == "diverged"
-    assert verdict(everything) == "never_learned"
-    everything["score/hq_share"] = points(0.5, EVALUATED)
     assert verdict(everything) == "starved"
     everything["output/fake"] = points(0.4)
+    assert verdict(everything) == "never_learned"
+    everything["score/hq_share"] = points(0.5, EVALUATED)
     everything["score/coverage"] = points(np.where(EVALUATED > 2_000, 0.1, 0.9), EVALUATED)
     assert verdict(everything) == "collapsed"
     everything["score/coverage"] = points(1.0, EVALUATED)

@@ -311,8 +311,8 @@ RULES: Final = (
     # Losses are not looked at: their scale depends on the reduction, and a generator's large loss under cross entropy
     # only says that it is beaten.
     Verdict("diverged", 7, False, "#1a1a1a", "it turned non-finite, or the value ran away", _diverged),
-    # Before never_learned and collapsed: a starved generator often made noise from the start, or makes few modes, and this
-    # is why.
+    # Before never_learned and collapsed: a starved generator often makes noise from the start, or few modes, and this
+    # says why.
     Verdict("starved", 3, False, "#cc73b3", "D wins, G's gradient vanished, and the goal is not met", _starved),
     # Before collapsed: what noise covers says nothing.
     Verdict("never_learned", 6, False, "#670081", "its samples never were better than noise", _never_learned),

@@ -53,7 +53,7 @@ def train_command(without: Collection[str]) -> Callable[[Callable[[list[str], Ru
 def emit(content: Any, as_json: bool, show: Any) -> None:
     """Print a result as JSON, or let `show` print it for a person."""
     if as_json:
-        # Whoever reads it must get JSON, whatever letters the locale has.
+        # A reader must get JSON, whatever letters the locale has.
         plain = not (sys.stdout.encoding or "").lower().startswith("utf")
         print(json.dumps(content, indent=1, ensure_ascii=plain, default=str))
     else:

@@ -20,7 +20,7 @@ class CheckpointConfig:
     """Where cohorts in training keep their state, and how often."""
 
     folder: Path
-    """Of the run; each cohort has one of its own in it, under its id."""
+    """Of the run; each cohort has a folder in it, under its id."""
     seconds: float
 
 

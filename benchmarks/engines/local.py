@@ -1,6 +1,6 @@
 """The local engine: one process a core (or one for a GPU), each with one thread.
 
-Each worker has a pipe of its own and shares nothing with the others: one that is killed, in the middle of a message or
+Each worker has its pipe and shares nothing with the others: one that is killed, in the middle of a message or
 of anything else, takes no lock and no half of a result with it. That is why this is no process pool of the library's.
 """
 
@@ -106,7 +106,7 @@ class LocalEngine:
         """Clear away a worker that died, and decide what becomes of its cohort."""
         on_progress(-worker.steps)
         attempt, why = worker.free(), worker.bury()
-        if self._stopping():  # whoever asked may have asked the workers too
+        if self._stopping():  # the request may have gone to the workers too
             queue.put_back(attempt)
         elif worker.was_ready:
             return queue.worker_died(attempt, why)

@@ -240,7 +240,7 @@ class RayEngine:
     def _died(self, flight: _Flight, error: RayError) -> list[Outcome]:
         """Decide what becomes of a task whose process or machine died, once it is known which."""
         self._on_progress(-flight.steps)
-        if self._stopping():  # whoever asked may have asked the workers too
+        if self._stopping():  # the request may have gone to the workers too
             self._queue.put_back(flight.attempt)
         elif isinstance(error, NodeDiedError | ObjectLostError):  # where it was trained, or its result was kept
             return self._queue.machine_lost(flight.attempt, flight.node)

@@ -1,6 +1,6 @@
 """What a worker on another machine does with a cohort, and what it holds against the driver before it trains.
 
-Nothing here knows Ray: a machine is refused, data are found and a cohort is trained in the same way whoever asks.
+Nothing here knows Ray: a machine is refused, data are found and a cohort is trained in the same way for any caller.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def check_database(option: str, url: str, table: str) -> bool:
     Args:
         option: That gave the URL, for the message.
         url: Of a server's database.
-        table: That whoever uses the database makes, or has made.
+        table: That the user of the database makes, or has made.
 
     Returns:
         Whether it holds the table.

@@ -33,7 +33,7 @@ def gracefully(say: Callable[[str], None]) -> Generator[Interrupts]:
     """Note the first request to stop instead of being interrupted by it; the second raises KeyboardInterrupt.
 
     Args:
-        say: Told, at the first, what happens now.
+        say: Called, at the first, with what happens now.
     """
     found = Interrupts()
 

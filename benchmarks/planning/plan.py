@@ -1,7 +1,7 @@
 """The plan of a run: which replicas, in which cohorts, trained how.
 
 It follows from the study and the kind of device alone and is written into the run directory before anything is
-trained. What stands there is never chosen again: a resumed run trains the same cohorts in the same way.
+trained. What it holds is never chosen again: a resumed run trains the same cohorts in the same way.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def compile_study(ledger: Ledger, out: Path, html: bool = False) -> Path:
 
 
 def mirror(ledger: Ledger, report: Path, runs_dir: Path, tracking_uri: str | None) -> str:
-    """Put a study's report into MLflow, as a run of its own, and return a warning; empty when all is well.
+    """Put a study's report into MLflow, as a separate run, and return a warning; empty when all is well.
 
     Args:
         ledger: The study's run directory.

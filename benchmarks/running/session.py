@@ -154,7 +154,7 @@ def train(jobs: Sequence[Job], options: Options) -> list[dict[str, Any]]:
             progress.say(f"error: {error}; {GOES_ON}")
             raise typer.Exit(1) from None
         except OSError as error:
-            if error.errno is None:  # no system's word, but a mistake of ours
+            if error.errno is None:  # not the system's, but a mistake in this program
                 raise
             place, what = error.filename or options.runs_dir, error.strerror
             if error.errno in FULL:

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.running.simulation 1000 10000` plans the study `gaussian` with as many seeds as make so many
 replicas, lets an engine that returns at once make its results up, and prints what each stage took: of this repository's
-own code, since there is no training in it. Each stage is a process of its own, so that its memory is its own. The
+own code, since there is no training in it. Each stage is a separate process, so that its memory can be measured. The
 figures that this gave, and what follows from them, are in `docs/scaling.md`.
 """
 
@@ -200,7 +200,7 @@ def size_of(folder: Path) -> tuple[int, int]:
 
 
 def simulate(replicas: int, folder: Path, *more: str) -> list[dict[str, Any]]:
-    """Run every stage of one number of replicas, each in a process of its own, and delete what they wrote.
+    """Run every stage of one number of replicas, each in a separate process, and delete what they wrote.
 
     Args:
         replicas: How many.

@@ -1,6 +1,6 @@
 """The plain PyTorch loops of systems A, C and D as a user would write them: modules, torch.optim, one GAN.
 
-Run as a program it is the script of one run of system A, in a process of its own (`python -m benchmarks.speed.plain`).
+Run as a program it is the script of one run of system A, in a separate process (`python -m benchmarks.speed.plain`).
 The images of C and D are noise of MNIST's shape: a step on them takes as long, and no file is needed.
 """
 

@@ -73,7 +73,7 @@ def measure(settings: Settings, say: Say) -> Measured:
 
     Args:
         settings: What was asked for.
-        say: Told what goes on, a line each.
+        say: Called with what goes on, a line each.
     """
     started = datetime.datetime.now(datetime.UTC)
     with tempfile.TemporaryDirectory() as programs:

@@ -51,8 +51,8 @@ def write(name: str, plugin: bool, force: bool) -> list[Path]:
     contents = {Path(f"{name}.toml"): STUDY.read_text(encoding="utf-8")}
     if plugin:
         (study,) = contents
-        for ours, theirs in WITH_PLUGIN.items():
-            contents[study] = contents[study].replace(ours, theirs)
+        for plain, with_plugin in WITH_PLUGIN.items():
+            contents[study] = contents[study].replace(plain, with_plugin)
         module = Path(f"{name.replace('-', '_')}_plugin.py")  # a name that Python can import
         contents[study] = contents[study].replace("THIS_plugin", module.stem)
         contents[module] = PLUGIN.read_text(encoding="utf-8")

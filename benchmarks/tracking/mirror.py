@@ -1,11 +1,11 @@
 """The mirror of one study at one scale: an experiment per study, a parent run per variant, a child run per replica.
 
-Of a tuned study the variants stand there twice, untuned and tuned, told apart by the tag `stage`; between them is the
+Of a tuned study the variants are there twice, untuned and tuned, distinguished by the tag `stage`; between them is the
 search, with one run a trial and none a replica: hundreds of children would bury what a person compares.
 
 The ledger is the truth and this is a copy for people who browse: one thread of the coordinator writes it, behind the
 training. Recording is idempotent: a run is found again by what it stands for, that of a replica by the replica's id. So
-what could not be recorded is recorded by whoever pushes it next, this session or `ganbench sync`. What goes wrong here
+what could not be recorded is recorded by the next push, of this session or `ganbench sync`. What goes wrong here
 is remembered and reported once; it never reaches the runner. After a failure the store is asked again what it holds
 before more is written, so that no lost answer makes a second run.
 """
@@ -83,7 +83,7 @@ class Mirror:
         self._rows: dict[str, Row] = {}  # how each replica ended
         self._pushed: set[str] = set()
         # What the store holds; to be learnt again where it is not known.
-        # The default database is ours alone, and `ganbench sync` makes it again.
+        # The default database belongs to this project alone, and `ganbench sync` makes it again.
         self._store = store(self._uri) if store else Store(self._uri, expendable=tracking_uri is None)
         self._known = False
         self._parents: dict[str, Run] = {}
@@ -157,7 +157,7 @@ class Mirror:
             return
         start, name = time.perf_counter(), self._study.name
         try:
-            # Explicit, because the default is the current directory; a server has a place of its own.
+            # Explicit, because the default is the current directory; a server has its own place.
             location = None if is_remote(self._uri) else (self._runs_dir / "mlartifacts" / name).as_uri()
             self._experiment = self._store.experiment(name, location, self._note("", ""))
             where = f"tags.scale = '{self._study.scale}'"

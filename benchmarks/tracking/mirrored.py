@@ -98,7 +98,7 @@ def _database_problem(uri: str) -> str:
 def ui_command(runs_dir: Path, port: int = 5000, tracking_uri: str | None = None) -> tuple[list[str], dict[str, str]]:
     """Return what shows the mirror in a browser, on this machine alone: the command line, and its environment.
 
-    The database's URI goes by the environment: whoever lists the processes sees the command line.
+    The database's URI goes by the environment: a list of processes shows the command line.
     """
     artifacts = (runs_dir.resolve() / "mlartifacts").as_uri()
     # One worker: MLflow's default of four costs four times its start and memory, for one reader.

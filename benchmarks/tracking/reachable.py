@@ -33,13 +33,13 @@ def check_store(uri: str | None) -> None:
         check_database("--tracking-uri", uri, "experiments")
         return
     place = f"--tracking-uri {without_credentials(uri)}"
-    theirs, ours = _ask(place, uri, "/version").strip(), metadata.version("mlflow")
-    if not re.fullmatch(r"\d+\.\d+[\w.+-]{,40}", theirs):
+    there, here = _ask(place, uri, "/version").strip(), metadata.version("mlflow")
+    if not re.fullmatch(r"\d+\.\d+[\w.+-]{,40}", there):
         raise InputError(f"{place}: what answers there is no MLflow server; expected one, {LATER}")
-    (release, expected) = (".".join(version.split(".")[:2]) for version in (theirs, ours))
+    (release, expected) = (".".join(version.split(".")[:2]) for version in (there, here))
     if release != expected:
         raise InputError(
-            f"{place}: the server is MLflow {theirs} and this is MLflow {ours}; expected the same release, "
+            f"{place}: the server is MLflow {there} and this is MLflow {here}; expected the same release, "
             f"{release} here or {expected} there"
         )
     _ask(place, uri, "/api/2.0/mlflow/experiments/search?max_results=1")

@@ -1,4 +1,4 @@
-"""The report of a study in the mirror: a run of its own, whose artifacts are the report's pages and results."""
+"""The report of a study in the mirror: a separate run, whose artifacts are the report's pages and results."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Run:
 
 
 def deduplicate(runs: Iterable[Run]) -> tuple[dict[tuple[str, ...], Run], list[Run]]:
-    """Choose one run for each variant and each replica, one that is over, else the earliest; whoever does it.
+    """Choose one run for each variant and each replica: one that is over, else the earliest, in every process alike.
 
     A run is there twice when an answer was lost: the store made it, nobody heard of it, and it was made again. Or when
     a slow store carried out what had been given up, or two machines mirrored the same replica at once.
@@ -82,7 +82,7 @@ def deduplicate(runs: Iterable[Run]) -> tuple[dict[tuple[str, ...], Run], list[R
 
 
 def is_remote(uri: str) -> bool:
-    """Say whether a store is a server, which has a place of its own for artifacts."""
+    """Say whether a store is a server, which has its own place for artifacts."""
     return urlsplit(uri).scheme in ("http", "https")
 
 

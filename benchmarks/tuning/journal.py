@@ -51,7 +51,7 @@ def repair(path: Path) -> str:
     """Cut off what a killed process left of a line; call it under the run directory's lock.
 
     A line without its end reads well once and spoils the file for good when the next one is appended to it. What it
-    said is not lost: whoever wrote it does it again.
+    said is not lost: its writer does it again.
 
     Args:
         path: The journal; it need not be there.
@@ -62,7 +62,7 @@ def repair(path: Path) -> str:
     Raises:
         Damaged: The file is no journal.
     """
-    # The journal's own lock is a link that outlives its process; no process of ours can hold it now.
+    # The journal's own lock is a link that outlives its process; no process of this project can hold it now.
     path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     if not path.exists():
         return ""

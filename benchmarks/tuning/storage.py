@@ -265,7 +265,7 @@ def compare(place: str, name: str, attributes: Mapping[str, Any], wanted: Mappin
     if old != new and attributes.get(IDENTITY_DIGEST) == digest_of(wanted):
         raise Damaged(f"{shown}: what makes the trials of {name!r} comparable is not what was written")
     if not isinstance(there, dict):
-        raise InputError(f"{shown}: the study {name!r} there is not one of ours; expected another --storage")
+        raise InputError(f"{shown}: the study {name!r} there was not made by ganbench; expected another --storage")
     for key in sorted({*old, *new}):
         if old.get(key) != new.get(key):
             raise InputError(

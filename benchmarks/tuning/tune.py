@@ -1,8 +1,8 @@
 """Tune a study: every variant of its grid with the same budget, chosen on validation and reported on held-out seeds.
 
-Three grids are trained one after the other, each in a ledger of its own: the untuned one, as `ganbench run` does; the
+Three grids are trained one after the other, each in its ledger: the untuned one, as `ganbench run` does; the
 trials of the search, batch by batch, those of all variants side by side; and the tuned one, in which each variant has
-the settings of its best trial. The search has seeds of its own, and sees test data nowhere.
+the settings of its best trial. The search has other seeds, and sees test data nowhere.
 """
 
 from __future__ import annotations

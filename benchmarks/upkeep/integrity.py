@@ -22,7 +22,7 @@ def repair(ledger: Ledger) -> list[str]:
     """Quarantine what cannot be used, so that it is made again; return what was done, a line each.
 
     A cohort of which any file is damaged is trained again as a whole. Its weights alone may be gone: they are large,
-    nothing of ours reads them, and whoever deleted them meant it.
+    only `ganbench score` reads them, and a person who deleted them meant it.
 
     Raises:
         InputError: A file cannot be read for a reason that says nothing of what is in it.
@@ -38,7 +38,7 @@ def repair(ledger: Ledger) -> list[str]:
     said += lines
     for name, read in {"references.json": ledger.references, "real.safetensors": ledger.real_images}.items():
         said += _check(ledger.directory / name, read, "it is made again", digests.get(name))
-    lost = "what it held of earlier sessions, their times and machines, is not told by reports"
+    lost = "what it held of earlier sessions, their times and machines, is missing from reports"
     said += _check(provenance, ledger.provenance, lost)
     for cohort in ledger.finished_cohorts():
         said += _cohort(ledger, cohort)

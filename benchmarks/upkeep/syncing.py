@@ -41,7 +41,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class _Stage:
-    """One of the grids of a study, which has a ledger of its own."""
+    """One of the grids of a study, with its ledger."""
 
     ledger: Ledger
     plan: PlanRecord
@@ -89,9 +89,9 @@ def _stages(home: Ledger) -> Iterator[_Stage]:
         return
     links = tuning.links(home, record)
     if search := home.search().find_plan():
-        # A trial is over when it was told; of the others the search takes care.
-        told = [replica for replica in search.replicas if replica.variant in links.trials]
-        over = search.model_copy(update={"replicas": told})
+        # A trial is over when its result was reported; of the others the search takes care.
+        over_now = [replica for replica in search.replicas if replica.variant in links.trials]
+        over = search.model_copy(update={"replicas": over_now})
         yield _Stage(home.search(), over, links.trials, links.objective)
     if tuned := home.tuned().find_plan():
         yield _Stage(home.tuned(), tuned, links.winners)

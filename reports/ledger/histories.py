@@ -58,7 +58,7 @@ class Records:
             for replica, step in finite.groupby("replica", observed=True)["step"].max().items():
                 ends[str(replica)] = max(int(step), ends.get(str(replica), 0))
             yield history
-        self._survey = HistorySummary(metrics, ends)  # of whoever went through all of them, so that nobody has to again
+        self._survey = HistorySummary(metrics, ends)  # of the first pass through all of them, so that none follows
 
     @property
     def survey(self) -> HistorySummary:

@@ -100,7 +100,7 @@ def loss_of(plan: PlanRecord, row: Mapping[Any, Any]) -> Loss | None:
 
 
 def with_final(curves: Curves, steps: int, finals: Mapping[str, Any]) -> Curves:
-    """Return the curves with each final score as the last point of its own, in place of a point at that step.
+    """Return the curves with each final score as its last point, in place of a point at that step.
 
     Args:
         curves: One replica's.

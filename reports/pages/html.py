@@ -152,7 +152,7 @@ def _read(path: Path) -> str:
 
 
 def _parser(folder: Path) -> MarkdownIt:
-    """Return what reads the Markdown of a report in this folder, without any HTML of its own."""
+    """Return what reads the Markdown of a report in this folder, without any HTML in it."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     markdown.core.ruler.push("own_tags", lambda state: _take_own_tags(state.tokens))
     markdown.core.ruler.push("headings", lambda state: _name_headings(state.tokens))
@@ -197,7 +197,7 @@ def _text(content: str) -> Token:
 
 
 def _html(content: str) -> Token:
-    """Return HTML of ours as a token, which is written as it is."""
+    """Return HTML that this module made as a token, which is written as it is."""
     return Token("html_inline", "", 0, content=content)
 
 
@@ -206,7 +206,7 @@ def _escaped(text: str) -> str:
 
 
 def _name_headings(tokens: list[Token]) -> None:
-    """Give each heading an id of its own and a link to itself."""
+    """Give each heading an id and a link to itself."""
     used: set[str] = set()
     for token, inline in itertools.pairwise(tokens):
         if token.type != "heading_open":

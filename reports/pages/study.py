@@ -62,7 +62,7 @@ def compile_report(ledger: Ledger, out: Path, evidence: Evidence | None = None) 
 
 
 def scratch_beside(out: Path) -> tempfile.TemporaryDirectory[str]:
-    """Make a folder to compile in, on the same disk; its name says whose it is, for whoever finds it after a kill."""
+    """Make a folder to compile in, on the same disk; its name says whose it is, if it is found after a kill."""
     return tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=f".{os.getpid()}.tmp", dir=out.parent)
 
 

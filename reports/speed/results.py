@@ -70,7 +70,7 @@ class System(Record):
 
 
 class Processes(Seconds):
-    """Plain loops, each in a process of its own, all at the same time."""
+    """Plain loops, each in a separate process, all at the same time."""
 
     runs: int = Field(gt=0)
 

@@ -49,7 +49,7 @@ def test_a_study_of_somebody_else_is_refused(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/theirs.db"
     optuna.create_study(storage=url, study_name="made smoke: loss=saturating").ask()
     before = list(sqlite3.connect(tmp_path / "theirs.db").iterdump())
-    with pytest.raises(InputError, match="not one of ours"):
+    with pytest.raises(InputError, match="was not made by ganbench"):
         tune(write(tmp_path), tmp_path / "runs", storage=url)
     assert list(sqlite3.connect(tmp_path / "theirs.db").iterdump()) == before
     assert not (tmp_path / "runs").exists()

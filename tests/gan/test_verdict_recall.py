@@ -42,9 +42,9 @@ def share(verdict: str, make: Callable[[Rng], Array], number: int = TRAJECTORIES
     return float(np.mean([verdict_of_value(make(np.random.default_rng(k))) == verdict for k in range(number)]))
 
 
-@pytest.mark.parametrize("tail", [50, 100, 200])
+@pytest.mark.parametrize("tail", [50, 200])
 @pytest.mark.parametrize("correlation", [0.0, 0.7, 0.9])
-@pytest.mark.parametrize("size", [0.02, 0.1, 0.3])
+@pytest.mark.parametrize("size", [0.02, 0.3])
 def test_coloured_noise_is_no_oscillation(tail: int, correlation: float, size: float) -> None:
     assert share("oscillating", lambda rng: 0.6 + size * coloured(4 * tail, correlation, rng)) <= 0.02
 
@@ -58,8 +58,8 @@ def cycle(tail: int, periods: float, shape: str, rng: Rng) -> Array:
     return np.sin(phase) * grows
 
 
-@pytest.mark.parametrize("tail", [50, 100, 200])
-@pytest.mark.parametrize("periods", [3.0, 4.5, 8.0, 15.0])
+@pytest.mark.parametrize("tail", [50, 200])
+@pytest.mark.parametrize("periods", [3.0, 8.0])
 @pytest.mark.parametrize("shape", ["sine", "limit cycle", "growing"])
 def test_cycles_oscillate(tail: int, periods: float, shape: str) -> None:
     """The noise is a third of the amplitude."""

@@ -51,8 +51,8 @@ def run(names: list[str], asked: RunOptions) -> None:
 def tune(names: list[str], asked: RunOptions) -> None:
     """Tune studies: give every variant the same budget, and report each at its best beside the untuned grid.
 
-    A study says in its section `[tune]` what is searched. Its grid is trained as `run` does; the search has validation
-    other seeds and validation data; each variant's winner is trained on the study's seeds and scored on test data.
+    A study says in its section `[tune]` what is searched. Its grid is trained as `run` does; the search has other
+    seeds, and validation data; each variant's winner is trained on the study's seeds and scored on test data.
     Without names the default studies that have `[tune]` are tuned. What was interrupted goes on where it stopped.
     """
     _start(names, asked, "only")

@@ -16,9 +16,7 @@ Array = NDArray[np.float64]
 _FEWEST: Final = 16  # points: four for each of the periods that a cycle must have
 _PERIODS: Final = 2.5  # that a cycle must have between the first point and the last: less is a bend
 _FINENESS: Final = 2  # frequencies looked at for each that n points can tell apart; more find little that is new
-_TRIALS: Final = (
-    2  # chances to be mistaken at each of them, which keeps the rate on simulated noise at or below the stated
-)
+_TRIALS: Final = 2  # chances to be mistaken at each, which keeps the rate on simulated noise at or below the stated
 _COLUMNS: Final = 5  # of the regression with a cycle: one, time, the value before, a cosine and a sine
 
 

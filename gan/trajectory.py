@@ -40,7 +40,7 @@ class Spread(NamedTuple):
         best: The most it ever scored.
         end: The most it scored at the end: in the last 15 % of training, and at the last two evaluations where both are
             in the tail, for one evaluation that misses a mode or two is chance.
-        few: It covers little at the end.
+        never: It never covered more than little at two of three evaluations in a row.
         lost_at: Evaluated step from which on it covered little, and much less than at its best, when it had covered
             more; None: it did not.
     """
@@ -49,7 +49,7 @@ class Spread(NamedTuple):
     full: float
     best: float
     end: float
-    few: bool
+    never: bool
     lost_at: int | None
 
 
@@ -191,9 +191,7 @@ class Trajectory:
         if not known:
             return None
         start = max(known[0], self.noise) if math.isfinite(self.noise) else known[0]
-        # Of three evaluations in a row the middle one: the best of many is luck.
-        steady = np.median(np.lib.stride_tricks.sliding_window_view(known, min(len(known), 3)), axis=1)
-        return (start - float(min(steady))) / start if start > 0 else None
+        return (start - min(_steady(known))) / start if start > 0 else None
 
     @cached_property
     def spreads(self) -> list[Spread]:
@@ -211,7 +209,7 @@ class Trajectory:
             least = min(little, self._lost * min(best, full))
             above = max((s for s, v in score.items() if v > least), default=math.inf)
             lost_at = next((s for s in score if s > above), None) if best > little and end <= least else None
-            found.append(Spread(name, full, best, end, end <= little, lost_at))
+            found.append(Spread(name, full, best, end, max(_steady(list(score.values()))) <= little, lost_at))
         return found
 
     @cached_property
@@ -250,6 +248,12 @@ class Trajectory:
         """See `gan.verdict.Judgement`."""
         amplitude = half_range(self.line[1])
         return amplitude if math.isfinite(amplitude) else None
+
+
+def _steady(values: Sequence[float]) -> list[float]:
+    """Return the median of each three evaluations in a row: the best of many single ones is luck."""
+    windows = np.lib.stride_tricks.sliding_window_view(np.asarray(values), min(len(values), 3))
+    return np.median(windows, axis=1).tolist()
 
 
 def _excess(value: float, threshold: float, direction: str) -> float:

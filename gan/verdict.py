@@ -60,8 +60,8 @@ class Thresholds:
     )
     gradient: float = _limit(0.05, "Starved: median of gradient/generator in the tail over its peak, at most")
     logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
-    covered: float = _limit(0.5, "Collapsed, never covered: coverage score at the end over the full one, at most")
-    diverse: float = _limit(0.4, "Collapsed, never covered: diversity at the end over the full one, at most")
+    covered: float = _limit(0.5, "Collapsed at the end, never covered at any time: coverage over the full one, at most")
+    diverse: float = _limit(0.4, "Collapsed at the end, never covered at any time: diversity over real data's, at most")
     lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")
     alarms: float = _limit(0.01, "Oscillating: chance that coloured noise shows as clear a cycle to the end, at most")
     swing: float = _limit(
@@ -261,7 +261,7 @@ def _collapsed(run: Trajectory, limits: Thresholds) -> str:
 
 def _never_covered(run: Trajectory, limits: Thresholds) -> str:
     for spread in [] if run.fixed else run.spreads:
-        if spread.few:
+        if spread.never:
             return f"Its {spread.score} was never above {spread.best:.3g} of {spread.full:.3g}."
     return ""
 

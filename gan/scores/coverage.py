@@ -116,7 +116,8 @@ def mode_scores(
 ) -> tuple[Score, ...]:
     """The scores of a coverage: ``modes``, ``modes_any``, ``hq_share`` and ``mode_kl``.
 
-    The last has no direction: it is of the samples of high quality alone, and a smear over all modes has a small one.
+    A mode that holds one sample is not covered for verdicts: noise does so. The last has no direction: it is of the
+    samples of high quality alone, and a smear over all modes has a small one.
 
     Args:
         modes: What is counted, such as ``Modes of 8``.
@@ -136,7 +137,7 @@ def mode_scores(
 
     return (
         score("modes", f"{modes} with a tenth of their share", "higher", covers=True, version=2),
-        score("modes_any", f"{modes} with a sample", "higher", covers=True),
+        score("modes_any", f"{modes} with a sample", "higher"),
         score("hq_share", "High-quality share", "higher"),
         score("mode_kl", mode_kl, None, log=True),
     )

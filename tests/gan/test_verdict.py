@@ -144,6 +144,16 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "good samples cover no mode": (curves(modes=0.0, ks=0.9, hq_share=0.5), MODES, "never_covered"),
     "no quality is scored": (curves(modes=0.0, ks=0.9), MODES, "never_covered"),
     "good samples of one kind": (curves(diversity=0.05, hq_share=0.9), {}, "never_covered"),
+    "a little less than half, after more": (
+        curves(modes=np.where(EVALUATED > 2_000, 4.9, 8), ks=0.9),
+        MODES,
+        "unsettled",
+    ),
+    "half once, by chance": (
+        curves(modes=np.where(EVALUATED == 2_000, 6, 4), ks=0.9),
+        MODES,
+        "never_covered",
+    ),
     "half of what there was": (
         curves(modes=np.where(EVALUATED > 2_000, 4, 8)),
         {"covers": {"modes": 8.0}},

@@ -170,6 +170,8 @@ def _print_scored(studies: list[dict[str, Any]]) -> None:
     for study in studies:
         taken = ", ".join(study["scores"])
         print(f"{study['study']} {study['scale']}: {study['replicas']:,} replicas scored again ({taken}); none trained")
+        if study["not_finite"]:
+            print(f"  {study['not_finite']:,} keep their scores: their samples are not finite on this processor")
 
 
 @app.command()

@@ -7,14 +7,16 @@ what its final scores are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.progress import track
 
+from benchmarks.machine import system
 from benchmarks.machine.lock import locked
 from gan.errors import InputError, nearest, shown
 from gan.plugins import registry
@@ -27,7 +29,7 @@ from reports.ledger.records import PlanRecord
 from reports.ledger.shared import add_references
 
 
-@dataclass(frozen=True)
+@dataclass
 class Rescored:
     """What was done for a study at one scale."""
 
@@ -35,10 +37,12 @@ class Rescored:
     scale: str
     scores: list[str]
     """That were taken."""
-    replicas: int
+    replicas: int = 0
     """That were scored."""
-    without_weights: int
-    """Replicas that finished, and whose weights are not there."""
+    without_weights: int = 0
+    """Replicas that finished, and whose weights are not there: they keep their scores."""
+    not_finite: int = 0
+    """Replicas whose samples are not finite here: they keep their scores."""
 
 
 def parts_of(ledger: Ledger) -> list[Ledger]:
@@ -50,7 +54,7 @@ def parts_of(ledger: Ledger) -> list[Ledger]:
 
 
 def rescore(ledger: Ledger, scores: Sequence[str], data_dir: Path, *, silent: bool = False) -> Rescored:
-    """Score every replica of a run directory that was trained to its end and whose weights are there.
+    """Score every planned replica of a run directory that was trained to its end and whose weights are there.
 
     Args:
         ledger: A run directory.
@@ -59,70 +63,87 @@ def rescore(ledger: Ledger, scores: Sequence[str], data_dir: Path, *, silent: bo
         silent: Show no progress.
 
     Raises:
-        InputError: An unknown score, data that cannot be read, or another process is at work there.
+        InputError: An unknown score, data that cannot be read, a device that is not here, or another process is at
+            work there.
     """
     plan = ledger.plan()
-    target, scoring = _target(plan), _scoring(plan, scores)
+    system.choose_device(plan.device)
+    target, scoring = make_target(**plan.study.target), _scoring(plan, scores)
     _check(scores, scoring, target, str(ledger.directory))
     taken = [s.name for s in scores_of(target, scoring.scores) if s.final and (not scores or s.name in scores)]
-    counts = {"scored": 0, "lost": 0}
+    done = Rescored(plan.study.name, plan.study.scale, taken)
+    pass_ = _Pass(ledger, plan, target, scoring, taken if scores else [], data_dir, done)
     with locked(ledger.directory):
         _references(ledger, target, scoring, taken, data_dir, plan.device)
         cohorts = ledger.finished_cohorts()
         for cohort in track(cohorts, f"scoring {plan.study.name}", disable=silent, transient=True):
-            _rescore_cohort(ledger, cohort, plan, target, scoring, taken if scores else [], data_dir, counts)
-    return Rescored(plan.study.name, plan.study.scale, taken, counts["scored"], counts["lost"])
+            pass_.score(cohort)
+    return done
 
 
-def _rescore_cohort(
-    ledger: Ledger,
-    cohort: str,
-    plan: PlanRecord,
-    target: Target,
-    scoring: Scoring,
-    only: Sequence[str],
-    data_dir: Path,
-    counts: dict[str, int],
-) -> None:
-    """Score the replicas of a cohort, and record them all at once: a kill leaves what was there."""
-    from gan.engine.failures import Diverged
-    from gan.engine.rescoring import final_scores
+@dataclass(frozen=True)
+class _Pass:
+    """One pass over the cohorts of a run directory; `only` names the scores that are taken, or is empty for all."""
 
-    seeds = {replica.id: (replica.variant, replica.seed) for replica in plan.replicas}
-    before = ledger.scores_of(cohort)
-    found: dict[Any, dict[Any, Any]] = {} if before is None else before.set_index("replica").to_dict("index")
-    rows = ledger.results_of(cohort)
-    for row in rows[rows["status"] == "ok"].to_dict("records"):
-        id = str(row["replica"])
-        weights = ledger.weights(id, cohort) if ledger.file("weights", cohort).exists() else {}
-        if id not in seeds or not weights:
-            counts["lost"] += not weights
-            continue
-        variant, seed = seeds[id]
-        replica = Replica(id, Variant.from_settings(plan.variants[variant]), seed)
+    ledger: Ledger
+    plan: PlanRecord
+    target: Target
+    scoring: Scoring
+    only: Sequence[str]
+    data_dir: Path
+    done: Rescored
+
+    def score(self, cohort: str) -> None:
+        """Score the replicas of a cohort, and record them all at once: a kill leaves what was there."""
+        before = self.ledger.scores_of(cohort)
+        found: dict[Any, dict[Any, Any]] = {} if before is None else before.set_index("replica").to_dict("index")
+        rows = self.ledger.results_of(cohort)
+        for row in rows[rows["status"] == "ok"].to_dict("records"):
+            if scores := self._scores(str(row["replica"]), cohort):
+                by = row.get("scored_by") if self.only else scored_by(self.scoring, self.target)
+                found[row["replica"]] = found.get(row["replica"], {}) | scores | {"scored_by": by}
+        if found:
+            self.ledger.write_scores(cohort, pd.DataFrame([{"replica": id, **own} for id, own in found.items()]))
+
+    def _scores(self, id: str, cohort: str) -> dict[str, float]:
+        """Return the scores of a replica; nothing of one that is not planned now, or that cannot be scored."""
+        from gan.engine.failures import Diverged
+        from gan.engine.rescoring import final_scores
+
+        if id not in self._planned:
+            return {}
+        weights = self.ledger.weights(id, cohort) if self.ledger.file("weights", cohort).exists() else {}
+        if not weights:
+            self.done.without_weights += 1
+            return {}
+        variant, seed = self._planned[id]
+        replica = Replica(id, Variant.from_settings(self.plan.variants[variant]), seed)
         try:
-            scores = final_scores(replica, weights, target, scoring, only, data_dir, plan.device)
-        except Diverged:  # cannot be where it once was scored, but on another processor
-            continue
-        found[id] = (
-            found.get(id, {}) | scores | {"scored_by": row.get("scored_by") if only else scored_by(scoring, target)}
-        )
-        counts["scored"] += 1
-    if found:
-        ledger.write_scores(cohort, pd.DataFrame([{"replica": id, **values} for id, values in found.items()]))
+            scores = final_scores(
+                replica, weights, self.target, self.scoring, self.only, self.data_dir, self.plan.device
+            )
+        except Diverged:  # on a processor that rounds in another way; where it was trained its samples were finite
+            self.done.not_finite += 1
+            return {}
+        self.done.replicas += 1
+        return scores
+
+    @cached_property
+    def _planned(self) -> dict[str, tuple[str, int]]:
+        return {replica.id: (replica.variant, replica.seed) for replica in self.plan.replicas}
 
 
-def outdated(ledger: Ledger, current: str) -> int:
+def outdated(ledger: Ledger, replicas: Collection[str], current: str) -> int:
     """Return how many finished replicas were scored by other definitions than the present ones.
 
     Args:
         ledger: A run directory.
+        replicas: Ids of those that count.
         current: The present definitions' digest: `gan.replica.scored_by`.
     """
     rows = ledger.tolerant().results()
-    if "scored_by" not in rows:
-        return int((rows["status"] == "ok").sum())
-    return int(((rows["status"] == "ok") & (rows["scored_by"] != current)).sum())
+    rows = rows[(rows["status"] == "ok") & rows["replica"].isin(list(replicas))]
+    return int((rows["scored_by"] != current).sum()) if "scored_by" in rows else len(rows)
 
 
 def _references(
@@ -135,11 +156,6 @@ def _references(
 
     first, *_ = eval_splits(target, scoring.split, data_dir, torch.device(device), scoring.scores, tuple(taken))
     add_references(ledger, references_of(first))
-
-
-def _target(plan: PlanRecord) -> Target:
-    settings = {name: value for name, value in plan.study.target.items() if name != "digest"}
-    return make_target(settings.pop("name"), **settings)
 
 
 def _scoring(plan: PlanRecord, scores: Sequence[str]) -> Scoring:

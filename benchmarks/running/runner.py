@@ -170,7 +170,7 @@ def run(
     mirror = _mirror(ledger, plan, options, trials, objective)
     started = time.perf_counter()
     try:
-        if old := outdated(ledger, scored_by(plan.study.scoring, plan.study.target)):
+        if old := outdated(ledger, plan.replicas, scored_by(plan.study.scoring, plan.study.target)):
             progress.say(
                 f"{plan.study.name}: {old:,} replicas were scored by other definitions than today's; "
                 f"`ganbench score {plan.study.name} --scale {plan.study.scale}` scores them again without training"

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gan.plugins.components import Known, Score
+from gan.scores import sample_sizes
 from gan.scores.contract import Players, Reference, Samples
+from gan.targets import Target
 
 DRAWS: Final = 20
 ERRORS: Final = 4.0
@@ -38,23 +41,26 @@ Generator = Callable[[int, torch.Generator], Tensor]
 """From a number of samples and random numbers to samples [n, dimension], as a scorer takes them."""
 
 
-class Subject(Protocol):
-    """A kind of target that scores are tried on: see `gan/conformance/line_battery.py` and `image_battery.py`."""
+class Subject(ABC):
+    """A kind of target that scores are tried on: see `gan/conformance/line_battery.py` and `image_battery.py`.
+
+    Args:
+        target: Which.
+        reference: What scores may know of real data.
+    """
+
+    def __init__(self, target: Target, reference: Reference) -> None:
+        self.reference, self.sizes = reference, sample_sizes(target)
 
     @property
-    def reference(self) -> Reference:
-        """What scores may know of real data."""
-        ...
-
-    @property
+    @abstractmethod
     def generators(self) -> dict[str, Generator]:
         """The generators by name, the perfect one as `REAL`."""
-        ...
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Samples of an evaluation: through training, and at the end."""
-        ...
+
+def integers(below: int, n: int, rng: torch.Generator) -> Tensor:
+    """Return n whole numbers from 0, below a limit: int64 [n]."""
+    return torch.randint(below, (n,), generator=rng)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from gan.conformance.battery import REAL, Generator
+from gan.conformance.battery import REAL, Generator, Subject, integers
 from gan.scores import sample_sizes
 from gan.scores.real_images import ImageReference
 from gan.targets import Images
@@ -38,7 +38,7 @@ Pixels = Callable[[int, torch.Generator], Tensor]
 """From a number of images and random numbers to pixels, float32 [n, pixels], which are then clipped and rounded."""
 
 
-class ImageSubject:
+class ImageSubject(Subject):
     """A set of images.
 
     Args:
@@ -53,19 +53,10 @@ class ImageSubject:
         self.target, data, learned = target, target.load(data_dir), LEARNED[target.dataset]
         self.pool, self.labels = data.train[learned:].float(), data.train_labels[learned:]
         self.data = replace(data, train=data.train[:learned], train_labels=data.train_labels[:learned])
-        self._reference = ImageReference(target, self.data, "cpu", "test", self.sizes[1])
+        # Of none of the images that the generators draw, but for `memorised` and `augmented`.
+        super().__init__(target, ImageReference(target, self.data, "cpu", "test", sample_sizes(target)[1]))
         self.mean = self.pool.mean(dim=0)
         self.class_means = torch.stack([self.pool[self.labels == label].mean(dim=0) for label in range(10)])
-
-    @property
-    def reference(self) -> ImageReference:
-        """Real images: none of those that the generators draw, but for `memorised` and `augmented`."""
-        return self._reference
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Samples of an evaluation: through training, and at the end."""
-        return sample_sizes(self.target)
 
     @property
     def generators(self) -> dict[str, Generator]:
@@ -77,7 +68,7 @@ class ImageSubject:
             "constant": lambda n, rng: torch.full((n, pixels), 127.0),
             "one_real": lambda n, rng: self._real(1, rng).expand(n, -1),
             "one_bad": lambda n, rng: (255 * torch.rand(1, pixels, generator=rng)).expand(n, -1),
-            "prototypes": lambda n, rng: _noisy(self._real(10, rng)[_integers(10, n, rng)], JITTER, rng),
+            "prototypes": lambda n, rng: _noisy(self._real(10, rng)[integers(10, n, rng)], JITTER, rng),
             "half": lambda n, rng: self._of_classes(range(5), n, rng),
             "dominated": self._dominated,
             "smear": lambda n, rng: (self._of_classes(range(5), n, rng) + self._of_classes(range(5, 10), n, rng)) / 2,
@@ -99,12 +90,12 @@ class ImageSubject:
 
     def _memorised(self, n: int, rng: torch.Generator) -> Tensor:
         """Images that were learned; some come twice where there are fewer than asked for."""
-        return self.data.train[_integers(len(self.data.train), n, rng)].float()
+        return self.data.train[integers(len(self.data.train), n, rng)].float()
 
     def _of_classes(self, classes: range, n: int, rng: torch.Generator) -> Tensor:
         """Images of some classes alone; some come twice where there are fewer than asked for."""
         images = self.pool[torch.isin(self.labels, torch.tensor(list(classes)))]
-        return _some(images, n, rng) if n <= len(images) else images[_integers(len(images), n, rng)]
+        return _some(images, n, rng) if n <= len(images) else images[integers(len(images), n, rng)]
 
     def _dominated(self, n: int, rng: torch.Generator) -> Tensor:
         """All in the first class, and one image in each other."""
@@ -112,7 +103,7 @@ class ImageSubject:
         return torch.cat([self._of_classes(range(1), n - len(others), rng), *others])
 
     def _means(self, n: int, rng: torch.Generator) -> Tensor:
-        return self.class_means[_integers(10, n, rng)]
+        return self.class_means[integers(10, n, rng)]
 
     def _moved(self, images: Tensor) -> Tensor:
         """Moved to the right and down by an eighth of the side."""
@@ -128,7 +119,7 @@ class ImageSubject:
 
     def _speckled(self, images: Tensor, rng: torch.Generator) -> Tensor:
         where = torch.rand(images.shape, generator=rng) < SPECKLES
-        return torch.where(where, 255.0 * _integers(2, images.numel(), rng).view(images.shape), images)
+        return torch.where(where, 255.0 * integers(2, images.numel(), rng).view(images.shape), images)
 
     def _heavy_tail(self, n: int, rng: torch.Generator) -> Tensor:
         images = self._real(n, rng)
@@ -143,10 +134,6 @@ def _some(images: Tensor, n: int, rng: torch.Generator) -> Tensor:
 
 def _noisy(images: Tensor, deviation: float, rng: torch.Generator) -> Tensor:
     return images + deviation * torch.randn(images.shape, generator=rng)
-
-
-def _integers(below: int, n: int, rng: torch.Generator) -> Tensor:
-    return torch.randint(below, (n,), generator=rng)
 
 
 def _as_samples(make: Pixels) -> Generator:

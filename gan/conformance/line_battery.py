@@ -12,9 +12,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from gan.conformance.battery import REAL, Generator
-from gan.scores import family_of, sample_sizes
-from gan.scores.contract import Reference
+from gan.conformance.battery import REAL, Generator, Subject, integers
+from gan.scores import family_of
 from gan.targets import Gaussian, Mixture, RealLine
 
 SHIFT: Final = 0.5
@@ -30,7 +29,7 @@ HEAVY: Final = 0.1
 """Share of the heavy tail: a Cauchy distribution of five standard deviations."""
 
 
-class LineSubject:
+class LineSubject(Subject):
     """A Gaussian or a mixture.
 
     Args:
@@ -38,23 +37,13 @@ class LineSubject:
     """
 
     def __init__(self, target: Gaussian | Mixture) -> None:
+        reference = family_of(target).reference(target, Path("nowhere"), "cpu", "test")
+        super().__init__(target, reference)
         self.target: RealLine = target
         mixture = isinstance(target, Mixture)
         self.centres = torch.tensor(target.centres) if mixture else torch.tensor([target.mean])
         self.std = target.std
         self.low, self.high = (float(x) for x in target.quantile([1e-3, 1 - 1e-3]))
-
-        self._reference = family_of(target).reference(target, Path("nowhere"), "cpu", "test")
-
-    @property
-    def reference(self) -> Reference:
-        """The distribution."""
-        return self._reference
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Samples of an evaluation: through training, and at the end."""
-        return sample_sizes(self.target)
 
     @property
     def generators(self) -> dict[str, Generator]:
@@ -66,7 +55,7 @@ class LineSubject:
             "constant": lambda n, rng: torch.full((n,), float(self.centres.mean())),
             "one_real": lambda n, rng: self._real(1, rng).expand(n),
             "one_bad": lambda n, rng: torch.full((n,), 2 * self.high - self.low),
-            "prototypes": lambda n, rng: self._near(self._real(5, rng)[_integers(5, n, rng)], JITTER, rng),
+            "prototypes": lambda n, rng: self._near(self._real(5, rng)[integers(5, n, rng)], JITTER, rng),
             "half": self._half,
             "shrunk": lambda n, rng: self._modes(n, rng, SHRUNK),
             "inflated": lambda n, rng: self._modes(n, rng, INFLATED),
@@ -96,7 +85,7 @@ class LineSubject:
 
     def _modes(self, n: int, rng: torch.Generator, scale: float) -> Tensor:
         """Right modes of another standard deviation."""
-        mode = _integers(len(self.centres), n, rng)
+        mode = integers(len(self.centres), n, rng)
         return self.centres[mode] + scale * self.std * torch.randn(n, generator=rng)
 
     def _dominated(self, n: int, rng: torch.Generator) -> Tensor:
@@ -123,10 +112,6 @@ def smear_range(centres: ArrayLike, std: float) -> tuple[float, float]:
 def normal_share(deviations: float) -> float:
     """Return the share of a normal distribution within so many standard deviations."""
     return math.erf(deviations / math.sqrt(2))
-
-
-def _integers(below: int, n: int, rng: torch.Generator) -> Tensor:
-    return torch.randint(below, (n,), generator=rng)
 
 
 def _as_samples(make: Callable[[int, torch.Generator], Tensor]) -> Generator:

@@ -73,7 +73,7 @@ class Layer:
 
     def forward(self, p: Tensors, x: Tensor) -> Tensor:
         """Return the output [batch, ...] of x [batch, ...]; neither `p` nor `x` may change."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a method forward, or apply")
 
     def apply(self, p: Tensors, b: Tensors, x: Tensor, *, training: bool, advance: bool) -> tuple[Tensor, Tensors]:
         """Return the output and the new buffers; nothing that goes in may change.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -104,7 +105,7 @@ class Samples:
         return cast(T, self._made[compute])
 
 
-class Reference:
+class Reference(ABC):
     """What scores may know of real data; each family of targets has its reference.
 
     Attributes:
@@ -116,13 +117,13 @@ class Reference:
     size: int | None = None
 
     @property
+    @abstractmethod
     def real(self) -> Tensor:
         """A copy of real samples, [m, dimension], to compare with."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draws(self, n: int) -> Iterator[Tensor]:
         """Yield sets of n real samples, none of which are in `real`: their mean score is a floor."""
-        raise NotImplementedError
 
     def noise(self, n: int) -> Tensor | None:
         """Return n samples of noise, the same every time; None where no noise is as natural as another."""

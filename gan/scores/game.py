@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,17 @@ class GameReference(Reference):
     """A game has no data."""
 
     dimension = 2
+
+    @property
+    def real(self) -> torch.Tensor:
+        """Nothing, [0, 2]."""
+        import torch
+
+        return torch.empty(0, 2)
+
+    def draws(self, n: int) -> Iterator[torch.Tensor]:
+        """No set of anything."""
+        return iter(())
 
 
 def radius(samples: Samples, reference: Reference) -> float:

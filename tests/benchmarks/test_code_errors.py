@@ -12,32 +12,10 @@ import pytest
 from gan.engine.evaluation import Evaluation
 from reports.ledger.ledger import Ledger
 
+from ..small import small_study
 from ..typed import Ganbench, Said
 from .here import train_here
 
-STUDY = """
-title = "A study"
-question = "Does it stop?"
-[target]
-name = "gaussian"
-[base]
-batch_size = 16
-updates = "simultaneous"
-generator_hidden = [8]
-discriminator_hidden = [8]
-[grid]
-SETTINGS
-[scoring]
-evaluations = 2
-SCORES
-[report]
-score = "ks"
-factor = "lr"
-reached = { ks = 0.05 }
-[scales.smoke]
-seeds = 2
-steps = 12
-"""
 PLUGIN = """
 from gan.plugins import Loss, NetworkKind, Score
 import torch
@@ -98,7 +76,8 @@ def run(
     (tmp_path / "mine.py").write_text(PLUGIN)
 
     def run(grid: str, *scores: str) -> Said:
-        text = STUDY.replace("SETTINGS", grid).replace("SCORES", f"scores = {json.dumps(list(scores))}")
+        more = f"scores = {json.dumps(list(scores))}"
+        text = small_study(grid, factor="lr", base='updates = "simultaneous"', scores=more)
         Path("study.toml").write_text(text)
         words = ("run", "study.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report", "--plugin", "mine")
         return ganbench(*words)

@@ -18,31 +18,11 @@ from gan.scores import line, scores_of
 from gan.targets import Gaussian
 from reports.ledger.ledger import Ledger
 
+from ..small import small_study
 from ..typed import Ganbench, Said
 from .here import train_here
 
-STUDY = """
-title = "A study"
-question = "Which is better?"
-[target]
-name = "gaussian"
-[base]
-batch_size = 16
-generator_hidden = [8]
-generator_norm = "batch"
-discriminator_hidden = [8]
-[grid]
-lr = [1e-3, 2e-3]
-[scoring]
-evaluations = 2
-[report]
-score = "ks"
-factor = "lr"
-reached = { ks = 0.05 }
-[scales.smoke]
-seeds = 2
-steps = 12
-"""
+STUDY = small_study("lr = [1e-3, 2e-3]", factor="lr", base='generator_norm = "batch"')
 PLUGIN = """
 from gan.plugins import Score
 COMPONENTS = [
@@ -55,7 +35,7 @@ SCORE = ("score", "study", "--scale", "smoke")
 
 @pytest.fixture
 def trained(ganbench: Ganbench, no_compiler: None, no_plugins: None, monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    """Return a study that was trained, in a folder of its own, where nothing can be trained any more."""
+    """Return a study that was trained, where nothing can be trained any more."""
     train_here(monkeypatch)
     Path("study.toml").write_text(STUDY)
     said = ganbench("run", "study.toml", "--scale", "smoke", "--tracking-uri", "off", "--no-report")

@@ -22,32 +22,13 @@ from benchmarks import cli
 from reports.ledger.ledger import Ledger
 from studies import schema
 
+from ..small import small_study
 from ..typed import Said
 from .here import train_here
 
-STUDY = """
-title = "A small study"
-question = "Does it run?"
-[target]
-name = "gaussian"
-[base]
-batch_size = 16
-generator_hidden = [8]
-discriminator_hidden = [8]
-[grid]
-loss = ["non_saturating", "saturating"]
-generator_norm = ["none", "batch"]
-lr = [1e-3, 1e30]
-[scoring]
-evaluations = 2
-[report]
-score = "ks"
-factor = "loss"
-reached = { ks = 0.05 }
-[scales.smoke]
-seeds = 2
-steps = 12
-"""
+LOSSES = 'loss = ["non_saturating", "saturating"]'
+NORMS = 'generator_norm = ["none", "batch"]'
+STUDY = small_study(LOSSES, NORMS, "lr = [1e-3, 1e30]", factor="loss")
 
 
 Typed = Callable[..., Said]
@@ -127,7 +108,7 @@ def test_the_mirror_holds_a_parent_a_variant_and_a_child_a_replica(finished: Pat
     with sqlite3.connect(finished / "runs" / "mlflow.db") as database:
         note = pd.read_sql("select value from experiment_tags where key = 'mlflow.note.content'", database)["value"][0]
         rate = pd.read_sql("select value from params where key = 'lr_discriminator'", database)["value"]
-    assert "Does it run?" in note and "reach" in note and "report.md" in note
+    assert "Which is better?" in note and "reach" in note and "report.md" in note
     assert set(rate.astype(float)) == {1e-3, 1e30}
 
 

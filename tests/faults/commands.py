@@ -13,33 +13,21 @@ import pandas as pd
 
 from reports.ledger.ledger import Ledger
 
+from ..small import small_study
+
 ROOT = Path(__file__).parents[2]
 SCALE = "smoke"
 HANGS = 900  # seconds, where the slowest command takes one minute on a quiet machine
 
-STUDY = """
-title = "A study in a storm"
-question = "Does it survive?"
-[target]
-name = "gaussian"
-[base]
-batch_size = 64
-generator_hidden = [8]
-discriminator_hidden = [8]
-[grid]
-loss = ["non_saturating", "saturating"]
-generator_norm = ["none", "batch"]
-latent = ["uniform", "normal"]
-[scoring]
-evaluations = 4
-[report]
-score = "ks"
-factor = "loss"
-reached = { ks = 0.05 }
-[scales.smoke]
-seeds = 2
-steps = 250
-"""
+STUDY = small_study(
+    'loss = ["non_saturating", "saturating"]',
+    'generator_norm = ["none", "batch"]',
+    'latent = ["uniform", "normal"]',
+    factor="loss",
+    batch_size=64,
+    evaluations=4,
+    steps=250,
+)
 """Two cohorts of 8 replicas. So few steps that compiling does not pay."""
 
 TUNE = """

@@ -1,4 +1,4 @@
-"""How a person's own components are loaded, named, refused and told apart."""
+"""How a person's own components are loaded, named, refused and distinguished."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from gan.variant import PER_REPLICA, Variant
 Load = Callable[[str], Plugin]
 SOURCE = templates.PLUGIN.read_text(encoding="utf-8")
 SMALL: dict[str, Any] = {"batch_size": 8, "latent_dim": 4, "generator_hidden": (8, 8), "discriminator_hidden": (8,)}
-OURS = Variant(**SMALL)
-THEIRS = Variant(**SMALL, loss="hinge", generator="residual")
+BUILT_IN = Variant(**SMALL)
+OF_PLUGIN = Variant(**SMALL, loss="hinge", generator="residual")
 PLAIN = Scoring(evaluations=1)
 SCORED = Scoring(evaluations=1, scores=("transport",))
 
@@ -69,7 +69,7 @@ def test_a_module_is_found_in_the_current_directory_and_run_once(
     assert len({plugin.path for plugin in loaded}) == 1 and Path("runs").read_text() == "x"
     assert [c.name for c in loaded[0].components] == ["hinge", "residual", "transport"]
     assert registry.plugin_names("loss") == ["hinge"] and registry.plugin_names("discriminator") == []
-    # Whoever is told to load it finds it, wherever it stands.
+    # It is found wherever it stands.
     monkeypatch.chdir("/")
     forget()
     assert loader.load([loaded[0].import_spec])[0].sha256 == loaded[0].sha256
@@ -143,7 +143,7 @@ REFUSED = {
     "an empty list": ("COMPONENTS = []\n", ["COMPONENTS"]),
     "no list": ("COMPONENTS = 3\n", ["COMPONENTS"]),
     "another thing": ("COMPONENTS = ['hinge']\n", ["COMPONENTS[0]", "'hinge'", "Score"]),
-    "a name of ours": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "built-in loss"]),
+    "a built-in name": (LOSS.format(name="saturating", last="x"), ["COMPONENTS[0]", "'saturating'", "built-in loss"]),
     "no name": (LOSS.format(name="My loss", last="x"), ["name", "'My loss'"]),
     "no text": (LOSS.format(name=3, last="x"), ["name", "got 3"]),
     "no function": (LOSS.format(name="mine", last="1.0"), ["generator", "got 1.0"]),
@@ -151,7 +151,7 @@ REFUSED = {
     "another plugin's": (LOSS.format(name="hinge", last="x"), ["COMPONENTS[0]", "'hinge'", "plugin_0.py"]),
     "a player": (NETWORK.format(player="critic", build="abs", extra=""), ["player", "'critic'"]),
     "build": (NETWORK.format(player="generator", build="8", extra=""), ["build", "got 8"]),
-    "a network of ours": (
+    "a built-in network": (
         NETWORK.format(player="discriminator", build="abs", extra="").replace("'mine'", "'conv'"),
         ["'conv'", "built-in discriminator"],
     ),
@@ -159,7 +159,7 @@ REFUSED = {
         NETWORK.format(player="generator", build="abs", extra=", needs=frozenset({'images'})"),
         ["needs", "did you mean 'image'"],
     ),
-    "a score of ours": (SCORE.format(name="fid_500", direction="lower", extra=""), ["'fid_500'", "built-in score"]),
+    "a built-in score": (SCORE.format(name="fid_500", direction="lower", extra=""), ["'fid_500'", "built-in score"]),
     "a column": (SCORE.format(name="reason", direction="lower", extra=""), ["'reason'"]),
     "direction": (SCORE.format(name="mine", direction="up", extra=""), ["direction", "'up'"]),
     "needs": (SCORE.format(name="mine", direction="lower", extra=", needs=frozenset({'lines'})"), ["needs", "lines"]),
@@ -231,8 +231,8 @@ def test_what_is_not_there_is_refused(
 
 def test_a_name_that_no_plugin_has_is_refused(no_plugins: None) -> None:
     for ask in (
-        lambda: id_of(THEIRS),
-        lambda: StepConfig.of(THEIRS, (1,)),
+        lambda: id_of(OF_PLUGIN),
+        lambda: StepConfig.of(OF_PLUGIN, (1,)),
         lambda: scores_of(Gaussian(), ("transport",)),
     ):
         with pytest.raises(InputError, match=r"not built in and of no plugin that is loaded; .* needs --plugin MODULE"):
@@ -243,20 +243,22 @@ def test_a_name_that_no_plugin_has_is_refused(no_plugins: None) -> None:
 
 
 def test_an_id_hashes_the_source_of_what_it_uses_and_of_nothing_else(load: Load) -> None:
-    ours = id_of(OURS)
+    before = id_of(BUILT_IN)
     first = load(SOURCE)
 
     def ids_now() -> list[str]:
-        return [id_of(OURS), id_of(THEIRS), id_of(Variant(**SMALL, loss="hinge"))]
+        return [id_of(BUILT_IN), id_of(OF_PLUGIN), id_of(Variant(**SMALL, loss="hinge"))]
 
     ids, scoring = ids_now(), scored_by(SCORED, Gaussian())
-    assert ids[0] == ours == id_of(OURS, SCORED) and len(set(ids)) == 3 and scoring != scored_by(PLAIN, Gaussian())
+    assert (
+        ids[0] == before == id_of(BUILT_IN, SCORED) and len(set(ids)) == 3 and scoring != scored_by(PLAIN, Gaussian())
+    )
     forget()
     second = load(SOURCE + "\n# another\n")
     changed = ids_now()
     assert scored_by(SCORED, Gaussian()) != scoring
     assert second.sha256 != first.sha256
-    assert changed[0] == ours and not set(changed[1:]) & set(ids)
+    assert changed[0] == before and not set(changed[1:]) & set(ids)
     forget()
     load(SOURCE)  # at another place
     assert ids_now() == ids and scored_by(SCORED, Gaussian()) == scoring
@@ -276,34 +278,36 @@ def test_losses_that_compile_share_a_cohort_and_others_have_their_own(load: Load
     assert len({cohort_shape(Variant(**SMALL, loss=name)) for name in names}) == 1
     assert len({StepConfig.of(Variant(**SMALL, loss=name), (1,), names) for name in names}) == 1
     assert registry.plugin_components(Variant(**SMALL, loss="hinge")) == {"loss": "hinge"}
-    assert registry.plugin_components(OURS) == {}
+    assert registry.plugin_components(BUILT_IN) == {}
     forget()
     for change in ("hinge_generator", "hinge_generator, real_in_generator_step=True, compiles=True"):
         load(SOURCE.replace("hinge_generator, compiles=True", change))
         hinge = Variant(**SMALL, loss="hinge")
-        assert cohort_shape(hinge) != cohort_shape(OURS) and StepConfig.of(hinge, (1,)) != StepConfig.of(OURS, (1,))
+        assert cohort_shape(hinge) != cohort_shape(BUILT_IN) and StepConfig.of(hinge, (1,)) != StepConfig.of(
+            BUILT_IN, (1,)
+        )
         forget()
 
 
 def test_a_plugin_s_network_may_use_any_widths_so_all_of_them_shape_it(load: Load) -> None:
     load(SOURCE)
-    assert cohort_shape(dataclasses.replace(OURS, discriminator_channels=(3,))) == cohort_shape(OURS)
-    assert cohort_shape(dataclasses.replace(THEIRS, discriminator_channels=(3,))) != cohort_shape(THEIRS)
+    assert cohort_shape(dataclasses.replace(BUILT_IN, discriminator_channels=(3,))) == cohort_shape(BUILT_IN)
+    assert cohort_shape(dataclasses.replace(OF_PLUGIN, discriminator_channels=(3,))) != cohort_shape(OF_PLUGIN)
 
 
 def test_work_is_counted_from_layers(load: Load) -> None:
     load(SOURCE)
     expected = 8 * (4 + 2 * 8 + 1)
-    assert macs(make_network("generator", THEIRS, (1,))) == expected
-    assert weights(THEIRS, (1,)) - weights(OURS, (1,)) == expected - (4 * 8 + 8 * 8 + 8)
+    assert macs(make_network("generator", OF_PLUGIN, (1,))) == expected
+    assert weights(OF_PLUGIN, (1,)) - weights(BUILT_IN, (1,)) == expected - (4 * 8 + 8 * 8 + 8)
 
 
 def test_only_what_says_so_is_compiled(load: Load) -> None:
     load(SOURCE)
-    assert registry.compilable(OURS) and registry.compilable(THEIRS)
+    assert registry.compilable(BUILT_IN) and registry.compilable(OF_PLUGIN)
     forget()
     load(SOURCE.replace("hinge_generator, compiles=True", "hinge_generator"))
-    assert registry.compilable(OURS) and not registry.compilable(THEIRS)
+    assert registry.compilable(BUILT_IN) and not registry.compilable(OF_PLUGIN)
 
 
 # Training.
@@ -325,7 +329,7 @@ def cohort_of(variants: list[Variant], scoring: Scoring = PLAIN) -> Cohort:
 
 def test_a_worker_loads_what_a_cohort_needs_and_trains_it(load: Load) -> None:
     load(SOURCE)
-    cohort = cohort_of([THEIRS, dataclasses.replace(THEIRS, lr=1e-2)], SCORED)
+    cohort = cohort_of([OF_PLUGIN, dataclasses.replace(OF_PLUGIN, lr=1e-2)], SCORED)
     forget()
     result = train(cohort, Path("nowhere"), "cpu")
     assert [r.row["status"] for r in result.replicas] == ["ok", "ok"]
@@ -338,7 +342,7 @@ def test_a_worker_loads_what_a_cohort_needs_and_trains_it(load: Load) -> None:
 
 def test_a_worker_refuses_source_that_changed_after_the_plan(load: Load) -> None:
     plugin = load(SOURCE)
-    cohort = cohort_of([THEIRS])
+    cohort = cohort_of([OF_PLUGIN])
     forget()
     plugin.path.write_text(SOURCE + "\n# another\n")
     with pytest.raises(InputError, match="its source, or this program, changed after replica"):
@@ -347,16 +351,16 @@ def test_a_worker_refuses_source_that_changed_after_the_plan(load: Load) -> None
 
 def test_the_hinge_loss_trains_to_what_it_says(load: Load) -> None:
     load(SOURCE)
-    (told,) = train(cohort_of([Variant(**SMALL, loss="hinge")]), Path("nowhere"), "cpu").replicas
+    (trained,) = train(cohort_of([Variant(**SMALL, loss="hinge")]), Path("nowhere"), "cpu").replicas
     # Of a discriminator that has hardly begun every sample is within the margin, and costs about 1.
-    assert told.row["value_discriminator"] == pytest.approx(1.0, abs=0.2)
-    assert told.row["loss_discriminator"] == pytest.approx(told.row["value_discriminator"])
+    assert trained.row["value_discriminator"] == pytest.approx(1.0, abs=0.2)
+    assert trained.row["loss_discriminator"] == pytest.approx(trained.row["value_discriminator"])
 
 
 def test_a_score_that_fails_says_which(load: Load) -> None:
     load(SOURCE.replace("samples.tensor.flatten()", "undefined.flatten()"))
     with pytest.raises(RuntimeError, match="the score transport: NameError"):
-        train(cohort_of([THEIRS], SCORED), Path("nowhere"), "cpu")
+        train(cohort_of([OF_PLUGIN], SCORED), Path("nowhere"), "cpu")
 
 
 RELATIVISTIC = """
@@ -447,10 +451,10 @@ def test_an_error_of_a_target_s_code_has_its_line(load: Load, old: str, new: str
 def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) -> None:
     load(TARGET)
     target = make_target("laplace", scale=2.0)
-    replica = Replica(replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu"), OURS, 0)
-    names = tuple(plugin.import_spec for plugin in plugins_of([OURS], PLAIN, target))
+    replica = Replica(replica_id(BUILT_IN, 0, target=target, steps=4, scoring=PLAIN, device="cpu"), BUILT_IN, 0)
+    names = tuple(plugin.import_spec for plugin in plugins_of([BUILT_IN], PLAIN, target))
     assert names
-    cohort = dataclasses.replace(cohort_of([OURS]), replicas=(replica,), target=target, plugins=names)
+    cohort = dataclasses.replace(cohort_of([BUILT_IN]), replicas=(replica,), target=target, plugins=names)
     sent = pickle.dumps(cohort)
     forget()
     received = pickle.loads(sent)
@@ -462,7 +466,7 @@ def test_a_cohort_is_sent_to_a_worker_that_loads_its_target_later(load: Load) ->
     # Its source is part of the id: another file of the same target is another training.
     forget()
     load(TARGET + "\n# another\n")
-    assert replica_id(OURS, 0, target=target, steps=4, scoring=PLAIN, device="cpu") != replica.id
+    assert replica_id(BUILT_IN, 0, target=target, steps=4, scoring=PLAIN, device="cpu") != replica.id
 
 
 def test_a_hinge_beside_a_built_in_loss_trains_as_alone(load: Load) -> None:

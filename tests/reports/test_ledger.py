@@ -87,8 +87,8 @@ def test_real_images_are_kept_and_read(ledger: Ledger) -> None:
     assert ledger.real_images() is None and not has_references(ledger)
     images = np.arange(128, dtype=np.uint8).reshape(2, 64)
     for floor in (10.0, 9.0):  # of which the first stays
-        told = {"label": "Modes", "direction": "higher", "floor": floor}
-        write_references(ledger, {"modes": told}, {"images": images})
+        stated = {"label": "Modes", "direction": "higher", "floor": floor}
+        write_references(ledger, {"modes": stated}, {"images": images})
     kept = ledger.real_images()
     assert kept is not None and np.array_equal(kept, images)
     assert has_references(ledger) and ledger.references()["modes"].floor == 10.0
@@ -98,7 +98,7 @@ FILES = {"cohorts": "cohorts/one.parquet", "history": "history/one.parquet", "sa
 DAMAGE = {
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:60]),
     "empty": lambda path: path.write_bytes(b""),
-    "foreign": lambda path: path.write_text("not ours"),
+    "foreign": lambda path: path.write_text("no Parquet"),
     "gone": lambda path: path.unlink(),
     "another table": lambda path: pd.DataFrame({"x": [1]}).to_parquet(path),
 }
@@ -124,7 +124,7 @@ def test_a_tolerant_ledger_names_what_it_cannot_read(ledger: Ledger, part: str, 
 @pytest.mark.parametrize("part", FILES)
 def test_a_run_still_refuses_what_it_cannot_read(ledger: Ledger, part: str) -> None:
     write_cohort(ledger, "one", ["a"])
-    (ledger.directory / FILES[part]).write_bytes(b"not ours")
+    (ledger.directory / FILES[part]).write_bytes(b"no Parquet")
     ledger.tolerant().results()
     ledger.inspect()
     with pytest.raises(InputError, match=FILES[part]):
@@ -139,7 +139,7 @@ def test_a_whole_ledger_has_nothing_to_name(ledger: Ledger) -> None:
 
 def test_a_tolerant_ledger_goes_without_images_and_provenance(ledger: Ledger) -> None:
     for name in ("real.safetensors", "provenance.json"):
-        (ledger.directory / name).write_text("not ours")
+        (ledger.directory / name).write_text("no Parquet")
     reader = ledger.tolerant()
     assert reader.real_images() is None and reader.provenance().sessions == []
     assert sorted(reader.unreadable or {}) == ["provenance.json", "real.safetensors"]

@@ -84,6 +84,15 @@ NUMBERS: Final = tuple(column.name for column in COLUMNS if column.kind == "numb
 """The losses and the value: what every replica has, whatever its target scores."""
 
 
+def number_label(value: float) -> str:
+    """Return a setting's number as a person writes it, to six digits where these are all, else exactly.
+
+    Levels that agree to six digits are two levels: a label tells them apart.
+    """
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def setting_columns(settings: Mapping[str, object]) -> dict[str, object]:
     """Return a variant's settings as columns ``variant/<setting>``, a list of numbers as text such as ``32-32``."""
     return {

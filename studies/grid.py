@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from gan.columns import NAMES
+from gan.columns import NAMES, number_label
 from gan.errors import InputError, nearest, shown
 from gan.plugins import registry
 from gan.plugins.components import Kind
@@ -135,10 +135,7 @@ def variant_name(levels: Mapping[str, Any]) -> str:
 def _label(level: Any) -> str:
     if isinstance(level, list):
         return "-".join(map(str, level))
-    if isinstance(level, float):
-        short = f"{level:g}"
-        return short if float(short) == level else repr(level)
-    return str(level)
+    return number_label(level) if isinstance(level, float) else str(level)
 
 
 @cache

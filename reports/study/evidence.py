@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gan.columns import JUDGED, results_columns
+from gan.columns import JUDGED, number_label, results_columns
 from gan.errors import InputError, nearest
 from gan.scores import spans_decades
 from reports.ledger.histories import Records
@@ -33,7 +33,7 @@ def level_label(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return f"{value:g}"
+        return number_label(value)
     if isinstance(value, list | tuple):
         return f"({', '.join(level_label(v) for v in value)})"
     return str(value)
@@ -314,8 +314,15 @@ def _replicas(replicas: list[PlannedReplica]) -> str:
 
 
 def to_csv(results: pd.DataFrame) -> str:
-    """Return the text of `results.csv`: seven digits, all that a float32 holds; a missing value is empty."""
-    return results.to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    """Return the text of `results.csv`: a missing value is empty.
+
+    Measured numbers have seven digits, all that a float32 holds; levels of factors, between the seed and the status,
+    are exact.
+    """
+    names = list(results)
+    levels = names[names.index("seed") + 1 : names.index("status")]
+    exact = {name: results[name].map(lambda v: number_label(v) if isinstance(v, float) else v) for name in levels}
+    return results.assign(**exact).to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
 def plain(content: Any) -> Any:

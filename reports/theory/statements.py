@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gan.columns import number_label
 from gan.variant import Variant
 from reports.stats.contrasts import ALPHA
 from reports.stats.intervals import Interval
@@ -202,7 +203,7 @@ def bilinear(evidence: Evidence) -> Measured:
         settings = own.iloc[0]
         sizes = step_sizes(Variant.from_settings(evidence.plan.variants[settings["variant"]]))
         followed = own[own["growth"].notna()]
-        row = {"updates": settings["updates"], "lr": f"{settings['lr']:g}"} | counts(own)
+        row = {"updates": settings["updates"], "lr": number_label(settings["lr"])} | counts(own)
         row["evaluations"] = f"{followed['evaluations'].median():.0f}" if len(followed) else NONE
         row["growth a step<br>(min to max)"] = _range(followed["growth"], "{:.6f}")
         row["largest over smallest radius<br>(min to max)"] = _range(followed["ratio"], "{:.4g}")

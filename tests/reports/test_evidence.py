@@ -89,6 +89,23 @@ def test_named_bundles_are_levels(bundles, gathered) -> None:
     assert (main.levels, main.against) == (("plain",), ("r1",)) and main.interval.estimate > 1.5
 
 
+def test_levels_that_agree_to_six_digits_are_two_levels(gaussian, copy_of: Make, tmp_path) -> None:
+    """Which one a replica has stands in the report's tables, in `results.csv`, and in what is read back from it."""
+    close = 1 + 1e-9
+
+    def nearly(plan: dict[str, Any]) -> None:
+        plan["study"]["factors"]["lr_ratio"] = [0.5, 1.0, close]
+        for levels in plan["levels"].values():
+            levels["lr_ratio"] = close if levels["lr_ratio"] == 2 else levels["lr_ratio"]
+
+    before, evidence = gather(gaussian), gather(copy_of(gaussian, nearly))
+    assert evidence.factors["lr_ratio"] == ["0.5", "1", "1.000000001"]
+    assert evidence.results["lr_ratio"].tolist() == before.results["lr_ratio"].replace(2, close).tolist()
+    assert [c.interval for c in evidence.contrasts] == [c.interval for c in before.contrasts]
+    (tmp_path / "results.csv").write_text(to_csv(evidence.results))
+    assert load_results(tmp_path)["lr_ratio"].tolist() == evidence.results["lr_ratio"].tolist()
+
+
 def test_the_grid_holds_each_replica_in_its_place(digits, gathered) -> None:
     evidence = gathered(digits)
     grid = evidence.grid("fid_500")

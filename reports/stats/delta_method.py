@@ -63,10 +63,14 @@ def improvement_limits(
         y: The other group, with as many settings.
         direction: "lower" or "higher": which end is good.
         confidence: Two-sided level.
-        paired: Row i of both groups is drawn together.
+        paired: Row i of both groups is drawn together, and not compared with itself.
     """
     first = np.mean([_wins(a, b, direction) for a, b in zip(x.T, y.T, strict=True)], axis=0)
     second = 1 - np.mean([_wins(b, a, direction) for a, b in zip(x.T, y.T, strict=True)], axis=0)
+    if paired:
+        above = np.mean(np.greater(x, y).astype(float) - np.less(x, y), axis=1)
+        own = (1 + (-above if direction == "lower" else above)) / 2
+        first, second = ((len(x) * share - own) / (len(x) - 1) for share in (first, second))
     estimate = float(first.mean())
     one, other = (first - estimate) / len(x), (second - estimate) / len(y)
     variance = np.sum((one + other) ** 2) if paired else np.sum(one**2) + np.sum(other**2)

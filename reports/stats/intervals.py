@@ -276,15 +276,16 @@ def probability_of_improvement(
 
     The Mann-Whitney statistic over the product of the group sizes, averaged over settings (Agarwal et al. 2021,
     section 4.3), with a 95 % percentile bootstrap interval, of no width where the groups do not overlap; of more than
-    `MANY` runs with the normal one that this comes to.
+    `MANY` runs with the normal one that this comes to. Runs of one seed are not compared with each other, in the
+    estimate or in a resample: they are alike, and two runs of any seeds are not.
 
     Args:
         one: Scores of one group, shape [runs] or [runs, settings]: runs are compared within each setting only.
             NaN or an infinity marks a failed run, worse than any other and tied with any failed one.
         other: The same of the other group, with as many settings.
         direction: "lower" or "higher": which end is good.
-        paired: Row i of both groups has the same seed, and is resampled with it; otherwise the groups are
-            resampled apart (stratified).
+        paired: Row i of both groups has the same seed, and is resampled with it; the only two rows there are, one a
+            group, are compared all the same. Otherwise the groups are resampled apart (stratified).
         resamples: How many.
         seed: Of the resampling.
 
@@ -305,11 +306,14 @@ def probability_of_improvement(
     wins = (1 + gap / x.shape[1] * (-1 if direction == "lower" else 1)) / 2
     if min(wins.shape) < 2:
         return Interval.alone(float(wins.mean()))
+    compared = 1 - np.eye(len(x)) if paired else np.ones_like(wins)
     # A resample is how often it draws each run, so that each costs one product with the table of comparisons.
     rng = np.random.default_rng(seed)
     left, right = (rng.multinomial(n, np.full(n, 1 / n), size=resamples) / n for n in wins.shape)
-    resampled = np.sum(left @ wins * (left if paired else right), axis=1)
-    return Interval(float(wins.mean()), *percentile_limits(resampled, CONFIDENCE), "percentile")
+    right = left if paired else right
+    won, held = (np.sum(left @ table * right, axis=1) for table in (wins * compared, compared))
+    resampled = won[held > 0] / held[held > 0]  # one that draws a single seed compares nothing
+    return Interval(float(np.average(wins, weights=compared)), *percentile_limits(resampled, CONFIDENCE), "percentile")
 
 
 def survival(times: ArrayLike, observed: ArrayLike, confidence: float = CONFIDENCE) -> Survival:

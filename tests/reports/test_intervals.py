@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from reports.stats import intervals
 from reports.stats.intervals import (
     bands,
     iqm,
@@ -245,10 +246,26 @@ def test_pairing_takes_the_seeds_out_of_the_improvement() -> None:
     seeds = np.random.default_rng(0).normal(size=30)
     apart = probability_of_improvement(seeds, seeds + 0.1)
     paired = probability_of_improvement(seeds, seeds + 0.1, paired=True)
-    assert paired.estimate == apart.estimate
     assert paired.high - paired.low < 0.5 * (apart.high - apart.low)
     with pytest.raises(ValueError, match="as many runs"):
         probability_of_improvement([1.0, 2.0], [1.0], paired=True)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.999])
+@pytest.mark.parametrize("many", [False, True])
+def test_the_improvement_of_paired_runs_covers_the_truth(
+    correlation: float, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs of different seeds are independent, however alike those of one seed are."""
+    monkeypatch.setattr(intervals, "MANY", 0 if many else 10**6)
+    rng, shift, covered = np.random.default_rng(5), 0.3, 0
+    truth = stats.norm.cdf(shift / math.sqrt(2))
+    for _ in range(300):
+        one, other = rng.multivariate_normal([0, shift], [[1, correlation], [correlation, 1]], size=16).T
+        found = probability_of_improvement(one, other, paired=True, resamples=500)
+        assert found.low <= found.estimate <= found.high
+        covered += found.low <= truth <= found.high
+    assert covered >= 0.9 * 300
 
 
 def test_a_profile_is_the_share_that_reaches_each_threshold() -> None:

@@ -62,6 +62,7 @@ class Trajectory:
         covered: Share of the full score of coverage, at or below which little is covered.
         diverse: The same of diversity.
         lost: Share of a score's best, at or below which what was covered is lost.
+        legible: Least hq_share at which counts of what is covered say anything, where it is scored.
     """
 
     def __init__(
@@ -78,10 +79,12 @@ class Trajectory:
         covered: float,
         diverse: float,
         lost: float,
+        legible: float,
     ) -> None:
         self.curves, self.status, self.steps, self.goal, self.loss = curves, status, steps, goal, loss
         self.covers = {DIVERSITY: 1.0, **covers}
         self.tail_starts, self._covered, self._diverse, self._lost = (1 - tail) * steps, covered, diverse, lost
+        self._legible, self._quality = legible, self.score("hq_share")
         self.leading = next((name for name in goal if name not in self.covers), next(iter(goal), None))
         self.scores = {name: self.score(name) for name in {*goal, *self.covers}}
         value = self.points("value/discriminator")[1]
@@ -195,10 +198,10 @@ class Trajectory:
 
     @cached_property
     def spreads(self) -> list[Spread]:
-        """What each score of coverage or diversity shows; those without a finite point are left out."""
+        """What each score of coverage or diversity shows; those without a finite point that counts are left out."""
         found: list[Spread] = []
         for name, full in self.covers.items():
-            score = {s: v for s, v in self.scores[name].items() if math.isfinite(v)}
+            score = {s: v for s, v in self.scores[name].items() if math.isfinite(v) and self._counts(name, s)}
             if not score or not 0 < full < math.inf:
                 continue
             best, (*_, last) = max(score.values()), score
@@ -211,6 +214,11 @@ class Trajectory:
             lost_at = next((s for s in score if s > above), None) if best > little and end <= least else None
             found.append(Spread(name, full, best, end, max(_steady(list(score.values()))) <= little, lost_at))
         return found
+
+    def _counts(self, name: str, step: int) -> bool:
+        """Say whether coverage can be told at a step: counts of what is covered are of samples of high quality."""
+        quality = self._quality.get(step, math.nan)
+        return name == DIVERSITY or not quality < self._legible
 
     @cached_property
     def line(self) -> tuple[float, Array]:

@@ -43,15 +43,17 @@ class Thresholds:
     The value is value/discriminator. Its nats are those of a cross entropy, log 2 at the equilibrium: of another loss
     log 2 nats stand for the equilibrium that its record states, and where that states none, for the value's peak.
 
-    Where the numbers come from: real images have an hq_share of 0.95 to 0.997, noise of 0; real data have a diversity
-    of 1, and one repeated sample of about 0. Before training gradient/logits is 1/2. PyTorch clamps cross entropies at
-    100, so that a value of probabilities is at most 100. Four turns are two periods.
+    Where the numbers come from: real images have an hq_share of 0.95 to 0.997, noise of 0. A mode is covered with a
+    tenth of its share, so that below an hq_share of 0.1 not all can be. Real data have a diversity of 1, real images
+    that are blurred of 0.3, five of eight modes of 0.6, one of them of 0.13, a few repeated samples below 0.1. Before
+    training gradient/logits is 1/2. PyTorch clamps cross entropies at 100, so that a value of probabilities is at most
+    100. Four turns are two periods.
     """
 
     tail: float = _limit(0.25, "The tail: share of training, at its end, that is judged")
     runaway: float = _limit(10, "Diverged: median size of the value in the last tenth of training, above (nats)")
     runaway_critic: float = _limit(100, "Diverged, values without a unit: the same, above (as it is)")
-    quality: float = _limit(0.1, "Never learned: largest hq_share, at most (where it is scored)")
+    quality: float = _limit(0.1, "Never learned: largest hq_share and look_share, at most (where they are scored)")
     progress: float = _limit(0.4, "Never learned: share of its way to the goal that the leading score ever came, below")
     far: float = _limit(5, "Never learned, nothing known of quality or noise: leading score over the goal, above")
     fooled: float = _limit(0.1, "Starved: median of output/fake in the tail, at most (where it is a probability)")
@@ -60,8 +62,9 @@ class Thresholds:
     )
     gradient: float = _limit(0.05, "Starved: median of gradient/generator in the tail over its peak, at most")
     logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
+    legible: float = _limit(0.2, "Collapsed, never covered: hq_share from which coverage counts (where it is scored)")
     covered: float = _limit(0.5, "Collapsed at the end, never covered at any time: coverage over the full one, at most")
-    diverse: float = _limit(0.4, "Collapsed at the end, never covered at any time: diversity over real data's, at most")
+    diverse: float = _limit(0.2, "Collapsed at the end, never covered at any time: diversity over real data's, at most")
     lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")
     alarms: float = _limit(0.01, "Oscillating: chance that coloured noise shows as clear a cycle to the end, at most")
     swing: float = _limit(
@@ -139,8 +142,8 @@ def judge(
     """
     # Curves may hold anything a float can: overflow shows as a value that is not finite, which is looked for.
     with np.errstate(all="ignore"):
-        shares = {"covered": thresholds.covered, "diverse": thresholds.diverse, "lost": thresholds.lost}
-        run = Trajectory(curves, status, steps, goal, covers, noise or {}, loss, tail=thresholds.tail, **shares)
+        shares = {name: getattr(thresholds, name) for name in ("tail", "covered", "diverse", "lost", "legible")}
+        run = Trajectory(curves, status, steps, goal, covers, noise or {}, loss, **shares)
         rules = ((rule.name, reason) for rule in RULES if (reason := rule.holds(run, thresholds)))
         verdict, reason = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
         lost = min((spread.lost_at for spread in run.spreads if spread.lost_at is not None), default=None)
@@ -205,8 +208,10 @@ def _never_learned(run: Trajectory, limits: Thresholds) -> str:
     # What lost its diversity had it: that collapsed, however bad its samples were before.
     if run.fixed or run.time_to_goal is not None or any(spread.lost_at is not None for spread in run.spreads):
         return ""
-    quality = run.best("score/hq_share")
-    if quality > limits.quality or (run.progress is not None and run.progress >= limits.progress):
+    quality, look = run.best("score/hq_share"), run.best("score/look_share")  # NaN where they are not scored
+    if quality > limits.quality or look > limits.quality:
+        return ""
+    if run.progress is not None and run.progress >= limits.progress:
         return ""
     starves = " The discriminator wins, and the gradient has vanished." if _starves(run, limits) else ""
     if not math.isnan(quality):

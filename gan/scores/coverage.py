@@ -30,12 +30,14 @@ class ModeCoverage:
         hq_share: Share of all samples that are of high quality, in [0, 1].
         mode_kl: KL(histogram of the high-quality samples || real shares) in nats; with no such sample its
             largest possible value, ln(1 / smallest real share).
+        look_share: Share of all images that look real, whatever they show, in [0, 1]; NaN on the line.
     """
 
     modes: int
     modes_any: int
     hq_share: float
     mode_kl: float
+    look_share: float = math.nan
 
 
 def mixture_coverage(samples: NDArray[np.float64], centres: NDArray[np.float64], std: float) -> ModeCoverage:
@@ -112,9 +114,9 @@ class CoverageReference(Protocol):
 
 
 def mode_scores(
-    modes: str, mode_kl: str, needs: frozenset[str], known: Mapping[str, Mapping[str, Known]]
+    modes: str, mode_kl: str, needs: frozenset[str], known: Mapping[str, Mapping[str, Known]], *, version: int
 ) -> tuple[Score, ...]:
-    """The scores of a coverage: ``modes``, ``modes_any``, ``hq_share`` and ``mode_kl``.
+    """The scores of a coverage: ``modes``, ``modes_any``, ``hq_share`` and ``mode_kl``; of images ``look_share`` too.
 
     A mode that holds one sample is not covered for verdicts: noise does so. The last has no direction: it is of the
     samples of high quality alone, and a smear over all modes has a small one.
@@ -123,7 +125,8 @@ def mode_scores(
         modes: What is counted, such as ``Modes of 8``.
         mode_kl: Label of the last.
         needs: What the target must provide: its family's reference is a `CoverageReference`.
-        known: What each must give in the battery, by its name.
+        known: What each must give in the battery, by its name; those that are not there are not taken.
+        version: Of the definition of high quality.
     """
 
     def score(name: str, label: str, direction: Literal["lower", "higher"] | None, **facts: Any) -> Score:
@@ -133,14 +136,15 @@ def mode_scores(
         def floor(reference: CoverageReference, n: int) -> float:
             return getattr(reference.coverage_floor(n), name)
 
-        return Score(name, label, direction, measure, floor, needs=needs, known=known.get(name, {}), **facts)
+        return Score(name, label, direction, measure, floor, needs=needs, known=known[name], version=version, **facts)
 
-    return (
-        score("modes", f"{modes} with a tenth of their share", "higher", covers=True, version=2),
+    scores = (
+        score("modes", f"{modes} with a tenth of their share", "higher", covers=True),
         score("modes_any", f"{modes} with a sample", "higher"),
         score("hq_share", "High-quality share", "higher"),
         score("mode_kl", mode_kl, None, log=True),
     )
+    return (*scores, score("look_share", "Share that looks real", "higher")) if "look_share" in known else scores
 
 
 def _kl(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> float:

@@ -42,6 +42,11 @@ MODES: Final[Mapping[str, Mapping[str, Known]]] = {
         **_all(("noise", "constant", "one_bad"), 0.0),
         **_all(SPOILED, "lower"),
     },
+    "look_share": {
+        "real": "real",
+        **_all(("noise", "constant", "one_bad"), 0.0),
+        **_all(SPOILED, "lower"),
+    },
     "mode_kl": {
         "real": "real",
         **_all(("one_real", "dominated", "half", "prototypes"), "higher"),

@@ -90,7 +90,7 @@ def scores(target: Images) -> tuple[Score, ...]:
         label, at_end, on_the_way = f"FID at {size:,} samples", size == final, size == curve
         return _of(fid_name(size), label, "lower", distance, log=True, final=at_end, curve=on_the_way)
 
-    classes = mode_scores("Classes of 10", "KL to the real class shares", NEEDS, answers.MODES)
+    classes = mode_scores("Classes of 10", "KL to the real class shares", NEEDS, answers.MODES, version=3)
     kid = fid_name(final).replace("fid", "kid")
     return (
         *map(fid, dict.fromkeys((final, curve))),

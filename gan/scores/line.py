@@ -280,7 +280,9 @@ D_EXCESS: Final = replace(
 
 def scores(target: RealLine) -> tuple[Score, ...]:
     """The scores, the leading one first."""
-    modes = mode_scores(f"Modes of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, answers.MODES)
+    modes = mode_scores(
+        f"Modes of {len(modes_of(target)[0])}", "KL of modes to uniform", MODES, answers.MODES, version=2
+    )
     return KS, *modes, BINS_COVERED, DIVERSITY, WASSERSTEIN, JSD_100K, JSD_10K, D_GAP, D_EXCESS
 
 

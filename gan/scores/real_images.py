@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
@@ -73,13 +74,13 @@ class ImageReference(Reference):
         self._made: dict[Callable[..., Any], Any] = {}
         held_out = self.extract(data.validation)[0]
 
-        def quality(train: Tensor) -> Quality:
-            references = train[:REFERENCES]
-            known = references, self.extract(references)[0]
-            return Quality.of(known, (data.validation, held_out), target.side)
+        def quality(first: int) -> Quality:
+            references = data.train[first : first + REFERENCES]
+            known, labels = (references, self.extract(references)[0]), data.train_labels[first : first + REFERENCES]
+            return Quality.of(known, (data.validation, held_out), labels, target.side)
 
         self._floors: dict[int, ModeCoverage] = {}
-        self.quality = self._floor_quality = quality(data.train)
+        self.quality = self._floor_quality = quality(0)
         self._real = data.test if split == "test" else data.validation
         if split == "test":
             self.real_features = self.extract(data.test)[0]
@@ -87,7 +88,7 @@ class ImageReference(Reference):
         else:
             self.real_features = held_out
             self._coverage_images = data.train[:size]
-            self._floor_quality = quality(data.train[size:])
+            self._floor_quality = quality(size)
         self.statistics = fid.statistics(self.real_features)
         counts = data.train_labels.bincount().double()
         self.shares = (counts / counts.sum()).numpy()
@@ -139,17 +140,21 @@ class ImageReference(Reference):
 
     def coverage(self, samples: Samples) -> ModeCoverage:
         """Return the classes that samples cover."""
-        return class_coverage(
-            self.classes(samples), self.quality.judge(samples.tensor, self.features(samples)), self.shares
-        )
+        return self._covered(self.classes(samples), self.quality.judge(samples.tensor, self.features(samples)))
 
     def coverage_floor(self, n: int) -> ModeCoverage:
         """Return the classes that n real images cover, none of which are among those that they are judged by."""
         if n not in self._floors:
             images = self._coverage_images[:n]
             features, classes = self.extract(images)
-            self._floors[n] = class_coverage(classes, self._floor_quality.judge(images, features), self.shares)
+            self._floors[n] = self._covered(classes, self._floor_quality.judge(images, features))
         return self._floors[n]
+
+    def _covered(self, classes: NDArray[np.int64], judged: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> ModeCoverage:
+        """Return the classes that images cover, of the classes and of the quality that they have."""
+        high_quality, looks_real = judged
+        covered = class_coverage(classes, high_quality, self.shares)
+        return replace(covered, look_share=float(looks_real.mean()))
 
     def extract(self, images: Tensor) -> tuple[Tensor, NDArray[np.int64]]:
         """Return features, float64 [n, d], and classes, int64 [n], of uint8 images [n, pixels]."""

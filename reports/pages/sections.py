@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from gan.verdict import RULES, thresholds_table
+from gan.thresholds import thresholds_table
+from gan.verdict import RULES
 from reports.study import literature, tables
 from reports.study.answer import sentences
 from reports.study.effects import MANY, contrasts_table, evaluation_variance, unresolved_sentences, variance_table

@@ -113,6 +113,7 @@ def test_a_database_that_says_something_else_of_a_trial_is_refused(tmp_path: Pat
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.faults
 def test_a_database_that_is_lost_during_a_search_is_said_in_one_line(tmp_path: Path) -> None:
     path, file = write(tmp_path, **FEW), tmp_path / "trials.db"
 

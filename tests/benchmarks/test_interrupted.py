@@ -97,7 +97,9 @@ RULES: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    "rule", ["tpe", *(pytest.param(rule, marks=pytest.mark.slow) for rule in RULES if rule != "tpe")]
+)
 def test_interrupted_searches_end_like_undisturbed_ones(tmp_path: Path, rule: str) -> None:
     def fails(replica: Replica) -> bool:
         return rule in ("two objectives", "pruning") and replica.variant.beta1 > 0.45

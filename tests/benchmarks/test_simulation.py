@@ -76,6 +76,7 @@ def test_what_is_missing_is_trained_and_nothing_else(options: Options, trained: 
     pd.testing.assert_frame_equal(trained.results(), whole)
 
 
+@pytest.mark.slow
 def test_the_report_is_whole_and_reads_each_table_a_few_times(
     trained: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_file_that_is_gone_is_made_again(name: str, run: Finished, tmp_path: P
 
 @pytest.mark.parametrize(
     ("verb", "part"),
-    [("run", ""), ("tune", "search"), among_the_faults("tune", "tuned", id="tune-tuned")],
+    [among_the_faults("run", "", id="run-"), ("tune", "search"), among_the_faults("tune", "tuned", id="tune-tuned")],
 )
 def test_much_spoiled_at_once_ends_in_the_same_report(
     verb: str, part: str, run: Finished, tuned: Finished, tmp_path: Path

@@ -94,6 +94,7 @@ def checkpoints_of_unfinished(ledger: Ledger) -> dict[str, Path]:
     return {id: ledger.directory / "checkpoints" / id / "0.safetensors" for id in left}
 
 
+@pytest.mark.faults
 def test_ctrl_c_keeps_what_is_in_training(unreported: Study, tmp_path: Path) -> None:
     folder = copied(unreported, tmp_path / "here")
     how, at = interrupted_in_training(unreported, folder)

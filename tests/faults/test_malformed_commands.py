@@ -165,6 +165,7 @@ def test_a_locale_without_our_letters_gets_messages(tmp_path: Path) -> None:
     assert refused.stderr.isascii() and refused.stderr.startswith(b"error: mine.toml: ")
 
 
+@pytest.mark.faults
 def test_threads_that_are_no_number_stop_nothing(tmp_path: Path) -> None:
     # Each worker sets its own number; what the environment says is for others.
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "many")

@@ -126,6 +126,7 @@ def test_who_forgets_the_ending_is_told_of_the_file(ganbench: Ganbench, tmp_path
     assert not problem(ganbench("run", "mine", "--dry-run"), "mine: no such study; did you mean the file mine.toml")
 
 
+@pytest.mark.faults
 def test_a_search_of_more_than_can_be_tried_is_refused(ganbench: Ganbench, tmp_path: Path) -> None:
     text = good().decode() + "\n[tune]\nfailed = 1.0\ntrials = 4\nseeds = 2\nbatch = 2\n"
     wide = f"latent_dim = {{ choices = {list(range(1, 1000))} }}\n"

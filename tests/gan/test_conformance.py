@@ -25,7 +25,17 @@ def broken(findings: list[Finding]) -> dict[str, str]:
     return {finding.check: finding.broken for finding in findings if finding.broken}
 
 
-@pytest.mark.parametrize("kind_and_name", registry.built_in, ids=lambda key: " ".join(key))
+COMPILED = (("generator", "mlp"), ("discriminator", "mlp"), ("discriminator", "conv"))
+"""Of which each is compiled for seconds; the template's networks are too."""
+
+
+@pytest.mark.parametrize(
+    "kind_and_name",
+    [
+        pytest.param(key, id=" ".join(key), marks=[pytest.mark.slow] if key in COMPILED else [])
+        for key in registry.built_in
+    ],
+)
 def test_built_in_components_conform(kind_and_name: Any) -> None:
     assert broken(conformance.check_component(registry.built_in[kind_and_name])) == {}
 

@@ -23,6 +23,7 @@ from gan.scores.contract import Players, Samples
 from gan.scores.coverage import class_coverage, mixture_coverage, perfect_mixture
 from gan.scores.images import fid_name
 from gan.scores.line import LineReference, bins_covered, ks, ks_floor
+from gan.scores.quality import REFERENCES
 from gan.scores.real_images import ImageReference
 from gan.scores.scorer import Scorer, make_scorer
 from gan.targets import Gaussian, Images, Mixture, make_target
@@ -294,6 +295,22 @@ def test_noise_covers_no_class_one_image_one_and_real_images_ten(
         # 97 in 100 but for the threshold, which rests on as few as 300 validation images.
         assert real["hq_share"] == pytest.approx(0.97, abs=0.03)
         assert real["look_share"] > 0.97
+
+
+def test_looks_are_judged_halfway_between_real_images_and_class_means(images: tuple[Images, Scorer, ImageData]) -> None:
+    """So that legible images that are rougher than real ones count, and blobs do not."""
+    target, scorer, data = images
+    reference = scorer.reference
+    assert isinstance(reference, ImageReference)
+    quality, train, labels = reference.quality, data.train[:REFERENCES], data.train_labels[:REFERENCES]
+    means = torch.stack([train[labels == k].float().mean(dim=0) for k in range(10)])
+
+    def looks(x: torch.Tensor) -> np.ndarray:
+        return quality.distances(x, torch.zeros(len(x), quality.features.shape[1]))[1]
+
+    real, blob = np.percentile(looks(data.validation), 97.5), looks(means).min()
+    assert real < quality.thresholds[1] < blob
+    assert quality.thresholds[1] / real == pytest.approx(blob / quality.thresholds[1])
 
 
 def test_references_are_real_at_the_same_size(images: tuple[Images, Scorer, ImageData]) -> None:

@@ -29,6 +29,7 @@ TRACED = (
     *("non-saturating", "wgan_gp as published", "latents reused", "sgd", "simultaneous", "bfloat16", "fixed generator"),
     *("images with BatchNorm", "convolutions with r1"),
 )
+LONG = ("images with BatchNorm", "wgan_gp as published")
 LOOPED = ("non-saturating", "images with BatchNorm")
 STEPS = 9
 
@@ -54,7 +55,13 @@ def trained(run: Trainer) -> list[Tensor]:
     return [run.metrics, *pytree.tree_leaves(run.state)]
 
 
-@pytest.mark.parametrize(("name", "mode"), [*((name, "vmap") for name in TRACED), *((name, "loop") for name in LOOPED)])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        *(pytest.param(name, "vmap", marks=[pytest.mark.slow] if name in LONG else []) for name in TRACED),
+        *((name, "loop") for name in LOOPED),
+    ],
+)
 def test_a_traced_step_gives_the_bits_of_the_step_as_it_is_written(
     name: str, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan.plugins import registry
-from gan.verdict import THRESHOLDS, UNUSABLE, VERDICTS, Judgement, Thresholds, judge, thresholds_table
+from gan.thresholds import THRESHOLDS, Thresholds, thresholds_table
+from gan.verdict import UNUSABLE, VERDICTS, Judgement, judge
 
 STEPS, WINDOW = 4_000, 20
 STEP = np.arange(WINDOW, STEPS + 1, WINDOW)
@@ -142,6 +143,22 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
     "noise by a share": (noisy(hq_share=[]), {"goal": {"x": (0.9, "higher")}}, "unsettled"),
     "noise, but for its score": (noisy(ks=np.linspace(2.0, 0.6, 10)), {}, "unsettled"),
     "good samples cover no mode": (curves(modes=0.0, ks=0.9, hq_share=0.5), MODES, "never_covered"),
+    "illegible samples, of whose classes nothing is known": (
+        curves(modes=0.0, ks=0.9, hq_share=0.15, diversity=0.5),
+        MODES,
+        "unsettled",
+    ),
+    "legible once, and then of half of the classes": (
+        curves(modes=np.where(EVALUATED > 2_000, 3, 9), ks=0.9, hq_share=np.where(EVALUATED > 2_000, 0.1, 0.9)),
+        MODES,
+        "unsettled",
+    ),
+    "one image that looks real and shows nothing": (
+        noisy(diversity=0.05, look_share=0.9),
+        {},
+        "never_covered",
+    ),
+    "noise that never looks real": (noisy(look_share=0.05), {}, "never_learned"),
     "no quality is scored": (curves(modes=0.0, ks=0.9), MODES, "never_covered"),
     "good samples of one kind": (curves(diversity=0.05, hq_share=0.9), {}, "never_covered"),
     "a little less than half, after more": (
@@ -347,8 +364,14 @@ BOUNDARIES: dict[str, tuple[dict[str, Points], dict[str, Points], str, dict[str,
         "starved",
         {},
     ),
+    "legible": (
+        curves(coverage=0.1, hq_share=0.2),
+        curves(coverage=0.1, hq_share=math.nextafter(0.2, 0)),
+        "never_covered",
+        {},
+    ),
     "covered": (curves(coverage=0.5), curves(coverage=above(0.5)), "never_covered", {}),
-    "diverse": (curves(diversity=0.4), curves(diversity=above(0.4)), "never_covered", {}),
+    "diverse": (curves(diversity=0.2), curves(diversity=above(0.2)), "never_covered", {}),
     "lost": (lost("coverage", 0.35, 0.6), lost("coverage", 0.37, 0.6), "collapsed", {}),
     "alarms": (swinging(0.3, 5), curves(value=0.6 + noise(0.3)), "oscillating", {}),
     "swing": (swinging(0.051, 12), swinging(0.049, 12), "oscillating", {}),

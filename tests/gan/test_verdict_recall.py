@@ -179,7 +179,8 @@ class Maker:
         return judge(curves, status="ok", steps=STEPS, goal=goal, covers=covers, loss=CROSS).verdict
 
 
+@pytest.mark.parametrize("number", [60, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verdict", VERDICTS)
-def test_trajectories_of_a_verdict_get_it(verdict: str) -> None:
-    found = [Maker(np.random.default_rng(k)).judged(verdict) for k in range(200)]
+def test_trajectories_of_a_verdict_get_it(verdict: str, number: int) -> None:
+    found = [Maker(np.random.default_rng(k)).judged(verdict) for k in range(number)]
     assert found.count(verdict) >= 0.95 * len(found), {name: found.count(name) for name in VERDICTS}

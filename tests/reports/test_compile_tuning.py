@@ -187,9 +187,13 @@ CASES = {
     "many variants": {"factors": {"lr_ratio": [0.1, 0.2, 0.5, 1, 2, 5, 10]}, "seeds": 3, "trials": 3},
 }
 
+LARGE = ("many variants", "four variants")
+
 
 @pytest.mark.usefixtures("style")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in LARGE else []) for case in CASES]
+)
 def test_every_figure_keeps_its_texts_on_the_page(case: str, tmp_path: Path) -> None:
     found = Findings(gather_tuning(write_tuned(tmp_path / "run", **CASES[case])))
     pictures = by_name(tuning_pictures(found))

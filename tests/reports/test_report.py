@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from gan.errors import InputError
-from gan.verdict import VERDICTS, thresholds_table
+from gan.thresholds import thresholds_table
+from gan.verdict import VERDICTS
 from reports.api import compile_report, load_results
 from reports.pages.study import compile_report as compile_evidence
 from reports.study.answer import answer

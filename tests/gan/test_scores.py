@@ -299,7 +299,7 @@ def test_noise_covers_no_class_one_image_one_and_real_images_ten(
 
 def test_looks_are_judged_halfway_between_real_images_and_class_means(images: tuple[Images, Scorer, ImageData]) -> None:
     """So that legible images that are rougher than real ones count, and blobs do not."""
-    target, scorer, data = images
+    _, scorer, data = images
     reference = scorer.reference
     assert isinstance(reference, ImageReference)
     quality, train, labels = reference.quality, data.train[:REFERENCES], data.train_labels[:REFERENCES]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gan.verdict import UNUSABLE, VERDICTS
 
@@ -91,6 +91,17 @@ def number_label(value: float) -> str:
     """
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
+
+
+def level_label(value: Any) -> str:
+    """Return a factor's level as a person reads it: 0.5, batch, true, (32, 64, 32)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return number_label(value)
+    if isinstance(value, list | tuple):
+        return f"({', '.join(level_label(v) for v in value)})"
+    return str(value)
 
 
 def setting_columns(settings: Mapping[str, object]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from gan.variant import Variant
 from studies.files import is_ours
 from studies.fit import check_fit, check_scores, check_size, check_theory
 from studies.grid import MOST_VARIANTS, Factors, factors_of, make_variant, reference_level, variant_name
+from studies.outcome import make_outcome
 from studies.published import claim_texts, figures_of
 from studies.sections import Study
 from studies.space import make_tuning
@@ -110,7 +111,10 @@ def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | No
         # What is tuned on validation data is scored on them as well as on test data: their difference is the optimism.
         scoring = replace(scoring, split="both")
     written = {factor: [level.written for level in its] for factor, its in factors.items()}
+    reference = {factor: reference_level(its, start) for factor, its in factors.items()}
     report = study.report.model_dump(include={"score", "factor", "reached"})
+    if outcome := make_outcome(study, factors, reference, place):
+        report["outcome"] = outcome
     return Resolved(
         name=study.name,
         title=study.title,
@@ -125,7 +129,7 @@ def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | No
         scoring=scoring,
         report={**report, "notes": chosen.notes},
         levels=levels,
-        reference={factor: reference_level(its, start) for factor, its in factors.items()},
+        reference=reference,
         overrides=dict(chosen.base),
         claims={number: claim_texts()[number] for number in sorted(study.report.claims)},
         checks=list(study.report.checks),

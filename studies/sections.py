@@ -41,6 +41,20 @@ class TargetSection(Section):
     name: _Text
 
 
+class OutcomeSection(Section):
+    """`[report.outcome]`: what the question asks of the levels of `report.factor`."""
+
+    kind: Literal["rate", "score"]
+    """How often something comes of a replica, or how `report.score` differs."""
+    event: str | None = None
+    """Of a rate: a verdict, `unusable` (any verdict of a generator that is of no use), or `reached` (the goal)."""
+    margin: Annotated[Finite, Gt(0)] | None = None
+    """Difference within which levels count as equivalent: of rates, of a score, or of a ratio the factor above 1."""
+    hypotheses: list[_Text] = []
+    """Such as `saturating > non_saturating`: the event is more frequent, or the score larger, with the first level. In
+    this order; without any, each level is compared with the reference level."""
+
+
 class ReportSection(Section):
     """`[report]`: what the answer is about."""
 
@@ -50,6 +64,8 @@ class ReportSection(Section):
     """The grid factor the question asks about; a study without a grid has none."""
     reached: dict[str, Finite] = Field(min_length=1)
     """Scores a replica must reach to count as a success."""
+    outcome: OutcomeSection | None = None
+    """What decides the answer; without it, the effect on the score is described."""
     claims: list[Annotated[int, Ge(1), Le(CLAIMS)]] = []
     """Claims of the documents that this study confirms or refutes."""
     checks: list[CheckName] = []

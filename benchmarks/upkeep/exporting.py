@@ -16,13 +16,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks.running import reporting
-from gan.columns import setting_columns
+from gan.columns import level_label, setting_columns
 from gan.errors import InputError, nearest
 from reports.export import columns
 from reports.export.archive import Archive, archive
 from reports.ledger.ledger import HISTORY, Arrays, Ledger
 from reports.pages.study import render
-from reports.study.evidence import Evidence, gather, level_label, to_json
+from reports.study.evidence import Evidence, gather, to_json
 from reports.tuning.evidence import TunedStudy, gather_tuning
 from reports.tuning.tables import trials_table
 

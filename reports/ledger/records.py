@@ -70,6 +70,16 @@ class PlannedCohort(Record):
         return ""
 
 
+class PlannedOutcome(Record):
+    """What the question asks: see `studies.sections.OutcomeSection`."""
+
+    kind: Literal["rate", "score"]
+    event: str | None = None
+    margin: float | None = None
+    hypotheses: list[tuple[str, str]]
+    """Labels of two levels: more with the first than with the second."""
+
+
 class PlannedReport(Record):
     """What the report is about: see `studies.sections.ReportSection`."""
 
@@ -77,6 +87,7 @@ class PlannedReport(Record):
     """The primary score; without one the first that was taken."""
     factor: str | None = None
     reached: dict[str, float] = {}
+    outcome: PlannedOutcome | None = None
     notes: str = ""
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 import pandas as pd
 
+from gan.columns import level_label
 from gan.thresholds import thresholds_table
 from gan.verdict import RULES
 from reports.study import literature, tables
 from reports.study.answer import sentences
 from reports.study.effects import MANY, contrasts_table, evaluation_variance, unresolved_sentences, variance_table
-from reports.study.evidence import Evidence, level_label
+from reports.study.evidence import Evidence
+from reports.study.outcome import answers
 from reports.study.tables import markdown
 from reports.theory import statements
 
@@ -66,6 +68,7 @@ def effects(evidence: Evidence) -> Section | None:
     named = [f"`{name}` {level}" for name, level in evidence.reference.items() if len(evidence.factors[name]) > 1]
     return {
         "contrasts": family,
+        "exploratory": bool(answers(evidence)),
         "shown": min(len(family), MANY),
         "pairs": max(contrast.pairs for contrast in family),
         "interactions": any(contrast.kind == "interaction" for contrast in family),

@@ -8,6 +8,7 @@ import re
 import tempfile
 import textwrap
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from reports.pages.sections import SECTIONS, shared
 from reports.study.answer import levels, sentences
 from reports.study.effects import contrasts_csv
 from reports.study.evidence import Evidence, gather, to_csv, to_json
+from reports.study.outcome import answers
 from reports.theory import statements
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -137,6 +139,7 @@ def summary(evidence: Evidence, drawn: Iterable[dict[str, str]]) -> dict[str, An
         "question": study.question,
         "answer": " ".join(said),
         "headline": said[0],
+        "answers": [asdict(answer) for answer in answers(evidence)],
         "levels": levels(evidence),
         "conclusions": [check.measured.conclusion for check in statements.checks(evidence)],
         "replicas": len(evidence.results),

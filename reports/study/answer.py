@@ -19,6 +19,7 @@ from reports.study.effects import (
     size,
 )
 from reports.study.evidence import Evidence
+from reports.study.outcome import answers, sentence
 from reports.study.tables import at_level, counted, goal, number, ranking, repeated, score_iqm, share, spread, summarise
 
 
@@ -36,7 +37,10 @@ def sentences(evidence: Evidence) -> list[str]:
     """Return the answer's sentences; the first is what an index shows."""
     family = evidence.contrasts
     alone = not repeated(evidence.results)
-    said = [_headline(evidence, family, alone), "" if alone else _levels(evidence, family)]
+    said = [_headline(evidence, family, alone)]
+    if not alone:
+        said += [sentence(answer, evidence.study.target_label) for answer in answers(evidence)[1:]]
+        said.append(_levels(evidence, family))
     short = beyond_reach(evidence)
     if short and not alone:
         said.append(short)
@@ -56,6 +60,8 @@ def _headline(evidence: Evidence, family: list[Contrast], alone: bool) -> str:
     own = [c for c in family if c.kind == "main" and c.factors[0] == evidence.factor and c.pairs]
     if alone:
         text = _alone(evidence)
+    elif asked := answers(evidence):
+        text = sentence(asked[0], evidence.study.target_label)
     elif own:
         text = _effect(evidence, own)
     elif evidence.factors and max(map(len, evidence.factors.values())) > 1:

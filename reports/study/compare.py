@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gan.columns import NUMBERS
+from gan.columns import NUMBERS, level_label
 from gan.errors import InputError
 from reports.ledger.ledger import Ledger
 from reports.stats.contrasts import contrasts
 from reports.stats.intervals import Interval, interval_kind, worst_of
 from reports.stats.paired import holm
 from reports.study.effects import effect_interval, p_value
-from reports.study.evidence import Evidence, gather, level_label, plain
+from reports.study.evidence import Evidence, gather, plain
 from reports.study.tables import goal, markdown, number, score_iqm, score_values, share, spread, summarise
 
 # Of the plan's study: what decides results. Titles, notes and the like may differ without a consequence.

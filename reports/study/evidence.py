@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from gan.columns import JUDGED, number_label, results_columns
+from gan.columns import JUDGED, level_label, number_label, results_columns
 from gan.errors import InputError, nearest
 from gan.scores import spans_decades
 from reports.ledger.histories import Records
@@ -26,17 +26,6 @@ from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
 
 LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
-
-
-def level_label(value: Any) -> str:
-    """Return a factor's level as a person reads it: 0.5, batch, true, (32, 64, 32)."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return number_label(value)
-    if isinstance(value, list | tuple):
-        return f"({', '.join(level_label(v) for v in value)})"
-    return str(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +140,11 @@ class Evidence:
             Shape [seeds, *levels], the factors and their levels in the grid's order; the worst infinity for a
             replica that failed, NaN for one that has not finished.
         """
+        values = self.results[score].where(self.results["status"] == "ok")
+        return self.placed(values.fillna(worst_of(self.direction(score))))
+
+    def placed(self, values: pd.Series) -> NDArray[np.float64]:
+        """Return numbers, one a row of the results, over the whole grid: [seeds, *levels], NaN where there is none."""
         levels = self.factors
         grid = np.full((len(self.seeds), *map(len, levels.values())), np.nan)
         place = {
@@ -158,11 +152,8 @@ class Evidence:
             for variant, *row in self.variants.itertuples()
         }
         seed_place = {seed: i for i, seed in enumerate(self.seeds)}
-        worst = worst_of(self.direction(score))
-        columns = (self.results[name] for name in ("variant", "seed", "status", score))
-        for variant, seed, status, value in zip(*columns, strict=True):
-            failed = status != "ok" or math.isnan(value)
-            grid[(seed_place[seed], *place[variant])] = worst if failed else value
+        for variant, seed, value in zip(self.results["variant"], self.results["seed"], values, strict=True):
+            grid[(seed_place[seed], *place[variant])] = value
         return grid
 
     def spans_decades(self, score: str) -> bool:
@@ -321,8 +312,10 @@ def to_csv(results: pd.DataFrame) -> str:
     """
     names = list(results)
     levels = names[names.index("seed") + 1 : names.index("status")]
-    exact = {name: results[name].map(lambda v: number_label(v) if isinstance(v, float) else v) for name in levels}
-    return results.assign(**exact).to_csv(index=False, float_format="%.7g", lineterminator="\n")
+    written = results.copy()
+    for name in levels:
+        written[name] = written[name].map(lambda v: number_label(v) if isinstance(v, float) else v)
+    return written.to_csv(index=False, float_format="%.7g", lineterminator="\n")
 
 
 def plain(content: Any) -> Any:

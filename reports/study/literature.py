@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reports.study.evidence import Evidence, level_label
+from gan.columns import level_label
+from reports.study.evidence import Evidence
 from studies.published import PublishedFigure
 
 VERDICT = "verdict"

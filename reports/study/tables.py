@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gan.columns import level_label
 from gan.verdict import VERDICTS
 from reports.stats.intervals import Interval, better, iqm, iqm_interval, passes, ranked_quantiles
 from reports.stats.rates import wilson
-from reports.study.evidence import Evidence, level_label, once
+from reports.study.evidence import Evidence, once
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 MOST_SCORES = 4  # of the table of variants: more columns do not fit a page

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from gan.columns import number_label
+from gan.columns import level_label
 from reports.stats.contrasts import ALPHA
 from reports.stats.intervals import Interval, iqm_interval
 from reports.stats.paired import holm, signed_rank
@@ -56,7 +56,7 @@ def layer_gradients(evidence: Evidence) -> Measured:
     for strength, loss, own in groups:
         weakest = own[own[strength] == own[strength].min()]["share"].median()
         for level, at in own.groupby(strength):
-            row = {"strength": f"`{strength}` {number_label(level)}", "loss": loss} | counts(at)
+            row = {"strength": f"`{strength}` {level_label(level)}", "loss": loss} | counts(at)
             row |= {f"layer {layer}": _median(at[layer]) for layer in layers}
             row["first layer over last"] = _median(at["share"])
             row["against the weakest D"] = number(at["share"].median() / weakest) if weakest > 0 else NONE

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from gan.columns import level_label
 from reports.figures import primitives as draw
 from reports.figures.layout import room_for_failures
 from reports.stats.intervals import Interval
-from reports.study.evidence import level_label
 from studies.tune import Parameter
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from gan.columns import level_label
 from reports.figures.layout import short_name
 from reports.stats.contrasts import Contrast
 from reports.stats.ranking import change
 from reports.study.effects import MANY, effect_interval, named, p_value
-from reports.study.evidence import level_label
 from reports.study.tables import number, score_iqm, share, spread
 from reports.tuning.effects import Findings, second_values
 from reports.tuning.evidence import TunedStudy

@@ -69,7 +69,7 @@ def test_the_file_says_what_a_report_needs() -> None:
     assert study.reference == {"recipe": "plain", "discriminator": "mlp"}
     assert study.claims == [6] and list(study.claim_texts) == ["6"]
     assert study.checks == [] and study.published == [] and study.overrides == {}
-    assert set(study.report.to_json()) == {"score", "factor", "reached", "notes"}
+    assert set(study.report.to_json()) == {"score", "factor", "reached", "outcome", "notes"}
 
 
 def test_the_file_says_what_was_published() -> None:

@@ -73,6 +73,48 @@ STUDIES: list[Case] = [
     ),
     (FACTOR, f'{FACTOR}\nchecks = ["bilinear"]', "report.checks: bilinear has nothing to measure on gaussian"),
     (FACTOR, f"{FACTOR}\nclaim = [1]", "report.claim: no such key; did you mean 'claims'?"),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "rates" }}',
+        "report.outcome.kind: expected one of rate, score, got 'rates'",
+    ),
+    (FACTOR, f"{FACTOR}\noutcome = {{ }}", "report.outcome.kind: missing"),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "rate", event = "colapsed" }}',
+        "report.outcome.event: 'colapsed' is no event; did you mean 'collapsed'?",
+    ),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "score", event = "starved" }}',
+        "report.outcome.event: 'starved' of a score",
+    ),
+    (FACTOR, f'{FACTOR}\noutcome = {{ kind = "rate", margin = 1.5 }}', "report.outcome.margin: expected a difference"),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "rate", margin = 0.0 }}',
+        "report.outcome.margin: expected greater than 0",
+    ),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "rate", hypotheses = ["saturating"] }}',
+        "report.outcome.hypotheses[0]: expected LEVEL > LEVEL, such as 'saturating > non_saturating', got 'saturating'",
+    ),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "rate", hypotheses = ["saturatin > non_saturating"] }}',
+        "report.outcome.hypotheses[0]: no such level 'saturatin'; did you mean 'saturating'?",
+    ),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "rate", hypotheses = ["saturating > saturating"] }}',
+        "report.outcome.hypotheses[0]: 'saturating' on both sides",
+    ),
+    (
+        STUDY,
+        changed(ALONE, ("[report]", '[report]\noutcome = { kind = "rate" }')),
+        "report.outcome: levels of no factor to compare",
+    ),
     (TITLE, f'{TITLE}\npath = "x"', "path: a study is named by its file"),
     (TITLE, f'{TITLE}\nplace = "x"', "place: a study is named by its file"),
     (TITLE, f'{TITLE}\nname = "x"', "name: a study is named by its file"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from gan.thresholds import THRESHOLDS, Thresholds
-from gan.trajectory import Curves, Goal, Trajectory, median_of, turns_of
+from gan.trajectory import DIVERSITY, Curves, Goal, Trajectory, median_of, turns_of
 
 if TYPE_CHECKING:
     from gan.plugins.components import Loss
@@ -76,7 +76,7 @@ def judge(
     """
     # Curves may hold anything a float can: overflow shows as a value that is not finite, which is looked for.
     with np.errstate(all="ignore"):
-        shares = {name: getattr(thresholds, name) for name in ("tail", "covered", "diverse", "lost", "legible")}
+        shares = {name: getattr(thresholds, name) for name in ("tail", "covered", "diverse", "lost", "quality")}
         run = Trajectory(curves, status, steps, goal, covers, noise or {}, loss, **shares)
         rules = ((rule.name, reason) for rule in RULES if (reason := rule.holds(run, thresholds)))
         verdict, reason = ("unsettled", "It could not be run.") if status == "failed" else next(rules)
@@ -139,8 +139,7 @@ def _diverged(run: Trajectory, limits: Thresholds) -> str:
 
 
 def _never_learned(run: Trajectory, limits: Thresholds) -> str:
-    # What lost its diversity had it: that collapsed, however bad its samples were before.
-    if run.fixed or run.time_to_goal is not None or any(spread.lost_at is not None for spread in run.spreads):
+    if run.fixed or run.time_to_goal is not None:
         return ""
     quality, look = run.best("score/hq_share"), run.best("score/look_share")  # NaN where they are not scored
     if quality > limits.quality or look > limits.quality:
@@ -152,6 +151,8 @@ def _never_learned(run: Trajectory, limits: Thresholds) -> str:
         return f"Its samples are noise to the end: its hq_share was never above {quality:.2g}.{starves}"
     if run.leading is None or run.progress is None or not run.spreads:  # without data there is no noise, as in a game
         return ""
+    if any(spread.never and spread.best > 0 for spread in run.spreads if spread.score != DIVERSITY):
+        return ""  # a few modes are no noise: they alone keep the score far from the goal
     # A score that stays where it was first taken may have been good by then: without knowing what noise scores, only
     # one that is far from the goal says that it was not.
     threshold, direction = run.goal[run.leading]
@@ -253,7 +254,7 @@ RULES: Final = (
     # Before never_learned and collapsed: a starved generator often makes noise from the start, or few modes, and this
     # says why.
     Verdict("starved", 3, False, "#cc73b3", "D wins, G's gradient vanished, and the goal is not met", _starved),
-    # Before collapsed: what noise covers says nothing.
+    # Before collapsed: what noise covers says nothing, and its diversity is nothing to lose.
     Verdict("never_learned", 6, False, "#670081", "its samples never were better than noise", _never_learned),
     # Before oscillating, for a collapsed generator often moves from mode to mode, and its discriminator after it.
     Verdict("collapsed", 5, False, "#7c2902", "it lost the coverage or the diversity that it had", _collapsed),

@@ -18,10 +18,10 @@ class Thresholds:
     log 2 nats stand for the equilibrium that its record states, and where that states none, for the value's peak.
 
     Where the numbers come from: real images have an hq_share of 0.95 to 0.997, noise of 0. A mode is covered with a
-    tenth of its share, so that below an hq_share of 0.1 not all can be: twice that is asked. Real data have a diversity of 1, real images
-    that are blurred of 0.3, five of eight modes of 0.6, one of them of 0.13, a few repeated samples below 0.1. Before
-    training gradient/logits is 1/2. PyTorch clamps cross entropies at 100, so that a value of probabilities is at most
-    100. Four turns are two periods.
+    tenth of its share, so that below an hq_share of 0.1 not all can be: twice that is asked. Real data have a diversity
+    of 1, real images that are blurred of 0.3, five of eight modes of 0.6, one of them of 0.13, a few repeated samples
+    below 0.1. Before training gradient/logits is 1/2. PyTorch clamps cross entropies at 100, so that a value of
+    probabilities is at most 100. Four turns are two periods.
     """
 
     tail: float = _limit(0.25, "The tail: share of training, at its end, that is judged")

@@ -18,18 +18,16 @@ class Thresholds:
     log 2 nats stand for the equilibrium that its record states, and where that states none, for the value's peak.
 
     Where the numbers come from: real images have an hq_share of 0.95 to 0.997, noise of 0. A mode is covered with a
-    tenth of its share, so that below an hq_share of 0.1 not all can be: twice that is asked. Real data have a diversity
-    of 1, real images that are blurred of 0.3, five of eight modes of 0.6, one of them of 0.13, a few repeated samples
-    below 0.1. Before training gradient/logits is 1/2. PyTorch clamps cross entropies at 100, so that a value of
+    tenth of its share in good samples, so that few good ones cover few modes, however they lie. Real data have a
+    diversity of 1, real images that are blurred of 0.3, five of eight modes of 0.6, one of them of 0.13, a few repeated
+    samples below 0.1. Before training gradient/logits is 1/2. PyTorch clamps cross entropies at 100, so that a value of
     probabilities is at most 100. Four turns are two periods.
     """
 
     tail: float = _limit(0.25, "The tail: share of training, at its end, that is judged")
     runaway: float = _limit(10, "Diverged: median size of the value in the last tenth of training, above (nats)")
     runaway_critic: float = _limit(100, "Diverged, values without a unit: the same, above (as it is)")
-    quality: float = _limit(
-        0.2, "Never learned: largest hq_share and look_share, at most; coverage counts from this hq_share on"
-    )
+    quality: float = _limit(0.2, "Never learned: largest hq_share and look_share, at most (where they are scored)")
     progress: float = _limit(0.4, "Never learned: share of its way to the goal that the leading score ever came, below")
     far: float = _limit(5, "Never learned, nothing known of quality or noise: leading score over the goal, above")
     fooled: float = _limit(0.1, "Starved: median of output/fake in the tail, at most (where it is a probability)")
@@ -38,6 +36,7 @@ class Thresholds:
     )
     gradient: float = _limit(0.05, "Starved: median of gradient/generator in the tail over its peak, at most")
     logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
+    legible: float = _limit(0.5, "Collapsed, never covered: hq_share from which coverage counts (where it is scored)")
     covered: float = _limit(0.5, "Collapsed at the end, never covered at any time: coverage over the full one, at most")
     diverse: float = _limit(0.25, "Collapsed at the end, never covered at any time: diversity, at most")
     lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")

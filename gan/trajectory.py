@@ -62,7 +62,7 @@ class Trajectory:
         covered: Share of the full score of coverage, at or below which little is covered.
         diverse: The same of diversity.
         lost: Share of a score's best, at or below which what was covered is lost.
-        quality: Least hq_share at which counts of what is covered say anything, where it is scored.
+        legible: Least hq_share at which counts of what is covered say anything, where it is scored.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Trajectory:
         covered: float,
         diverse: float,
         lost: float,
-        quality: float,
+        legible: float,
     ) -> None:
         self.curves, self.status, self.steps, self.goal, self.loss = curves, status, steps, goal, loss
         self.covers = {DIVERSITY: 1.0, **covers}
         self.tail_starts, self._covered, self._diverse, self._lost = (1 - tail) * steps, covered, diverse, lost
-        self._least_quality, self._quality = quality, self.score("hq_share")
+        self._legible, self._quality = legible, self.score("hq_share")
         self.leading = next((name for name in goal if name not in self.covers), next(iter(goal), None))
         self.scores = {name: self.score(name) for name in {*goal, *self.covers}}
         value = self.points("value/discriminator")[1]
@@ -218,7 +218,7 @@ class Trajectory:
     def _counts(self, name: str, step: int) -> bool:
         """Say whether coverage can be told at a step: counts of what is covered are of samples of high quality."""
         quality = self._quality.get(step, math.nan)
-        return name == DIVERSITY or not quality < self._least_quality
+        return name == DIVERSITY or not quality < self._legible
 
     @cached_property
     def line(self) -> tuple[float, Array]:

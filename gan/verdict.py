@@ -76,7 +76,7 @@ def judge(
     """
     # Curves may hold anything a float can: overflow shows as a value that is not finite, which is looked for.
     with np.errstate(all="ignore"):
-        shares = {name: getattr(thresholds, name) for name in ("tail", "covered", "diverse", "lost", "quality")}
+        shares = {name: getattr(thresholds, name) for name in ("tail", "covered", "diverse", "lost", "legible")}
         run = Trajectory(curves, status, steps, goal, covers, noise or {}, loss, **shares)
         rules = ((rule.name, reason) for rule in RULES if (reason := rule.holds(run, thresholds)))
         verdict, reason = ("unsettled", "It could not be run.") if status == "failed" else next(rules)

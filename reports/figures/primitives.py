@@ -102,7 +102,7 @@ class Decimals(LogLocator):
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         """Return the ticks between two positive limits."""
-        decades = abs(math.log10(vmax / vmin)) if min(vmin, vmax) > 0 else 1.0
+        decades = abs(math.log10(vmax) - math.log10(vmin)) if min(vmin, vmax) > 0 else 1.0
         if decades < 0.5:
             return [tick for tick in MaxNLocator(5).tick_values(vmin, vmax) if tick > 0]
         # Over many decades matplotlib skips some, and then gives no ticks at all if asked for parts of one.

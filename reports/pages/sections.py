@@ -6,6 +6,7 @@ what the block shows, or None where the report has no such section.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -70,6 +71,7 @@ def effects(evidence: Evidence) -> Section | None:
         "contrasts": family,
         "exploratory": bool(answers(evidence)),
         "shown": min(len(family), MANY),
+        "tested": sum(not math.isnan(contrast.p) for contrast in family),
         "pairs": max(contrast.pairs for contrast in family),
         "interactions": any(contrast.kind == "interaction" for contrast in family),
         "reference": ", ".join(named),

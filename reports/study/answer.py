@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from reports.stats.contrasts import Contrast
 from reports.study import literature
 from reports.study.effects import (
@@ -20,7 +22,19 @@ from reports.study.effects import (
 )
 from reports.study.evidence import Evidence
 from reports.study.outcome import answers, sentence
-from reports.study.tables import at_level, counted, goal, number, ranking, repeated, score_iqm, share, spread, summarise
+from reports.study.tables import (
+    at_level,
+    counted,
+    goal,
+    number,
+    ranking,
+    repeated,
+    score_iqm,
+    score_values,
+    share,
+    spread,
+    summarise,
+)
 
 
 def answer(evidence: Evidence) -> str:
@@ -58,7 +72,10 @@ def sentences(evidence: Evidence) -> list[str]:
 
 def _headline(evidence: Evidence, family: list[Contrast], alone: bool) -> str:
     own = [c for c in family if c.kind == "main" and c.factors[0] == evidence.factor and c.pairs]
-    if alone:
+    if not np.isfinite(score_values(evidence, evidence.results, evidence.primary)).any():
+        text = f"on {evidence.study.target_label}, no replica has a {evidence.label(evidence.primary)}"
+        text += ", so nothing is compared" if family else ""
+    elif alone:
         text = _alone(evidence)
     elif asked := answers(evidence):
         text = sentence(asked[0], evidence.study.target_label)
@@ -131,6 +148,9 @@ def _compared(contrast: Contrast, held: str = "", what: str = "") -> str:
     inside = "; ".join([*bounds, held] if held else bounds)
     amount = effect(interval.estimate)
     text = f"{amount} times{what}" if contrast.ratio else f"a difference of {amount}"
+    if math.isinf(interval.estimate) or (contrast.ratio and interval.estimate == 0):
+        worse = contrast.against if interval.estimate <= 0 else contrast.levels
+        text = f"no score of {' with '.join(worse)} in most seeds"
     return f"{text} ({inside})" if inside else text
 
 
@@ -193,8 +213,14 @@ def _rates(evidence: Evidence) -> str:
             f"{names[level]} {share(c[key], c['seeds'], limits=c['repeated'])}".strip() for level, c in counts.items()
         )
 
-    total = sum(c["failures"] for c in counts.values())
-    parts = [f"failed: {shares('failures')}" if total else f"none of {len(evidence.results)} replicas failed"]
+    total, count = sum(c["failures"] for c in counts.values()), len(evidence.results)
+    none = f"none of {count} replicas failed" if count > 1 else "the one replica did not fail"
+    parts = [f"failed: {shares('failures')}" if total else none]
+    without = int((evidence.results[evidence.primary].isna() & (evidence.results["status"] == "ok")).sum())
+    if without:
+        parts[0] += (
+            f"; {without} that did not fail {'have' if without > 1 else 'has'} no {evidence.label(evidence.primary)}"
+        )
     away = int(((evidence.results["verdict"] == "diverged") & (evidence.results["status"] == "ok")).sum())
     if away:
         parts[0] += f", but the value of {away} ran away" if not total else f"; the value of {away} others ran away"
@@ -239,6 +265,8 @@ def _best(evidence: Evidence) -> str:
         return "the interquartile mean fails in every variant"
     varied = [factor for factor, own in evidence.factors.items() if len(own) > 1] or list(evidence.factors)
     levels = ", ".join(f"{factor} {level}" for factor, level in evidence.variants.loc[variant, varied].items())
+    equals = sum(score_iqm(evidence, evidence.of(v), evidence.primary).estimate == mean.estimate for v in others)
+    levels = f"{equals + 1} variants alike" if equals else levels
     floor = evidence.floor(evidence.primary)
     beside = f", beside {number(floor)} for real data" if floor is not None else ""
     score = evidence.label(evidence.primary)

@@ -13,6 +13,8 @@ from reports.stats.paired import seeds_needed, smallest_p, variance_parts
 from reports.study.evidence import Evidence, once
 from reports.study.tables import any_variant_reaches, goal, number, score_values
 
+MOST_SEEDS = 100_000
+"""That a report asks for: to need more says that the effect cannot be resolved so."""
 RELEVANT = 0.1
 """The smallest relative difference that the report asks its seeds to resolve."""
 FEW = 6
@@ -132,8 +134,9 @@ def beyond_reach(evidence: Evidence) -> str:
     if least * len(family) <= ALPHA:
         return ""
     corrected = p_value(min(1.0, least * len(family)))
+    what = f"anything among {len(family)} contrasts" if len(family) > 1 else "the one contrast"
     return (
-        f"{pairs} paired seed{'s' if pairs > 1 else ''} cannot resolve anything among {len(family)} contrasts: the "
+        f"{pairs} paired seed{'s' if pairs > 1 else ''} cannot resolve {what}: the "
         f"smallest p they can give is {p_value(least)}, {corrected} after Holm's correction"
     )
 
@@ -159,14 +162,15 @@ def seeds_for(evidence: Evidence, contrast: Contrast) -> int | None:
     """How many paired seeds would resolve a 10 % difference in a main effect, in 4 of 5 such studies.
 
     The level is Bonferroni's for this family, which is what Holm asks of its first contrast. None where fewer than
-    three seeds are free of failures: they say too little about the spread.
+    three seeds are free of failures: they say too little about the spread; and where no study has so many.
     """
     spread = spreads(evidence).get((contrast.factors[0], contrast.levels[0]))
     values = evidence.results[evidence.primary].abs().median()
     relevant = math.log(1 + RELEVANT) if contrast.ratio else RELEVANT * float(values)
     if spread is None or not relevant > 0:
         return None
-    return seeds_needed(spread, relevant, alpha=ALPHA / len(evidence.contrasts))
+    needed = seeds_needed(spread, relevant, alpha=ALPHA / len(evidence.contrasts))
+    return needed if needed <= MOST_SEEDS else None
 
 
 def variance_table(evidence: Evidence) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from reports.ledger.verdicts import judgements
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
 
+LARGEST = float(np.finfo(np.float32).max)  # that a score may be: what is beyond was computed of samples it cannot hold
 LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
 
 
@@ -256,7 +257,9 @@ def _tidy(rows: pd.DataFrame, plan: PlanRecord, references: Iterable[str]) -> pd
     scores = [name for name in references if name in rows]
     repeats = [f"repeat/{name}" for name in scores if f"repeat/{name}" in rows]
     held_out = [f"validation/{name}" for name in scores if f"validation/{name}" in rows]
-    columns = results_columns(list(plan.study.factors), [*scores, *repeats, *held_out])
+    measured = [*scores, *repeats, *held_out]
+    rows[measured] = rows[measured].where(rows[measured].abs() <= LARGEST)
+    columns = results_columns(list(plan.study.factors), measured)
     position = rows["variant"].map(variant_order)
     ordered = rows.assign(_position=position).sort_values(["_position", "seed"], kind="stable")
     return ordered[columns].reset_index(drop=True)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from reports.ledger.ledger import Ledger
-from reports.pages.study import render_report
+from reports.pages.study import compile_report, render_report
 from reports.stats.intervals import iqm, iqm_interval
 from reports.study.answer import answer, levels, sentences
 from reports.study.effects import (
@@ -100,13 +102,58 @@ def test_two_seeds_resolve_nothing_and_the_report_says_so(make_ledger: Make, tmp
     ledger = make_ledger(tmp_path / "run", factors={"loss": ["non_saturating", "saturating"]}, seeds=2, failing=0.0)
     evidence = gather(ledger)
     said = beyond_reach(evidence)
-    assert said.startswith("2 paired seeds cannot resolve anything among 1 contrasts") and "0.50" in said
-    assert "is not resolved" in sentences(evidence)[0] and "cannot resolve anything" in sentences(evidence)[1]
+    assert said.startswith("2 paired seeds cannot resolve the one contrast:") and "0.50" in said
+    assert "is not resolved" in sentences(evidence)[0] and "cannot resolve the one" in sentences(evidence)[1]
     # Of two runs an interval is the two runs: it holds the median half of the time.
     still_open = " ".join(unresolved_sentences(evidence))
     assert "at most 50 %" in still_open and "cannot resolve" in still_open
     assert "nominal 95 % interval" in sentences(evidence)[0]
     assert seeds_for(evidence, evidence.contrasts[0]) is None
+
+
+def first(value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return what gives the first replica a score."""
+    return lambda rows: rows.assign(ks=rows["ks"].where(rows["replica"] != rows["replica"].iloc[0], value))
+
+
+def alike(value: float) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    return lambda rows: rows.assign(ks=value)
+
+
+def failing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Let one level fail."""
+    return rows.assign(status=np.where(rows["variant/loss"] == "saturating", "diverged", "ok"))
+
+
+NO_SCORE = "1 that did not fail has no KS statistic"
+ODD: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], list[str]]] = {
+    **{name: (first(value), [NO_SCORE]) for name, value in {"NaN": math.nan, "infinity": math.inf}.items()},
+    **{f"{value:g}": (first(value), [NO_SCORE]) for value in (1e300, -1e300)},
+    "one of almost nothing": (first(1e-300), ["None of 6 replicas failed; reached"]),
+    "all NaN": (
+        alike(math.nan),
+        ["no replica has a KS statistic, so nothing is compared", "6 that did not fail have no"],
+    ),
+    "all the largest": (alike(float(np.finfo(float).max)), ["no replica has a KS statistic, so nothing is compared"]),
+    "all tie": (alike(0.1), ["with 2 variants alike"]),
+    "all fail": (
+        lambda rows: rows.assign(status="diverged"),
+        ["no replica has a KS statistic, so nothing is compared"],
+    ),
+    "a level fails": (failing, ["no score of saturating in most seeds", "Failed: non_saturating 0/3"]),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_scores_are_said_as_they_are(case: str, small: Ledger, altered: Make, tmp_path: Path) -> None:
+    """And the report of the oddest compiles."""
+    change, expected = ODD[case]
+    ledger = altered(small, change)
+    text = answer(gather(ledger))
+    assert all(words in text for words in expected), text
+    assert not re.search(r"\b(nan|inf)\b|∞ times| 0 times| among 1 |e150", text), text
+    if case in ("-1e+300", "one of almost nothing", "all NaN"):
+        assert sentences(gather(ledger))[0] in compile_report(ledger, tmp_path / "report").read_text()
 
 
 def test_the_best_variant_is_said_to_be_chosen_after_the_fact(gaussian, altered: Make, gathered) -> None:

@@ -27,9 +27,6 @@ class Effect(NamedTuple):
     filled: bool
 
 
-_FARTHEST = 690.0  # logarithm that a float holds
-
-
 def forest_limits(effects: Sequence[Effect], null: float, log: bool) -> tuple[float, float]:
     """Limits that hold every finite estimate, and the intervals up to three times as far from no effect, at `null`.
 
@@ -49,9 +46,7 @@ def forest_limits(effects: Sequence[Effect], null: float, log: bool) -> tuple[fl
     low, high = float(held.min()), float(held.max())
     span = high - low or (math.log(2) if log else 1.0)
     low, high = min(low - 0.06 * span, -0.25 * span), max(high + 0.06 * span, 0.25 * span)
-    if not log:
-        return null + low, null + high
-    return null * math.exp(max(low, -_FARTHEST)), null * math.exp(min(high, _FARTHEST))
+    return (null * math.exp(low), null * math.exp(high)) if log else (null + low, null + high)
 
 
 def plot_forest(

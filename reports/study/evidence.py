@@ -25,7 +25,7 @@ from reports.ledger.verdicts import judgements
 from reports.stats.contrasts import Contrast, contrasts
 from reports.stats.intervals import worst_of
 
-LARGEST = float(np.finfo(np.float32).max)  # that a score may be: what is beyond was computed of samples it cannot hold
+FLOAT32 = np.finfo(np.float32)
 LOG2 = math.log(2)  # the discriminator's value when it cannot tell real from generated
 
 
@@ -258,7 +258,9 @@ def _tidy(rows: pd.DataFrame, plan: PlanRecord, references: Iterable[str]) -> pd
     repeats = [f"repeat/{name}" for name in scores if f"repeat/{name}" in rows]
     held_out = [f"validation/{name}" for name in scores if f"validation/{name}" in rows]
     measured = [*scores, *repeats, *held_out]
-    rows[measured] = rows[measured].where(rows[measured].abs() <= LARGEST)
+    # What float32 cannot hold was computed of samples that it cannot hold: no score, or 0.
+    sizes = rows[measured].abs()
+    rows[measured] = rows[measured].where(sizes <= FLOAT32.max).mask(sizes < FLOAT32.tiny, 0.0)
     columns = results_columns(list(plan.study.factors), measured)
     position = rows["variant"].map(variant_order)
     ordered = rows.assign(_position=position).sort_values(["_position", "seed"], kind="stable")

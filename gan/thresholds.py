@@ -36,7 +36,7 @@ class Thresholds:
     )
     gradient: float = _limit(0.05, "Starved: median of gradient/generator in the tail over its peak, at most")
     logit_gradient: float = _limit(0.01, "Starved, alternatively: median of gradient/logits in the tail, at most")
-    legible: float = _limit(0.5, "Collapsed, never covered: hq_share from which coverage counts (where it is scored)")
+    legible: float = _limit(0.5, "Collapsed, never covered: hq_share at the end from which coverage counts (if scored)")
     covered: float = _limit(0.5, "Collapsed at the end, never covered at any time: coverage over the full one, at most")
     diverse: float = _limit(0.25, "Collapsed at the end, never covered at any time: diversity, at most")
     lost: float = _limit(0.6, "Collapsed: coverage or diversity at the end over its best, at most")

@@ -62,7 +62,7 @@ class Trajectory:
         covered: Share of the full score of coverage, at or below which little is covered.
         diverse: The same of diversity.
         lost: Share of a score's best, at or below which what was covered is lost.
-        legible: Least hq_share at which counts of what is covered say anything, where it is scored.
+        legible: Least hq_share, at the end, at which counts of what is covered say anything, where it is scored.
     """
 
     def __init__(
@@ -198,15 +198,21 @@ class Trajectory:
 
     @cached_property
     def spreads(self) -> list[Spread]:
-        """What each score of coverage or diversity shows; those without a finite point that counts are left out."""
+        """What each score of coverage or diversity shows.
+
+        Left out are those without a finite point, and counts of what is covered where samples are illegible at the end.
+        """
         found: list[Spread] = []
         for name, full in self.covers.items():
-            score = {s: v for s, v in self.scores[name].items() if math.isfinite(v) and self._counts(name, s)}
+            score = {s: v for s, v in self.scores[name].items() if math.isfinite(v)}
             if not score or not 0 < full < math.inf:
                 continue
             best, (*_, last) = max(score.values()), score
             late = {*list(score)[-2:], *(s for s in score if s > (1 - _END) * self.steps)}
-            end = max(score[s] for s in late if s == last or s > self.tail_starts)
+            late = {s for s in late if s == last or s > self.tail_starts}
+            if name != DIVERSITY and all(self._quality.get(s, math.nan) < self._legible for s in late):
+                continue  # counts of what is covered are of good samples: of few, a small count says nothing
+            end = max(score[s] for s in late)
             little = full * (self._diverse if name == DIVERSITY else self._covered)
             # Noise is more diverse than data: what is above the full score is nothing to lose.
             least = min(little, self._lost * min(best, full))
@@ -214,11 +220,6 @@ class Trajectory:
             lost_at = next((s for s in score if s > above), None) if best > little and end <= least else None
             found.append(Spread(name, full, best, end, max(_steady(list(score.values()))) <= little, lost_at))
         return found
-
-    def _counts(self, name: str, step: int) -> bool:
-        """Say whether coverage can be told at a step: counts of what is covered are of samples of high quality."""
-        quality = self._quality.get(step, math.nan)
-        return name == DIVERSITY or not quality < self._legible
 
     @cached_property
     def line(self) -> tuple[float, Array]:

@@ -40,7 +40,7 @@ def judge(cases: list[Malformed], ganbench: Ganbench, folder: Path) -> Counter[t
 
 
 def test_spoiled_studies_are_refused_in_one_message(ganbench: Ganbench, tmp_path: Path) -> None:
-    counts = judge(corpus(3 * len(KINDS), seed=0), ganbench, tmp_path)
+    counts = judge(corpus(5 * len(KINDS), seed=1), ganbench, tmp_path)
     assert {kind for kind, _ in counts} == set(KINDS)
     answers = Counter(
         {answer: sum(n for (_, a), n in counts.items() if a == answer) for answer in ("valid", "refused")}

@@ -159,6 +159,11 @@ CASES: dict[str, tuple[dict[str, Points], dict[str, Any], str]] = {
         MODES,
         "unsettled",
     ),
+    "legible before it covered anything, and never after": (
+        curves(modes=np.where(EVALUATED > 800, 10, 1), hq_share=np.where(EVALUATED > 800, 0.3, 0.8)),
+        MODES,
+        "converged",
+    ),
     "one image that looks real and shows nothing": (
         noisy(diversity=0.05, look_share=0.9),
         {},

@@ -86,7 +86,7 @@ def test_the_installed_command_trains_a_new_study_and_reports(installed: Path, t
     ran(ganbench, *commands.words(commands.write_study(tmp_path, **one), workers=1), cwd=tmp_path)
     load = "from reports.api import load_results; print(len(load_results('runs/stormy/smoke')))"
     assert ran(python, "-c", load, cwd=tmp_path).strip() == "4"
-    assert (commands.run_directory(tmp_path) / "report" / "report.md").read_text().startswith("# A study in a storm")
+    assert (commands.run_directory(tmp_path) / "report" / "report.md").read_text().startswith("# A small study")
 
     weights = "from gan.scores.classifier import load_classifier as load; from gan.targets import Images; "
     ran(python, "-c", weights + "[load(Images(name)) for name in ('digits', 'mnist', 'fashion_mnist')]", cwd=tmp_path)

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from gan.columns import level_label
 from gan.errors import InputError, nearest, shown
+from gan.scores import scores_of, spans_decades
+from gan.targets import Target
 from gan.verdict import VERDICTS
 from studies.grid import Factors
 from studies.sections import Study
@@ -20,11 +22,14 @@ RATE_MARGIN: Final = 0.1
 MORE: Final = " > "
 
 
-def make_outcome(study: Study, factors: Factors, reference: dict[str, Any], place: str) -> dict[str, Any] | None:
+def make_outcome(
+    study: Study, target: Target, factors: Factors, reference: dict[str, Any], place: str
+) -> dict[str, Any] | None:
     """Return the outcome with its event, margin and hypotheses, which are labels of levels; None: none is declared.
 
     Args:
-        study: As loaded; its `report.factor` is in the grid.
+        study: As loaded; its `report.factor` is in the grid, and its `report.score` one of the target's.
+        target: The study's.
         factors: The grid's levels.
         reference: Of each factor the level that the others are compared with.
         place: The file, for messages.
@@ -46,12 +51,21 @@ def make_outcome(study: Study, factors: Factors, reference: dict[str, Any], plac
     margin = outcome.margin or (RATE_MARGIN if outcome.kind == "rate" else None)
     if margin is not None and outcome.kind == "rate" and margin >= 1:
         raise InputError(f"{where}.margin: expected a difference of rates below 1, got {shown(margin)}")
+    if margin is not None and outcome.kind == "score" and margin <= 1 and _by_ratios(study, target):
+        raise InputError(f"{where}.margin: expected a factor above 1, for {study.report.score} is compared by ratios")
     levels = [level_label(level.written) for level in factors[factor]]
     against = level_label(reference[factor])
     asked = [(level, against) for level in levels if level != against]
     if outcome.hypotheses:
         asked = [_hypothesis(text, levels, f"{where}.hypotheses[{i}]") for i, text in enumerate(outcome.hypotheses)]
     return {"kind": outcome.kind, "event": event, "margin": margin, "hypotheses": asked}
+
+
+def _by_ratios(study: Study, target: Target) -> bool:
+    """Say whether the report's score spans decades."""
+    name = study.report.score
+    log = any(score.name == name and score.log for score in scores_of(target, study.scoring.scores))
+    return log or spans_decades(name)
 
 
 def _hypothesis(text: str, levels: list[str], where: str) -> tuple[str, str]:

@@ -113,7 +113,7 @@ def resolve(study: Study, scale: str, seeds: int | None = None, trials: int | No
     written = {factor: [level.written for level in its] for factor, its in factors.items()}
     reference = {factor: reference_level(its, start) for factor, its in factors.items()}
     report = study.report.model_dump(include={"score", "factor", "reached"})
-    if outcome := make_outcome(study, factors, reference, place):
+    if outcome := make_outcome(study, target, factors, reference, place):
         report["outcome"] = outcome
     return Resolved(
         name=study.name,

@@ -72,12 +72,15 @@ def sentences(evidence: Evidence) -> list[str]:
 
 def _headline(evidence: Evidence, family: list[Contrast], alone: bool) -> str:
     own = [c for c in family if c.kind == "main" and c.factors[0] == evidence.factor and c.pairs]
-    if not np.isfinite(score_values(evidence, evidence.results, evidence.primary)).any():
+    asked = [] if alone else answers(evidence)
+    if asked and asked[0].effect.counts is not None:  # a rate, which failed replicas have too
+        text = sentence(asked[0], evidence.study.target_label)
+    elif not np.isfinite(score_values(evidence, evidence.results, evidence.primary)).any():
         text = f"on {evidence.study.target_label}, no replica has a {evidence.label(evidence.primary)}"
         text += ", so nothing is compared" if family else ""
     elif alone:
         text = _alone(evidence)
-    elif asked := answers(evidence):
+    elif asked:
         text = sentence(asked[0], evidence.study.target_label)
     elif own:
         text = _effect(evidence, own)

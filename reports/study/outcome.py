@@ -86,7 +86,7 @@ def answers(evidence: Evidence) -> list[Answer]:
     outcome, factor = evidence.study.report.outcome, evidence.factor
     if outcome is None or factor is None or len(evidence.factors[factor]) < 2:
         return []
-    kind = _Rate(evidence, outcome) if outcome.kind == "rate" else _Score(evidence)
+    kind = _Rate(evidence, outcome) if outcome.kind == "rate" else _Score(evidence, outcome)
     compared = [kind.compare(kind.grid, levels) for levels in outcome.hypotheses]
     adjusted = holm([comparison.p for comparison in compared])
     found: list[Answer] = []
@@ -94,7 +94,7 @@ def answers(evidence: Evidence) -> list[Answer]:
         depends_on, simple = _simple_effects(evidence, kind, levels)
         found.append(
             Answer(
-                decision=_decide(comparison, float(p), _inside(outcome.margin, kind.ratio)),
+                decision=_decide(comparison, float(p), kind.margin),
                 factor=factor,
                 levels=levels,
                 what=kind.what,
@@ -112,11 +112,6 @@ def answers(evidence: Evidence) -> list[Answer]:
     return found
 
 
-def _inside(margin: float | None, ratio: bool) -> float:
-    """Return the margin on the scale of comparisons."""
-    return math.nan if margin is None else math.log(margin) if ratio and margin > 1 else margin
-
-
 def _decide(comparison: Comparison, p: float, margin: float) -> Decision:
     if p <= ALPHA and comparison.estimate != 0:
         return "yes" if comparison.estimate > 0 else "no"
@@ -132,6 +127,7 @@ class _Rate:
     def __init__(self, evidence: Evidence, outcome: PlannedOutcome) -> None:
         assert outcome.event is not None
         self.evidence, self.what = evidence, outcome.event
+        self.margin = math.nan if outcome.margin is None else outcome.margin
         self.grid = evidence.placed(_events(evidence, outcome.event))
         self.exploratory = contrasts(self.grid, evidence.factors, evidence.reference, direction="lower")
 
@@ -151,10 +147,14 @@ class _Rate:
 class _Score:
     """The score that ranks variants, by ratios where it spans decades."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, outcome: PlannedOutcome) -> None:
         self.evidence, self.ratio = evidence, evidence.log(evidence.primary)
         self.what, self.grid = evidence.label(evidence.primary), evidence.grid(evidence.primary)
         self.exploratory = evidence.contrasts
+        margin = math.nan if outcome.margin is None else outcome.margin
+        # A factor says nothing of differences, which a score of 0 leads to.
+        stated = evidence.spans_decades(evidence.primary) == self.ratio
+        self.margin = math.nan if not stated else math.log(margin) if self.ratio else margin
 
     def compare(self, grid: Floats, levels: tuple[str, str]) -> Comparison:
         evidence, factor = self.evidence, self.evidence.factor

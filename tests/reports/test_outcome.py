@@ -164,6 +164,23 @@ def test_where_another_factor_decides_its_levels_are_compared(gaussian: Ledger, 
     assert "That depends on `generator_norm`: with none 0 points" in sentences(evidence)[0]
 
 
+def test_a_factor_is_no_margin_of_differences(gaussian: Ledger, copy_of: Make, altered: Make) -> None:
+    """One score of 0 turns ratios into differences: 1.25 would hold any of them."""
+
+    def zero(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(ks=np.where(rows["seed"] == 0, 0.0, rows["ks"].fillna(0.1)), status="ok")
+
+    (answer,) = answers(asking(gaussian, copy_of, altered, zero, kind="score", margin=1.25))
+    assert not answer.ratio and answer.decision != "equivalent"
+
+
+def test_a_rate_is_answered_where_all_failed(gaussian: Ledger, copy_of: Make, altered: Make) -> None:
+    evidence = asking(
+        gaussian, copy_of, altered, lambda rows: rows.assign(status="diverged"), kind="rate", event="diverged"
+    )
+    assert "`loss` saturating ends diverged in" in sentences(evidence)[0]
+
+
 def test_hypotheses_share_one_correction(gaussian: Ledger, copy_of: Make, altered: Make) -> None:
     both = [["saturating", "non_saturating"], ["non_saturating", "saturating"]]
     evidence = asking(gaussian, copy_of, altered, lambda rows: rows, kind="score", margin=1.25, hypotheses=both)

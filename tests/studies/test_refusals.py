@@ -115,6 +115,11 @@ STUDIES: list[Case] = [
         changed(ALONE, ("[report]", '[report]\noutcome = { kind = "rate" }')),
         "report.outcome: levels of no factor to compare",
     ),
+    (
+        FACTOR,
+        f'{FACTOR}\noutcome = {{ kind = "score", margin = 0.2 }}',
+        "report.outcome.margin: expected a factor above",
+    ),
     (TITLE, f'{TITLE}\npath = "x"', "path: a study is named by its file"),
     (TITLE, f'{TITLE}\nplace = "x"', "place: a study is named by its file"),
     (TITLE, f'{TITLE}\nname = "x"', "name: a study is named by its file"),

@@ -90,7 +90,7 @@ def test_named_bundles_are_levels(bundles, gathered) -> None:
 
 
 def test_levels_that_agree_to_six_digits_are_two_levels(gaussian, copy_of: Make, tmp_path) -> None:
-    """Which one a replica has stands in the report's tables, in `results.csv`, and in what is read back from it."""
+    """The report's tables, `results.csv` and what is read back from it say which one a replica has."""
     close = 1 + 1e-9
 
     def nearly(plan: dict[str, Any]) -> None:

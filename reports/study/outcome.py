@@ -246,6 +246,8 @@ def _compared(answer: Answer) -> str:
     """Return what came with either level, and the difference."""
     (more, less), effect = answer.levels, answer.effect
     if effect.counts is None:
+        if math.isinf(effect.estimate) or (answer.ratio and effect.estimate == 0):
+            return f"in most seeds only one of `{answer.factor}` {more} and {less} has every {answer.what}"
         with_ = f"with `{answer.factor}` {more} the {answer.what}"
         if answer.ratio:
             return f"{with_} is {_plain(answer, effect.estimate)} times that with {less}"

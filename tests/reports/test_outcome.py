@@ -181,6 +181,19 @@ def test_a_rate_is_answered_where_all_failed(gaussian: Ledger, copy_of: Make, al
     assert "`loss` saturating ends diverged in" in sentences(evidence)[0]
 
 
+def test_a_level_without_scores_is_no_multiple(gaussian: Ledger, copy_of: Make, altered: Make) -> None:
+    def failing(rows: pd.DataFrame) -> pd.DataFrame:
+        return ended(rows, lambda rows: rows[SATURATING] == "saturating")
+
+    evidence = asking(gaussian, copy_of, altered, failing, kind="score", margin=1.25)
+    first = sentences(evidence)[0]
+    assert (
+        answers(evidence)[0].decision == "yes"
+        and "∞ times" not in first
+        and "and non_saturating has every KS statistic" in first
+    )
+
+
 def test_hypotheses_share_one_correction(gaussian: Ledger, copy_of: Make, altered: Make) -> None:
     both = [["saturating", "non_saturating"], ["non_saturating", "saturating"]]
     evidence = asking(gaussian, copy_of, altered, lambda rows: rows, kind="score", margin=1.25, hypotheses=both)
